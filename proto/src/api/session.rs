@@ -1,0 +1,100 @@
+//! Sessions: proved, consented, device facts, end, history.
+
+use serde::{Deserialize, Serialize};
+
+use super::UnixMillis;
+use crate::{close::CloseReason, device::DeviceFact, grant::GrantKind, id::SessionId};
+
+/// `POST` (either tool): both confirmations of the key exchange held. Repeatable.
+pub const SESSION_PROVED: &str = "/v1/sessions/{session_id}/proved";
+/// `POST` (customer): the customer gave a grant, [`ConsentRequest`]; the first `view` connects the session. Repeatable.
+pub const SESSION_CONSENT: &str = "/v1/sessions/{session_id}/consent";
+/// `POST` (customer): device facts the customer agreed to send, [`DeviceRequest`].
+pub const SESSION_DEVICE: &str = "/v1/sessions/{session_id}/device";
+/// `POST` (either tool): the session ended, [`EndRequest`]. Repeatable; the first reason counts.
+pub const SESSION_END: &str = "/v1/sessions/{session_id}/end";
+/// `GET` (operator): own sessions, newest first, [`SessionList`]. Query `limit` (1–200, 50 when absent).
+pub const SESSIONS: &str = "/v1/sessions";
+
+/// Body of [`SESSION_CONSENT`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct ConsentRequest {
+    /// What was granted, refused or taken back.
+    pub kind: GrantKind,
+    /// What the customer did.
+    pub answer: ConsentAnswer,
+}
+
+/// What a customer did with a grant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ConsentAnswer {
+    /// Gave it.
+    Granted,
+    /// Said no, or nothing in time.
+    Refused,
+    /// Took it back.
+    TakenBack,
+}
+
+/// Body of [`SESSION_DEVICE`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct DeviceRequest {
+    /// At most 64 facts.
+    pub facts: Vec<DeviceFact>,
+}
+
+/// Body of [`SESSION_END`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct EndRequest {
+    /// Why, as the sender knows it.
+    pub reason: CloseReason,
+}
+
+/// Answer of [`SESSIONS`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SessionList {
+    /// Newest first.
+    pub sessions: Vec<SessionBody>,
+}
+
+/// One row of the support log.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct SessionBody {
+    /// Its id.
+    pub session_id: SessionId,
+    /// Where it stands.
+    pub state: SessionState,
+    /// Name of the operator at that time.
+    pub operator_name: String,
+    /// Shown to the customer.
+    pub reason: String,
+    /// When the number was entered.
+    pub entered_at_ms: UnixMillis,
+    /// When the customer allowed the view, if that happened.
+    pub connected_at_ms: Option<UnixMillis>,
+    /// When it ended, if it has.
+    pub ended_at_ms: Option<UnixMillis>,
+    /// From connected to ended; only for sessions that connected and ended.
+    pub duration_ms: Option<i64>,
+    /// Why it ended.
+    pub end_reason: Option<CloseReason>,
+    /// Device facts the customer agreed to send.
+    pub device: Vec<DeviceFact>,
+}
+
+/// States of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SessionState {
+    /// Entered; the tools are on their way to the relay.
+    Joining,
+    /// Both sides are at the relay.
+    Proving,
+    /// The secret is proved; the customer is asked.
+    Consenting,
+    /// The customer allowed the view.
+    Connected,
+    /// Over.
+    Ended,
+}

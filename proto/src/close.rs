@@ -1,0 +1,101 @@
+//! Every way a connection or a session ends or is refused: one number space, one name each.
+//!
+//! Numbers are never used again; a removed one stays here as a comment.
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident = $code:literal $text:literal)*) => {
+        /// Why something ended.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum CloseReason {$(
+            $(#[doc = $doc])+
+            $name,
+        )*}
+
+        impl CloseReason {
+            /// Every reason, in the order of their codes.
+            pub const ALL: &[Self] = &[$(Self::$name),*];
+
+            /// The byte on the wire.
+            pub const fn code(self) -> u8 {
+                match self {$(Self::$name => $code,)*}
+            }
+
+            /// The reason for a byte, if there is one.
+            pub const fn from_code(code: u8) -> Option<Self> {
+                match code {$($code => Some(Self::$name),)* _ => None}
+            }
+
+            /// The name in logs, metrics, the API and the database.
+            pub const fn as_str(self) -> &'static str {
+                match self {$(Self::$name => $text,)*}
+            }
+
+            /// The reason for a name, if there is one.
+            pub fn from_name(name: &str) -> Option<Self> {
+                match name {$($text => Some(Self::$name),)* _ => None}
+            }
+        }
+    };
+}
+
+reasons! {
+    /// The operator ended the session.
+    OperatorEnded = 1 "operator_ended"
+    /// The customer ended the session.
+    CustomerEnded = 2 "customer_ended"
+    /// The customer did not want to show the screen.
+    ConsentRefused = 3 "consent_refused"
+    /// The customer did not answer in time.
+    ConsentTimeout = 4 "consent_timeout"
+    /// The other side did not come to the relay in time.
+    PeerTimeout = 5 "peer_timeout"
+    /// The other side's connection was lost.
+    PeerLost = 6 "peer_lost"
+    /// The four secret digits were different on both sides.
+    WrongSecret = 7 "wrong_secret"
+    /// The key exchange was not finished in time.
+    ProveTimeout = 8 "prove_timeout"
+    /// A sealed frame did not open: altered, repeated, reordered or from somewhere else.
+    SealBroken = 9 "seal_broken"
+    /// Bytes that are not this protocol.
+    Malformed = 10 "malformed"
+    /// No hello in time.
+    HelloTimeout = 11 "hello_timeout"
+    /// A version that this side does not speak.
+    WrongVersion = 12 "wrong_version"
+    /// The ticket is not signed by a key this relay knows.
+    TicketUnknown = 13 "ticket_unknown"
+    /// The ticket's time is over or has not begun.
+    TicketExpired = 14 "ticket_expired"
+    /// The ticket is for other relays.
+    TicketElsewhere = 15 "ticket_elsewhere"
+    /// The ticket was not brought by the tool it was made for.
+    ProofWrong = 16 "proof_wrong"
+    /// The session was ended by the manager.
+    Revoked = 17 "revoked"
+    /// Both sides of the session are already here.
+    Crowded = 18 "crowded"
+    /// A newer connection of the same tool took this one's place.
+    Displaced = 19 "displaced"
+    /// The relay takes no new sessions because it is being stopped.
+    Draining = 20 "draining"
+    /// The relay is full.
+    Overloaded = 21 "overloaded"
+    /// A write made no progress in time.
+    WriteStalled = 22 "write_stalled"
+    /// Nothing was heard in time.
+    Silent = 23 "silent"
+    /// The session reached its longest duration.
+    HardEnd = 24 "hard_end"
+    /// The relay was stopped by force.
+    RelayStopped = 25 "relay_stopped"
+    /// The connection broke below this protocol.
+    TransportLost = 26 "transport_lost"
+    /// A server or tool died without saying so; the manager closed the record.
+    Abnormal = 27 "abnormal"
+    /// The number was cancelled by the operator.
+    Cancelled = 28 "cancelled"
+}

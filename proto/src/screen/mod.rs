@@ -1,0 +1,3 @@
+//! The picture on the wire.
+
+pub mod cursor;

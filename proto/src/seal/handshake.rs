@@ -1,0 +1,1 @@
+//! From the secret digits to the keys.

@@ -1,0 +1,229 @@
+//! The ticket: admission of one tool to one session at the relays it names.
+//!
+//! A ticket is PASETO v4.public (Ed25519): signed by the manager, checked by relays with public keys only.
+//! Footer: the key's name. Implicit assertion: [`ASSERTION`]. Claims are JSON, see [`Ticket`]; they hold no name,
+//! number or address. A ticket alone admits nobody: the bearer must also prove the key whose hash it names
+//! (`proto/src/hello.rs`).
+//! Source: PASETO specification, version 4.
+
+use ed25519_compact::{KeyPair, PublicKey, SecretKey, Seed, Signature};
+use pasetors::{
+    Public,
+    keys::{AsymmetricPublicKey, AsymmetricSecretKey},
+    token::UntrustedToken,
+    version4::{PublicToken, V4},
+};
+use rand_core::CryptoRngCore;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    api::UnixMillis,
+    id::{RelayId, SessionId},
+    limits,
+    role::Role,
+};
+
+/// Bound into every signature, so that no other token of the same key is a ticket.
+pub const ASSERTION: &[u8] = b"uketsuke-ticket-v1";
+
+/// The claims of a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ticket {
+    /// The session.
+    pub session_id: SessionId,
+    /// Which side its bearer is.
+    pub role: Role,
+    /// SHA-256 of the bearer's proof key, hexadecimal.
+    pub proof_key_hash: String,
+    /// The relays, in the order in which they are tried; at most [`limits::TICKET_RELAYS_MAX`].
+    pub relays: Vec<TicketRelay>,
+    /// Bytes per second the relay forwards from this side.
+    pub rate_max: u64,
+    /// When it was made.
+    pub issued_at_ms: UnixMillis,
+    /// When it stops admitting.
+    pub expires_at_ms: UnixMillis,
+    /// When the session ends, whatever is renewed.
+    pub hard_end_at_ms: UnixMillis,
+}
+
+/// A relay in a ticket.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TicketRelay {
+    /// Its id.
+    pub relay_id: RelayId,
+    /// SHA-256 of its certificate's public key, hexadecimal.
+    pub spki: String,
+}
+
+/// Why a text is not a ticket that admits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TicketError {
+    /// Too long, or not in the form of a ticket.
+    #[error("not a ticket")]
+    Malformed,
+    /// The footer names a key that is not known.
+    #[error("the ticket's key is not known")]
+    UnknownKey,
+    /// The signature is wrong.
+    #[error("the ticket's signature is wrong")]
+    Signature,
+    /// Its time is over, or has not begun.
+    #[error("the ticket's time is over or has not begun")]
+    Time,
+}
+
+/// Signs tickets and introductions. Lives in the manager.
+pub struct SigningKey {
+    key_id: String,
+    secret: AsymmetricSecretKey<V4>,
+    public: [u8; 32],
+}
+
+/// The public half of a [`SigningKey`], with its name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyingKey {
+    key_id: String,
+    public: [u8; 32],
+}
+
+/// The Ed25519 key by which a tool proves that a ticket is its own; one for each session, in memory only.
+pub struct ProofKey(KeyPair);
+
+impl Ticket {
+    /// Signs the ticket.
+    ///
+    /// # Errors
+    /// [`TicketError::Malformed`] when it would be longer than [`limits::TICKET_LEN_MAX`] or names too many relays.
+    pub fn sign(&self, key: &SigningKey) -> Result<String, TicketError> {
+        if limits::TICKET_RELAYS_MAX < self.relays.len() {
+            return Err(TicketError::Malformed);
+        }
+        let text = key.sign(self, ASSERTION)?;
+        if text.len() <= limits::TICKET_LEN_MAX { Ok(text) } else { Err(TicketError::Malformed) }
+    }
+
+    /// Checks a ticket against the known keys and the time.
+    ///
+    /// # Errors
+    /// See [`TicketError`]. Length and form are checked before any cryptography.
+    pub fn verify(text: &str, keys: &[VerifyingKey], now_ms: UnixMillis) -> Result<Self, TicketError> {
+        if limits::TICKET_LEN_MAX < text.len() {
+            return Err(TicketError::Malformed);
+        }
+        let ticket: Self = verify_token(text, keys, ASSERTION)?;
+        if limits::TICKET_RELAYS_MAX < ticket.relays.len() {
+            return Err(TicketError::Malformed);
+        }
+        let skew = i64::try_from(limits::CLOCK_SKEW_MAX.as_millis()).unwrap_or(0);
+        let begun = ticket.issued_at_ms <= now_ms.saturating_add(skew);
+        let alive = now_ms < ticket.expires_at_ms.saturating_add(skew) && now_ms < ticket.hard_end_at_ms;
+        if begun && alive { Ok(ticket) } else { Err(TicketError::Time) }
+    }
+}
+
+impl SigningKey {
+    /// Makes the key for a 32-byte seed; the seed is the secret to keep.
+    ///
+    /// # Errors
+    /// [`TicketError::Malformed`] when the library refuses the key, which no seed causes.
+    pub fn from_seed(key_id: impl Into<String>, seed: [u8; 32]) -> Result<Self, TicketError> {
+        let pair = KeyPair::from_seed(Seed::new(seed));
+        let secret = AsymmetricSecretKey::from(pair.sk.as_ref()).map_err(|_refused| TicketError::Malformed)?;
+        Ok(Self { key_id: key_id.into(), secret, public: *pair.pk })
+    }
+
+    /// The public half.
+    pub fn verifying_key(&self) -> VerifyingKey {
+        VerifyingKey { key_id: self.key_id.clone(), public: self.public }
+    }
+
+    /// Signs any claims under an assertion of their own.
+    pub(crate) fn sign<T: Serialize>(&self, claims: &T, assertion: &[u8]) -> Result<String, TicketError> {
+        let message = serde_json::to_vec(claims).map_err(|_not_json| TicketError::Malformed)?;
+        PublicToken::sign(&self.secret, &message, Some(self.key_id.as_bytes()), Some(assertion))
+            .map_err(|_refused| TicketError::Malformed)
+    }
+}
+
+impl VerifyingKey {
+    /// Reads a public key in the form of the API.
+    ///
+    /// # Errors
+    /// [`TicketError::Malformed`] when `public_key` is not 64 hexadecimal digits.
+    pub fn from_hex(key_id: impl Into<String>, public_key: &str) -> Result<Self, TicketError> {
+        let mut public = [0; 32];
+        hex::decode_to_slice(public_key, &mut public).map_err(|_not_hex| TicketError::Malformed)?;
+        Ok(Self { key_id: key_id.into(), public })
+    }
+
+    /// The key's name.
+    pub fn key_id(&self) -> &str {
+        &self.key_id
+    }
+
+    /// The key as 64 hexadecimal digits.
+    pub fn to_hex(&self) -> String {
+        hex::encode(self.public)
+    }
+}
+
+/// Checks the signature of a token of this project and reads its claims.
+pub(crate) fn verify_token<T: for<'de> Deserialize<'de>>(
+    text: &str,
+    keys: &[VerifyingKey],
+    assertion: &[u8],
+) -> Result<T, TicketError> {
+    let token = UntrustedToken::<Public, V4>::try_from(text).map_err(|_bad_form| TicketError::Malformed)?;
+    let key = keys
+        .iter()
+        .find(|key| key.key_id.as_bytes() == token.untrusted_footer())
+        .ok_or(TicketError::UnknownKey)?;
+    let public = AsymmetricPublicKey::<V4>::from(&key.public).map_err(|_bad_key| TicketError::UnknownKey)?;
+    let trusted = PublicToken::verify(&public, &token, Some(key.key_id.as_bytes()), Some(assertion))
+        .map_err(|_wrong| TicketError::Signature)?;
+    serde_json::from_str(trusted.payload()).map_err(|_bad_claims| TicketError::Malformed)
+}
+
+impl ProofKey {
+    /// Draws a new key.
+    pub fn random(rng: &mut impl CryptoRngCore) -> Self {
+        let mut seed = [0; 32];
+        rng.fill_bytes(&mut seed);
+        Self(KeyPair::from_seed(Seed::new(seed)))
+    }
+
+    /// The public half.
+    pub fn public(&self) -> [u8; 32] {
+        *self.0.pk
+    }
+
+    /// The public half as the API wants it: 64 hexadecimal digits.
+    pub fn public_hex(&self) -> String {
+        hex::encode(self.public())
+    }
+
+    /// Signs [`crate::hello::proof_text`].
+    pub fn sign(&self, text: &[u8]) -> [u8; 64] {
+        let secret: &SecretKey = &self.0.sk;
+        *secret.sign(text, None)
+    }
+}
+
+impl std::fmt::Debug for ProofKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ProofKey(…)")
+    }
+}
+
+/// The value of [`Ticket::proof_key_hash`] for a proof key.
+pub fn proof_key_hash(proof_key: &[u8; 32]) -> String {
+    hex::encode(Sha256::digest(proof_key))
+}
+
+/// Whether `signature` over `text` was made by `proof_key`, and the ticket names that key.
+pub fn proof_holds(ticket: &Ticket, proof_key: &[u8; 32], text: &[u8], signature: &[u8; 64]) -> bool {
+    ticket.proof_key_hash == proof_key_hash(proof_key)
+        && PublicKey::new(*proof_key).verify(text, &Signature::new(*signature)).is_ok()
+}
