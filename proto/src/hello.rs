@@ -17,8 +17,8 @@
 //! The payload of `Welcome` is one byte: 1 when the other side is present already, else 0.
 //! The payload of `Refused` and `PeerGone` is one byte, a [`CloseReason`] code. `PeerPresent` has no payload.
 
-use bytes::{BufMut, Bytes, BytesMut};
-use sha2::{Digest, Sha256};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     close::CloseReason,

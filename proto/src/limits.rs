@@ -21,18 +21,18 @@ pub const TICKET_RELAYS_MAX: usize = 5;
 /// An introduction in its text form; names of 64 characters in UTF-8 fit with room.
 pub const INTRODUCTION_LEN_MAX: usize = 2048;
 /// Life of a ticket: longer than the whole monthly budget of 99.9 % (43.2 min), so a manager outage hurts nobody.
-pub const TICKET_LIFE: Duration = Duration::from_secs(60 * 60);
+pub const TICKET_LIFE: Duration = Duration::from_hours(1);
 /// Longest session, whatever renews its tickets.
-pub const SESSION_LIFE_MAX: Duration = Duration::from_secs(8 * 60 * 60);
+pub const SESSION_LIFE_MAX: Duration = Duration::from_hours(8);
 /// Clocks of manager and relay may differ by this much.
-pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(120);
+pub const CLOCK_SKEW_MAX: Duration = Duration::from_mins(2);
 
 /// TLS handshake of one connection, from accept to finished.
 pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// From TLS finished to a complete hello.
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A side waits this long at the relay for the other to come.
-pub const PEER_TIMEOUT: Duration = Duration::from_secs(60);
+pub const PEER_TIMEOUT: Duration = Duration::from_mins(1);
 /// A write that makes no progress this long ends the connection.
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Pause between keep-alive pings; [`PING_JITTER`] is added at random so that relays see no waves.
@@ -44,7 +44,7 @@ pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
 /// From peer present to both confirmations of the key exchange.
 pub const PROVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a question is shown to the customer before silence counts as "no".
-pub const CONSENT_TIMEOUT: Duration = Duration::from_secs(120);
+pub const CONSENT_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Bytes the relay holds for one direction before it stops reading from the other side.
 pub const RELAY_QUEUE_MAX: usize = 512 * 1024;
@@ -83,17 +83,17 @@ pub const DEVICE_FACTS_MAX: usize = 64;
 pub const DEVICE_FACT_LEN_MAX: usize = 256;
 
 /// Shortest, usual and longest life of a reception number.
-pub const RECEPTION_LIFE_MIN: Duration = Duration::from_secs(60);
+pub const RECEPTION_LIFE_MIN: Duration = Duration::from_mins(1);
 /// See [`RECEPTION_LIFE_MIN`].
-pub const RECEPTION_LIFE: Duration = Duration::from_secs(10 * 60);
+pub const RECEPTION_LIFE: Duration = Duration::from_mins(10);
 /// See [`RECEPTION_LIFE_MIN`].
-pub const RECEPTION_LIFE_MAX: Duration = Duration::from_secs(60 * 60);
+pub const RECEPTION_LIFE_MAX: Duration = Duration::from_hours(1);
 /// Open reception numbers of one operator.
 pub const RECEPTIONS_OPEN_MAX: u32 = 3;
 /// Entries that end without a proved secret before the number is burned.
 pub const UNPROVED_MAX: u32 = 3;
 /// A locator is not given out again for this long.
-pub const LOCATOR_REST: Duration = Duration::from_secs(24 * 60 * 60);
+pub const LOCATOR_REST: Duration = Duration::from_hours(24);
 
 /// Body of an API request.
 pub const API_BODY_MAX: usize = 64 * 1024;

@@ -219,8 +219,7 @@ impl Message {
     /// See [`MessageError`]; nothing larger than the input is allocated.
     pub fn decode(bytes: &[u8], lane: Lane) -> Result<Self, MessageError> {
         check_len(bytes.len(), lane)?;
-        let (message, rest) =
-            postcard::take_from_bytes::<Self>(bytes).map_err(|_bad_form| MessageError::Malformed)?;
+        let (message, rest) = postcard::take_from_bytes::<Self>(bytes).map_err(|_bad_form| MessageError::Malformed)?;
         if !rest.is_empty() {
             return Err(MessageError::Malformed);
         }

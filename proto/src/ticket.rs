@@ -15,7 +15,7 @@ use pasetors::{
 };
 use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 
 use crate::{
     api::UnixMillis,
@@ -176,10 +176,8 @@ pub(crate) fn verify_token<T: for<'de> Deserialize<'de>>(
     assertion: &[u8],
 ) -> Result<T, TicketError> {
     let token = UntrustedToken::<Public, V4>::try_from(text).map_err(|_bad_form| TicketError::Malformed)?;
-    let key = keys
-        .iter()
-        .find(|key| key.key_id.as_bytes() == token.untrusted_footer())
-        .ok_or(TicketError::UnknownKey)?;
+    let key =
+        keys.iter().find(|key| key.key_id.as_bytes() == token.untrusted_footer()).ok_or(TicketError::UnknownKey)?;
     let public = AsymmetricPublicKey::<V4>::from(&key.public).map_err(|_bad_key| TicketError::UnknownKey)?;
     let trusted = PublicToken::verify(&public, &token, Some(key.key_id.as_bytes()), Some(assertion))
         .map_err(|_wrong| TicketError::Signature)?;

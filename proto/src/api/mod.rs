@@ -8,6 +8,7 @@ pub mod error;
 pub mod login;
 pub mod reception;
 pub mod session;
+
 pub mod relay;
 
 /// UTC milliseconds since 1970.

@@ -2,10 +2,491 @@
 //!
 //! [`handshake`] makes the keys; [`Sealer`] and [`Opener`] use them, one of each per side.
 //!
-//! Sealed payload: sequence number 8 bytes (little-endian, below 2⁶¹) ‖ ciphertext ‖ tag 16 bytes, by
-//! ChaCha20-Poly1305. Nonce: lane 1 byte ‖ three zero bytes ‖ sequence number 8 bytes.
+//! Guarantees: a frame that was altered, repeated, dropped, reordered, given another flag, moved to another lane or
+//! taken from another session, direction or key does not open; after the first such frame an [`Opener`] opens nothing
+//! any more, which ends the session. No (key, nonce) pair is used twice.
+//! It hides neither lane, length nor time of a frame from the relay.
+//!
+//! Sealed payload, by ChaCha20-Poly1305:
+//!
+//! | offset | size | field |
+//! |---|---|---|
+//! | 0 | 8 | sequence number of the lane, little-endian, below 2⁶¹ |
+//! | 8 | length of the plain bytes | ciphertext |
+//! | last 16 | 16 | tag |
+//!
+//! Nonce: lane 1 byte ‖ three zero bytes ‖ sequence number 8 bytes, little-endian.
 //! Associated data: the five bytes of the outer frame's header, so lane, flags and length cannot be altered.
-//! Each lane counts on its own, from 0, without gaps; the opener accepts the next number and nothing else, so a frame
-//! that is repeated, dropped, reordered or moved to another lane or session breaks the seal, which ends the session.
+//!
+//! Each lane counts on its own, from 0, without gaps, and has its own chain of keys:
+//! `K(lane, 0) = HKDF-Expand(key of the direction, "uketsuke v1 lane" ‖ lane, 32)`, after which the key of the
+//! direction is erased, and `K(lane, e + 1) = HKDF-Expand(K(lane, e), "uketsuke v1 ratchet" ‖ lane, 32)`, after which
+//! the old key is erased.
+//! Frame `n` of a lane is sealed under `K(lane, n / RATCHET_EVERY)` with [`limits::RATCHET_EVERY`]. Both sides know
+//! `n` without asking, because the opener accepts the next number and nothing else; so they turn at the same frame,
+//! and a lane that is never used holds back no other lane's ratchet.
 
 pub mod handshake;
+
+use bytes::Bytes;
+use chacha20poly1305::{AeadInPlace as _, ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
+use zeroize::Zeroizing;
+
+use self::handshake::expand;
+use crate::{
+    frame::{FLAG_MORE, Frame, FrameHeader, FrameType, Lane},
+    limits,
+    role::Role,
+};
+
+/// Bytes of every key here.
+pub(crate) const KEY_LEN: usize = 32;
+/// A key that is erased when it is dropped.
+pub(crate) type Key = Zeroizing<[u8; KEY_LEN]>;
+/// Bytes of a sequence number in front of the ciphertext.
+const SEQUENCE_LEN: usize = 8;
+/// Bytes of the tag behind the ciphertext.
+const TAG_LEN: usize = 16;
+/// Sequence numbers are below this, so that three bits stay free in the nonce.
+const SEQUENCE_END: u64 = 1 << 61;
+
+/// What both sides hold after the key exchange. Prints as nothing.
+pub struct SessionKeys {
+    customer: Key,
+    operator: Key,
+    safety: u64,
+}
+
+/// Seals what this side sends. Prints as nothing.
+pub struct Sealer {
+    lanes: [Chain; 4],
+}
+
+/// Opens what the other side sealed. Prints as nothing.
+pub struct Opener {
+    lanes: [Chain; 4],
+    broken: bool,
+}
+
+/// Why a frame was not sealed or opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SealError {
+    /// More plain bytes than [`limits::SEALED_PLAIN_MAX`].
+    #[error("{0} bytes do not fit into one sealed frame")]
+    TooLong(usize),
+    /// A flag that does not exist.
+    #[error("frame flags {0:#04x} do not exist")]
+    Flags(u8),
+    /// The lane has used up its sequence numbers.
+    #[error("the lane has no sequence number left")]
+    Exhausted,
+    /// Not a sealed frame, or one too short to be one.
+    #[error("not a sealed frame")]
+    NotSealed,
+    /// Repeated, dropped, reordered or from another lane.
+    #[error("frame {found} came where {expected} was due")]
+    Sequence {
+        /// The number in the frame.
+        found: u64,
+        /// The only number that opens.
+        expected: u64,
+    },
+    /// The tag is wrong: altered, or sealed under another key.
+    #[error("the frame was altered or sealed under another key")]
+    Altered,
+    /// A frame before this one did not open.
+    #[error("the seal was broken before")]
+    Broken,
+}
+
+impl SessionKeys {
+    /// Six digits derived from the keys, equal on both sides: `123 456`. For people who want to compare them aloud.
+    pub fn safety_code(&self) -> String {
+        let code = self.safety.rem_euclid(1_000_000);
+        format!("{:03} {:03}", code.div_euclid(1000), code.rem_euclid(1000))
+    }
+
+    /// Parts the keys into what `role` sends with and what it receives with.
+    pub fn split(self, role: Role) -> (Sealer, Opener) {
+        self.split_turning(role, limits::RATCHET_EVERY)
+    }
+
+    /// As [`Self::split`], with the ratchet turning every `every` frames, which is more than 0.
+    fn split_turning(self, role: Role, every: u64) -> (Sealer, Opener) {
+        let key = |sender: Role| match sender {
+            Role::Customer => &self.customer,
+            Role::Operator => &self.operator,
+        };
+        let lanes = |key: &Key| Lane::ALL.map(|lane| Chain::new(key, lane, every));
+        (Sealer { lanes: lanes(key(role)) }, Opener { lanes: lanes(key(role.other())), broken: false })
+    }
+}
+
+impl Sealer {
+    /// Seals up to [`limits::SEALED_PLAIN_MAX`] bytes under the lane's next sequence number.
+    ///
+    /// Every sealed frame must be sent, in this order: the other side accepts no gap.
+    ///
+    /// # Errors
+    /// [`SealError::TooLong`], [`SealError::Flags`] and [`SealError::Exhausted`]; no number is used then.
+    pub fn seal(&mut self, lane: Lane, flags: u8, plain: &[u8]) -> Result<Frame, SealError> {
+        let too_long = SealError::TooLong(plain.len());
+        if limits::SEALED_PLAIN_MAX < plain.len() {
+            return Err(too_long);
+        }
+        if flags & !FLAG_MORE != 0 {
+            return Err(SealError::Flags(flags));
+        }
+        let len = plain.len().checked_add(limits::SEAL_OVERHEAD).and_then(|len| u16::try_from(len).ok());
+        let header = FrameHeader { kind: FrameType::Sealed, lane, flags, len: len.ok_or(too_long)? };
+        let chain = chain(&mut self.lanes, lane);
+        let sequence = chain.next()?;
+
+        let mut payload = Vec::with_capacity(plain.len().saturating_add(limits::SEAL_OVERHEAD));
+        payload.extend_from_slice(&sequence.to_le_bytes());
+        payload.extend_from_slice(plain);
+        let (_sequence, body) = payload.split_at_mut(SEQUENCE_LEN);
+        let tag = chain
+            .cipher()
+            .encrypt_in_place_detached(&nonce(lane, sequence), &header.to_bytes(), body)
+            .map_err(|_longer_than_256_gib| too_long)?;
+        payload.extend_from_slice(&tag);
+        chain.advance(lane);
+        Ok(Frame { kind: FrameType::Sealed, lane, flags, payload: Bytes::from(payload) })
+    }
+}
+
+impl Opener {
+    /// Opens the next frame of a lane.
+    ///
+    /// # Errors
+    /// [`SealError::NotSealed`], [`SealError::Sequence`], [`SealError::Altered`] and [`SealError::Exhausted`], and
+    /// [`SealError::Broken`] for every frame after one of those.
+    pub fn open(&mut self, frame: &Frame) -> Result<Vec<u8>, SealError> {
+        if self.broken {
+            return Err(SealError::Broken);
+        }
+        let opened = self.open_next(frame);
+        self.broken = opened.is_err();
+        opened
+    }
+
+    fn open_next(&mut self, frame: &Frame) -> Result<Vec<u8>, SealError> {
+        let header = frame.header().map_err(|_too_long| SealError::NotSealed)?;
+        if header.kind != FrameType::Sealed {
+            return Err(SealError::NotSealed);
+        }
+        let (found, rest) = frame.payload.split_first_chunk::<SEQUENCE_LEN>().ok_or(SealError::NotSealed)?;
+        let (body, tag) = rest.split_last_chunk::<TAG_LEN>().ok_or(SealError::NotSealed)?;
+        let found = u64::from_le_bytes(*found);
+        let chain = chain(&mut self.lanes, header.lane);
+        let expected = chain.next()?;
+        if found != expected {
+            return Err(SealError::Sequence { found, expected });
+        }
+        let mut plain = body.to_vec();
+        chain
+            .cipher()
+            .decrypt_in_place_detached(&nonce(header.lane, found), &header.to_bytes(), &mut plain, Tag::from_slice(tag))
+            .map_err(|_wrong_tag| SealError::Altered)?;
+        chain.advance(header.lane);
+        Ok(plain)
+    }
+}
+
+/// The keys of one lane in one direction, one after the other.
+struct Chain {
+    key: Key,
+    /// Number of the next frame.
+    sequence: u64,
+    /// Frames under one key.
+    every: u64,
+    /// Frames still to go under this key; more than 0.
+    left: u64,
+}
+
+impl Chain {
+    fn new(direction: &Key, lane: Lane, every: u64) -> Self {
+        Self { key: expand(direction, &[b"uketsuke v1 lane", &[lane.code()]]), sequence: 0, every, left: every }
+    }
+
+    /// The number of the frame that is due.
+    const fn next(&self) -> Result<u64, SealError> {
+        if self.sequence < SEQUENCE_END { Ok(self.sequence) } else { Err(SealError::Exhausted) }
+    }
+
+    fn cipher(&self) -> ChaCha20Poly1305 {
+        ChaCha20Poly1305::new((&*self.key).into())
+    }
+
+    /// Counts a frame, and turns the ratchet when it was the last one under its key.
+    fn advance(&mut self, lane: Lane) {
+        self.sequence = self.sequence.saturating_add(1);
+        self.left = self.left.saturating_sub(1);
+        if self.left == 0 {
+            self.key = expand(&self.key, &[b"uketsuke v1 ratchet", &[lane.code()]]);
+            self.left = self.every;
+        }
+    }
+}
+
+fn chain(lanes: &mut [Chain; 4], lane: Lane) -> &mut Chain {
+    let [control, input, screen, bulk] = lanes;
+    match lane {
+        Lane::Control => control,
+        Lane::Input => input,
+        Lane::Screen => screen,
+        Lane::Bulk => bulk,
+    }
+}
+
+fn nonce(lane: Lane, sequence: u64) -> Nonce {
+    let [a, b, c, d, e, f, g, h] = sequence.to_le_bytes();
+    Nonce::from([lane.code(), 0, 0, 0, a, b, c, d, e, f, g, h])
+}
+
+macro_rules! prints_as_nothing {
+    ($($name:ident)*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    )*};
+}
+
+prints_as_nothing! { SessionKeys Sealer Opener }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn keys() -> SessionKeys {
+        SessionKeys { customer: Zeroizing::new([1; 32]), operator: Zeroizing::new([2; 32]), safety: 1_000_042_007 }
+    }
+
+    /// The customer's sealer and the operator's opener.
+    fn pair(every: u64) -> (Sealer, Opener) {
+        let (sealer, _) = keys().split_turning(Role::Customer, every);
+        let (_, opener) = keys().split_turning(Role::Operator, every);
+        (sealer, opener)
+    }
+
+    #[test]
+    fn what_one_side_seals_the_other_opens() {
+        let (mut customer_seals, mut customer_opens) = keys().split(Role::Customer);
+        let (mut operator_seals, mut operator_opens) = keys().split(Role::Operator);
+        let down = customer_seals.seal(Lane::Screen, FLAG_MORE, b"pixels").unwrap();
+        let up = operator_seals.seal(Lane::Input, 0, b"").unwrap();
+        assert_eq!(operator_opens.open(&down).unwrap(), b"pixels");
+        assert_eq!(customer_opens.open(&up).unwrap(), b"");
+        assert_eq!((down.payload.len(), up.payload.len()), (6 + limits::SEAL_OVERHEAD, limits::SEAL_OVERHEAD));
+    }
+
+    #[test]
+    fn the_longest_plain_text_fills_the_longest_frame() {
+        let (mut sealer, mut opener) = pair(2);
+        let longest = vec![7; limits::SEALED_PLAIN_MAX];
+        let frame = sealer.seal(Lane::Bulk, 0, &longest).unwrap();
+        assert_eq!(frame.payload.len(), limits::FRAME_PAYLOAD_MAX);
+        assert_eq!(opener.open(&frame).unwrap(), longest);
+        let too_long = vec![7; limits::SEALED_PLAIN_MAX + 1];
+        assert_eq!(sealer.seal(Lane::Bulk, 0, &too_long), Err(SealError::TooLong(too_long.len())));
+    }
+
+    #[test]
+    fn a_refused_call_uses_no_number() {
+        let (mut sealer, mut opener) = pair(3);
+        assert_eq!(sealer.seal(Lane::Control, 2, b"x"), Err(SealError::Flags(2)));
+        let frame = sealer.seal(Lane::Control, 0, b"x").unwrap();
+        assert_eq!(opener.open(&frame).unwrap(), b"x");
+    }
+
+    #[test]
+    fn a_repeated_frame_does_not_open_and_nothing_after_it() {
+        let (mut sealer, mut opener) = pair(3);
+        let (first, second) = (sealer.seal(Lane::Input, 0, b"1").unwrap(), sealer.seal(Lane::Input, 0, b"2").unwrap());
+        opener.open(&first).unwrap();
+        assert_eq!(opener.open(&first), Err(SealError::Sequence { found: 0, expected: 1 }));
+        assert_eq!(opener.open(&second), Err(SealError::Broken));
+    }
+
+    #[test]
+    fn a_frame_after_a_gap_does_not_open() {
+        let (mut sealer, mut opener) = pair(3);
+        sealer.seal(Lane::Input, 0, b"1").unwrap();
+        let second = sealer.seal(Lane::Input, 0, b"2").unwrap();
+        assert_eq!(opener.open(&second), Err(SealError::Sequence { found: 1, expected: 0 }));
+    }
+
+    #[test]
+    fn a_frame_on_another_lane_or_with_another_flag_does_not_open() {
+        for change in [
+            |frame: &mut Frame| frame.lane = Lane::Control,
+            |frame: &mut Frame| frame.flags = FLAG_MORE,
+            |frame: &mut Frame| frame.flags = 0x80,
+        ] {
+            let (mut sealer, mut opener) = pair(3);
+            let mut frame = sealer.seal(Lane::Screen, 0, b"x").unwrap();
+            change(&mut frame);
+            assert_eq!(opener.open(&frame), Err(SealError::Altered));
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_not_sealed_or_too_short_does_not_open() {
+        for frame in [
+            Frame::plain(FrameType::Prove, Bytes::from_static(&[0; 40])).unwrap(),
+            Frame::sealed(Lane::Control, 0, Bytes::from_static(&[0; limits::SEAL_OVERHEAD - 1])).unwrap(),
+            Frame::sealed(Lane::Control, 0, Bytes::new()).unwrap(),
+        ] {
+            let (_, mut opener) = pair(3);
+            assert_eq!(opener.open(&frame), Err(SealError::NotSealed));
+            assert_eq!(opener.open(&frame), Err(SealError::Broken));
+        }
+    }
+
+    #[test]
+    fn a_side_does_not_open_its_own_frames() {
+        let (mut sealer, mut own_opener) = keys().split(Role::Customer);
+        let frame = sealer.seal(Lane::Control, 0, b"x").unwrap();
+        assert_eq!(own_opener.open(&frame), Err(SealError::Altered));
+    }
+
+    #[test]
+    fn both_sides_turn_the_ratchet_at_the_same_frame_of_each_lane() {
+        let (mut sealer, mut opener) = pair(3);
+        for round in 0..10u8 {
+            for lane in [Lane::Control, Lane::Screen, Lane::Screen] {
+                let frame = sealer.seal(lane, 0, &[round]).unwrap();
+                assert_eq!(opener.open(&frame).unwrap(), [round]);
+            }
+        }
+        let now = |lane: Lane| sealer.lanes[usize::from(lane.code())].key.clone();
+        let first = |lane| Chain::new(&keys().customer, lane, 3).key;
+        assert_ne!(now(Lane::Screen), first(Lane::Screen), "after 20 frames the first key is gone");
+        assert_eq!(now(Lane::Bulk), first(Lane::Bulk), "an idle lane stays");
+    }
+
+    #[test]
+    fn sides_with_different_ratchets_part_at_the_first_turn() {
+        let (mut sealer, _) = pair(3);
+        let (_, mut opener) = pair(4);
+        for _ in 0..3 {
+            let frame = sealer.seal(Lane::Control, 0, b"x").unwrap();
+            opener.open(&frame).unwrap();
+        }
+        let frame = sealer.seal(Lane::Control, 0, b"x").unwrap();
+        assert_eq!(opener.open(&frame), Err(SealError::Altered));
+    }
+
+    #[test]
+    fn a_lane_ends_before_its_numbers_wrap() {
+        let (mut sealer, mut opener) = pair(3);
+        for chain in [&mut sealer.lanes[0], &mut opener.lanes[0]] {
+            chain.sequence = SEQUENCE_END - 1;
+        }
+        let last = sealer.seal(Lane::Control, 0, b"x").unwrap();
+        opener.open(&last).unwrap();
+        assert_eq!(sealer.seal(Lane::Control, 0, b"x"), Err(SealError::Exhausted));
+        assert_eq!(opener.open(&last), Err(SealError::Exhausted));
+    }
+
+    #[test]
+    fn keys_print_as_nothing_and_the_code_has_six_digits() {
+        assert_eq!(keys().safety_code(), "042 007");
+        assert_eq!(format!("{:?} {:?}", keys(), pair(3)), "SessionKeys(…) (Sealer(…), Opener(…))");
+    }
+
+    /// What a relay may do to one frame.
+    #[derive(Debug, Clone)]
+    enum Fault {
+        None,
+        Drop,
+        Repeat,
+        SwapWithNext,
+        FlipBit(usize),
+        Cut(usize),
+        Grow,
+        Lane(Lane),
+        Flags,
+    }
+
+    fn lane() -> impl Strategy<Value = Lane> {
+        prop::sample::select(Lane::ALL.as_slice())
+    }
+
+    fn fault() -> impl Strategy<Value = Fault> {
+        prop_oneof![
+            12 => Just(Fault::None),
+            1 => Just(Fault::Drop),
+            1 => Just(Fault::Repeat),
+            1 => Just(Fault::SwapWithNext),
+            1 => any::<usize>().prop_map(Fault::FlipBit),
+            1 => any::<usize>().prop_map(Fault::Cut),
+            1 => Just(Fault::Grow),
+            1 => lane().prop_map(Fault::Lane),
+            1 => Just(Fault::Flags),
+        ]
+    }
+
+    fn suffer(fault: &Fault, frame: &Frame) -> Vec<Frame> {
+        let with = |payload: Vec<u8>| vec![Frame { payload: payload.into(), ..frame.clone() }];
+        match fault {
+            Fault::None | Fault::SwapWithNext => vec![frame.clone()],
+            Fault::Drop => vec![],
+            Fault::Repeat => vec![frame.clone(), frame.clone()],
+            Fault::FlipBit(bit) => {
+                let mut payload = frame.payload.to_vec();
+                let bit = bit % (payload.len() * 8);
+                payload[bit / 8] ^= 1 << (bit % 8);
+                with(payload)
+            }
+            Fault::Cut(len) => with(frame.payload.slice(..len % frame.payload.len()).to_vec()),
+            Fault::Grow => with([frame.payload.as_ref(), &[0]].concat()),
+            Fault::Lane(lane) => vec![Frame { lane: *lane, ..frame.clone() }],
+            Fault::Flags => vec![Frame { flags: frame.flags ^ FLAG_MORE, ..frame.clone() }],
+        }
+    }
+
+    proptest! {
+        /// Whatever happens on the way, each lane's opened texts are a beginning of what was sealed on it.
+        #[test]
+        fn under_random_faults_only_a_true_beginning_of_each_lane_opens(
+            sends in prop::collection::vec((lane(), prop::collection::vec(any::<u8>(), 0..40), fault()), 1..60),
+            every in 1..5u64,
+        ) {
+            let (mut sealer, mut opener) = pair(every);
+            let mut sealed: [Vec<Vec<u8>>; 4] = Default::default();
+            let mut wire: Vec<Frame> = Vec::new();
+            let mut swap: Option<Vec<Frame>> = None;
+            for (lane, plain, fault) in &sends {
+                let frame = sealer.seal(*lane, 0, plain).unwrap();
+                sealed[usize::from(lane.code())].push(plain.clone());
+                let frames = suffer(fault, &frame);
+                if matches!(fault, Fault::SwapWithNext) && swap.is_none() {
+                    swap = Some(frames);
+                } else {
+                    wire.extend(frames);
+                    wire.extend(swap.take().into_iter().flatten());
+                }
+            }
+            let mut opened: [Vec<Vec<u8>>; 4] = Default::default();
+            let mut failed = false;
+            for frame in wire {
+                match opener.open(&frame) {
+                    Ok(plain) => {
+                        prop_assert!(!failed, "nothing opens after a failure");
+                        opened[usize::from(frame.lane.code())].push(plain);
+                    }
+                    Err(_) => failed = true,
+                }
+            }
+            for (opened, sealed) in opened.iter().zip(&sealed) {
+                prop_assert!(sealed.starts_with(opened));
+            }
+        }
+    }
+}
