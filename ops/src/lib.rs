@@ -1,1 +1,23 @@
-//! ops.
+//! What the three servers do alike, in the order in which a server's main function meets it.
+//!
+//! Flags and exit codes, configuration, logs, the clock, signals, metrics with their private listener, TLS, and the
+//! HTTP listener with its deadlines. It knows nothing of receptions or sessions and sees no other crate of the
+//! workspace.
+
+pub mod exit;
+
+pub mod config;
+
+pub mod logs;
+
+pub mod clock;
+
+pub mod shutdown;
+
+pub mod metrics;
+
+pub mod private;
+
+pub mod tls;
+
+pub mod web;
