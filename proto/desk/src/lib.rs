@@ -1,1 +1,10 @@
-//! proto/desk.
+//! What the two desktop tools do alike: language, sentences, look, JSON lines, the wall clock.
+//!
+//! Guarantees: nothing here knows a session, a consent or a picture; what differs between the tools stays in the tools.
+#![forbid(unsafe_code)]
+
+pub mod clock;
+pub mod lang;
+pub mod lines;
+pub mod look;
+pub mod text;

@@ -1,0 +1,13 @@
+//! The wall clock of the tools; everything that decides gets the time as an argument.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// UTC milliseconds since 1970.
+#[expect(clippy::disallowed_methods, reason = "the one place where the tools read the wall clock")]
+pub fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .ok()
+        .and_then(|since| i64::try_from(since.as_millis()).ok())
+        .unwrap_or_default()
+}
