@@ -33,7 +33,7 @@ impl Clock {
     #[expect(clippy::disallowed_methods, reason = "the one place that asks the machine")]
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
-            Source::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since_1970| millis(since_1970)),
+            Source::System => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis),
             Source::Manual(now_ms) => now_ms.load(Ordering::SeqCst),
         }
     }

@@ -132,7 +132,7 @@ fn read(path: &Path) -> io::Result<String> {
 
 fn line_at(text: &str, offset: usize) -> usize {
     let before = text.as_bytes().get(..offset).unwrap_or_default();
-    before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1)
+    before.split(|byte| *byte == b'\n').count()
 }
 
 /// The line of the deepest part of a key path that is written in the text.
@@ -140,8 +140,7 @@ fn line_of_key(text: &str, key: &str) -> Option<usize> {
     let document = DeTable::parse(text).ok()?;
     let mut found = None;
     let mut table = document.get_ref();
-    let mut parts = key.split('.').peekable();
-    while let Some(part) = parts.next() {
+    for part in key.split('.') {
         let (name, index) = part
             .split_once('[')
             .map_or((part, None), |(name, rest)| (name, rest.trim_end_matches(']').parse::<usize>().ok()));
@@ -153,10 +152,8 @@ fn line_of_key(text: &str, key: &str) -> Option<usize> {
             found = Some(item.span().start);
             value = item;
         }
-        match value.get_ref() {
-            DeValue::Table(inner) if parts.peek().is_some() => table = inner,
-            _ => break,
-        }
+        let DeValue::Table(inner) = value.get_ref() else { break };
+        table = inner;
     }
     found.map(|offset| line_at(text, offset))
 }

@@ -1,10 +1,10 @@
 //! Handshakes in memory, with certificates made on the spot.
 
-use std::{path::PathBuf, sync::Arc};
+use std::path::PathBuf;
 
 use rustls::{
     ClientConfig, RootCertStore,
-    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+    pki_types::{ServerName, pem::PemObject as _},
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
