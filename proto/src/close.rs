@@ -1,14 +1,16 @@
 //! Every way a connection or a session ends or is refused: one number space, one name each.
 //!
 //! Numbers are never used again; a removed one stays here as a comment.
+//! In JSON a reason is its name, in messages and frames its number. A name or number that this version does not know
+//! reads as [`CloseReason::Unknown`], so that a newer side can say something new.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 macro_rules! reasons {
     ($($(#[doc = $doc:literal])+ $name:ident = $code:literal $text:literal)*) => {
         /// Why something ended.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
-        #[serde(rename_all = "snake_case")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, utoipa::ToSchema)]
+        #[schema(rename_all = "snake_case")]
         pub enum CloseReason {$(
             $(#[doc = $doc])+
             $name,
@@ -98,4 +100,74 @@ reasons! {
     Abnormal = 27 "abnormal"
     /// The number was cancelled by the operator.
     Cancelled = 28 "cancelled"
+    /// A reason that this version does not know.
+    Unknown = 255 "unknown"
+}
+
+impl Serialize for CloseReason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(self.as_str())
+        } else {
+            serializer.serialize_u8(self.code())
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for CloseReason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Reason;
+
+        impl de::Visitor<'_> for Reason {
+            type Value = CloseReason;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a close reason")
+            }
+
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<CloseReason, E> {
+                Ok(CloseReason::from_name(name).unwrap_or(CloseReason::Unknown))
+            }
+
+            fn visit_u8<E: de::Error>(self, code: u8) -> Result<CloseReason, E> {
+                Ok(CloseReason::from_code(code).unwrap_or(CloseReason::Unknown))
+            }
+        }
+
+        if deserializer.is_human_readable() {
+            deserializer.deserialize_str(Reason)
+        } else {
+            deserializer.deserialize_u8(Reason)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_has_one_number_and_one_name() {
+        for reason in CloseReason::ALL {
+            assert_eq!(CloseReason::from_code(reason.code()), Some(*reason));
+            assert_eq!(CloseReason::from_name(reason.as_str()), Some(*reason));
+        }
+        assert!(CloseReason::ALL.is_sorted_by_key(|reason| reason.code()));
+        assert_eq!((CloseReason::from_code(0), CloseReason::from_name("")), (None, None));
+    }
+
+    #[test]
+    fn a_reason_is_its_name_in_json_and_its_number_in_messages() {
+        let reason = CloseReason::SealBroken;
+        assert_eq!(serde_json::to_string(&reason).unwrap(), r#""seal_broken""#);
+        assert_eq!(postcard::to_allocvec(&reason).unwrap(), [9]);
+        assert_eq!(serde_json::from_str::<CloseReason>(r#""seal_broken""#).unwrap(), reason);
+        assert_eq!(postcard::from_bytes::<CloseReason>(&[9]).unwrap(), reason);
+    }
+
+    #[test]
+    fn the_reason_of_a_newer_side_reads_as_unknown() {
+        assert_eq!(serde_json::from_str::<CloseReason>(r#""from_the_future""#).unwrap(), CloseReason::Unknown);
+        assert_eq!(postcard::from_bytes::<CloseReason>(&[200]).unwrap(), CloseReason::Unknown);
+    }
 }

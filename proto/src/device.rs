@@ -2,13 +2,22 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::limits;
+
 /// One fact, for example `os_name` = `Debian GNU/Linux 12`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeviceFact {
     /// What it is.
     pub kind: DeviceFactKind,
-    /// Its value as text, at most [`crate::limits::DEVICE_FACT_LEN_MAX`] bytes.
+    /// Its value as text, at most [`limits::DEVICE_FACT_LEN_MAX`] bytes.
     pub value: String,
+}
+
+impl DeviceFact {
+    /// Whether the value is within its limit and a single line.
+    pub fn is_valid(&self) -> bool {
+        self.value.len() <= limits::DEVICE_FACT_LEN_MAX && !self.value.chars().any(char::is_control)
+    }
 }
 
 /// What can be said about a device. Each has a caption in both languages.
@@ -33,4 +42,26 @@ pub enum DeviceFactKind {
     Monitors,
     /// Language of the user.
     Language,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fact_is_one_line_within_its_limit() {
+        let fact = |value: &str| DeviceFact { kind: DeviceFactKind::OsName, value: value.to_owned() };
+        assert!(fact("Debian GNU/Linux 12").is_valid());
+        assert!(fact(&"x".repeat(limits::DEVICE_FACT_LEN_MAX)).is_valid());
+        assert!(!fact(&"x".repeat(limits::DEVICE_FACT_LEN_MAX + 1)).is_valid());
+        assert!(!fact("two\nlines").is_valid());
+    }
+
+    #[test]
+    fn a_fact_is_read_from_json_as_documented() {
+        let fact = DeviceFact { kind: DeviceFactKind::MemoryMib, value: "16384".to_owned() };
+        let json = r#"{"kind":"memory_mib","value":"16384"}"#;
+        assert_eq!(serde_json::to_string(&fact).unwrap(), json);
+        assert_eq!(serde_json::from_str::<DeviceFact>(json).unwrap(), fact);
+    }
 }

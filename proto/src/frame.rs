@@ -227,7 +227,7 @@ impl Frame {
     /// A sealed frame.
     ///
     /// # Errors
-    /// [`FrameError::Length`].
+    /// [`FrameError::Length`] and [`FrameError::Flags`].
     pub fn sealed(lane: Lane, flags: u8, payload: Bytes) -> Result<Self, FrameError> {
         Self { kind: FrameType::Sealed, lane, flags, payload }.checked()
     }
@@ -244,8 +244,72 @@ impl Frame {
         Ok(FrameHeader { kind: self.kind, lane: self.lane, flags: self.flags, len })
     }
 
+    /// What the other side will check too.
     fn checked(self) -> Result<Self, FrameError> {
-        self.header()?;
+        FrameHeader::parse(self.header()?.to_bytes())?;
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_type_and_lane_has_one_byte() {
+        let types: Vec<u8> = (0..=u8::MAX).filter(|code| FrameType::from_code(*code).is_some()).collect();
+        assert_eq!(types, [1, 2, 3, 4, 5, 6, 7, 0x10, 0x11]);
+        assert!(types.iter().all(|code| FrameType::from_code(*code).map(FrameType::code) == Some(*code)));
+        for (code, lane) in (0..).zip(Lane::ALL) {
+            assert_eq!((lane.code(), Lane::from_code(code)), (code, Some(lane)));
+        }
+        assert_eq!(Lane::from_code(4), None);
+    }
+
+    #[test]
+    fn only_sealed_frames_have_lanes_and_flags() {
+        assert_eq!(FrameHeader::parse([0x10, 1, 0, 0, 0]), Err(FrameError::Lane(1)));
+        assert_eq!(FrameHeader::parse([0x10, 0, 1, 0, 0]), Err(FrameError::Flags(1)));
+        assert_eq!(FrameHeader::parse([0x11, 4, 0, 0, 0]), Err(FrameError::Lane(4)));
+        assert_eq!(FrameHeader::parse([0x11, 3, 2, 0, 0]), Err(FrameError::Flags(2)));
+        assert_eq!(FrameHeader::parse([0x08, 0, 0, 0, 0]), Err(FrameError::Type(8)));
+        assert_eq!(FrameHeader::parse([0x11, 3, 1, 1, 0x80]), Err(FrameError::Length(0x8001)));
+        let longest = FrameHeader::parse([0x11, 3, 1, 0, 0x80]).map(|header| usize::from(header.len));
+        assert_eq!(longest, Ok(limits::FRAME_PAYLOAD_MAX));
+    }
+
+    #[test]
+    fn a_frame_the_other_side_would_refuse_is_not_made() {
+        let long = Bytes::from(vec![0; limits::FRAME_PAYLOAD_MAX + 1]);
+        assert_eq!(Frame::plain(FrameType::Prove, long.clone()), Err(FrameError::Length(long.len())));
+        assert_eq!(Frame::sealed(Lane::Bulk, 0, long.clone()), Err(FrameError::Length(long.len())));
+        assert_eq!(Frame::sealed(Lane::Bulk, 4, Bytes::new()), Err(FrameError::Flags(4)));
+    }
+
+    #[test]
+    fn one_longest_message_always_fits_its_limits() {
+        for lane in Lane::ALL {
+            assert!(lane.credit() > 0 && lane.message_len_max() > 0, "{}", lane.as_str());
+        }
+        assert!(limits::MESSAGE_LEN_MAX as u64 <= Lane::Control.credit());
+    }
+
+    proptest! {
+        #[test]
+        fn five_bytes_are_a_header_that_writes_the_same_bytes_or_an_error(bytes: [u8; limits::FRAME_HEADER_LEN]) {
+            if let Ok(header) = FrameHeader::parse(bytes) {
+                prop_assert_eq!(header.to_bytes(), bytes);
+            }
+        }
+
+        #[test]
+        fn a_sealed_frame_keeps_its_header(lane in prop::sample::select(Lane::ALL.as_slice()), more: bool, len in 0..=limits::FRAME_PAYLOAD_MAX) {
+            let frame = Frame::sealed(lane, u8::from(more), Bytes::from(vec![0; len])).unwrap();
+            let header = frame.header().unwrap();
+            prop_assert_eq!(FrameHeader::parse(header.to_bytes()), Ok(header));
+            prop_assert_eq!((header.lane, usize::from(header.len)), (lane, len));
+        }
     }
 }

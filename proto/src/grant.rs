@@ -80,3 +80,46 @@ impl FromIterator<GrantKind> for Grants {
         kinds.into_iter().fold(Self::NONE, Self::with)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_kind_has_one_name() {
+        for kind in GrantKind::ALL {
+            assert_eq!(GrantKind::from_name(kind.as_str()), Some(*kind));
+            assert_eq!(serde_json::to_string(kind).unwrap(), format!("\"{}\"", kind.as_str()));
+        }
+        assert_eq!(GrantKind::from_name("files"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_set_holds_what_was_put_in_and_not_taken_out(
+            steps in prop::collection::vec((prop::sample::select(GrantKind::ALL), any::<bool>()), 0..20),
+        ) {
+            let mut expected = std::collections::BTreeSet::new();
+            let mut grants = Grants::NONE;
+            for (kind, give) in steps {
+                grants = if give { grants.with(kind) } else { grants.without(kind) };
+                if give { expected.insert(kind); } else { expected.remove(&kind); }
+            }
+            prop_assert!(grants.iter().eq(expected.iter().copied()));
+            prop_assert_eq!(grants, expected.into_iter().collect());
+        }
+
+        #[test]
+        fn a_ceiling_narrows_and_never_widens(
+            asked in prop::collection::vec(prop::sample::select(GrantKind::ALL), 0..4),
+            ceiling in prop::collection::vec(prop::sample::select(GrantKind::ALL), 0..4),
+        ) {
+            let (asked, ceiling) = (Grants::from_iter(asked), Grants::from_iter(ceiling));
+            for kind in GrantKind::ALL {
+                prop_assert_eq!(asked.within(ceiling).has(*kind), asked.has(*kind) && ceiling.has(*kind));
+            }
+        }
+    }
+}

@@ -131,12 +131,17 @@ impl RelayWord {
         match (frame.kind, frame.payload.as_ref()) {
             (FrameType::Welcome, [0]) => Some(Self::Welcome { peer_present: false }),
             (FrameType::Welcome, [1]) => Some(Self::Welcome { peer_present: true }),
-            (FrameType::Refused, [code]) => CloseReason::from_code(*code).map(Self::Refused),
+            (FrameType::Refused, [code]) => Some(Self::Refused(reason(*code))),
             (FrameType::PeerPresent, []) => Some(Self::PeerPresent),
-            (FrameType::PeerGone, [code]) => CloseReason::from_code(*code).map(Self::PeerGone),
+            (FrameType::PeerGone, [code]) => Some(Self::PeerGone(reason(*code))),
             _ => None,
         }
     }
+}
+
+/// The reason for a byte; a newer relay may have more of them.
+fn reason(code: u8) -> CloseReason {
+    CloseReason::from_code(code).unwrap_or(CloseReason::Unknown)
 }
 
 /// What the proof key signs.
@@ -150,3 +155,98 @@ pub fn proof_text(exporter: &[u8; 32], ticket: &str, generation: u32) -> Vec<u8>
 
 /// Version 1 + key 32 + generation 4 + signature 64.
 const FIXED_LEN: usize = 101;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn hello() -> Hello {
+        Hello { proof_key: [1; 32], generation: 7, signature: [2; 64], ticket: "v4.public.x".to_owned() }
+    }
+
+    #[test]
+    fn a_hello_is_read_as_it_was_written() {
+        let frame = hello().to_frame().unwrap();
+        assert_eq!((frame.kind, frame.payload.len()), (FrameType::Hello, FIXED_LEN + 11));
+        assert_eq!(Hello::parse(&frame.payload), Ok(hello()));
+    }
+
+    #[test]
+    fn a_hello_cut_anywhere_before_its_ticket_is_refused() {
+        let payload = hello().to_frame().unwrap().payload;
+        for len in 0..=FIXED_LEN {
+            assert_eq!(Hello::parse(&payload[..len]), Err(HelloError::Malformed), "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn another_version_a_long_ticket_and_a_ticket_that_is_no_text_are_refused() {
+        let mut payload = hello().to_frame().unwrap().payload.to_vec();
+        payload[0] = 2;
+        assert_eq!(Hello::parse(&payload), Err(HelloError::Version(2)));
+        payload[0] = 1;
+        payload[FIXED_LEN] = 0x80;
+        assert_eq!(Hello::parse(&payload), Err(HelloError::Malformed));
+        let longest = Hello { ticket: "x".repeat(limits::TICKET_LEN_MAX), ..hello() };
+        assert_eq!(Hello::parse(&longest.to_frame().unwrap().payload), Ok(longest));
+        let too_long = Hello { ticket: "x".repeat(limits::TICKET_LEN_MAX + 1), ..hello() };
+        assert_eq!(Hello::parse(&too_long.to_frame().unwrap().payload), Err(HelloError::Malformed));
+    }
+
+    #[test]
+    fn a_hello_prints_no_key_and_no_ticket() {
+        assert_eq!(format!("{:?}", hello()), "Hello { generation: 7, .. }");
+    }
+
+    #[test]
+    fn every_word_of_a_relay_is_read_as_it_was_said() {
+        let words = CloseReason::ALL.iter().flat_map(|why| [RelayWord::Refused(*why), RelayWord::PeerGone(*why)]);
+        let present = [true, false].map(|peer_present| RelayWord::Welcome { peer_present });
+        for word in words.chain(present).chain([RelayWord::PeerPresent]) {
+            assert_eq!(RelayWord::parse(&word.to_frame()), Some(word));
+        }
+    }
+
+    #[test]
+    fn a_word_in_another_form_is_no_word() {
+        for (kind, payload) in [
+            (FrameType::Welcome, &[2][..]),
+            (FrameType::Welcome, &[]),
+            (FrameType::Refused, &[1, 1]),
+            (FrameType::PeerPresent, &[0]),
+            (FrameType::PeerGone, &[]),
+            (FrameType::Hello, &[1]),
+        ] {
+            let frame = Frame::plain(kind, Bytes::copy_from_slice(payload)).unwrap();
+            assert_eq!(RelayWord::parse(&frame), None);
+        }
+        let newer = Frame::plain(FrameType::Refused, Bytes::from_static(&[200])).unwrap();
+        assert_eq!(RelayWord::parse(&newer), Some(RelayWord::Refused(CloseReason::Unknown)));
+    }
+
+    #[test]
+    fn a_proof_is_about_one_connection_one_ticket_and_one_generation() {
+        let text = proof_text(&[1; 32], "ticket", 1);
+        assert_eq!(text.len(), 17 + 32 + 32 + 4);
+        for other in
+            [proof_text(&[2; 32], "ticket", 1), proof_text(&[1; 32], "ticKet", 1), proof_text(&[1; 32], "ticket", 2)]
+        {
+            assert_ne!(other, text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_are_a_hello_that_writes_the_same_bytes_or_an_error(
+            version in prop_oneof![9 => Just(1u8), 1 => any::<u8>()],
+            rest in prop::collection::vec(prop_oneof![9 => 0..0x80u8, 1 => any::<u8>()], 0..200),
+        ) {
+            let payload = [&[version], rest.as_slice()].concat();
+            if let Ok(hello) = Hello::parse(&payload) {
+                prop_assert_eq!(hello.to_frame().unwrap().payload, payload);
+            }
+        }
+    }
+}

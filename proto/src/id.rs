@@ -93,3 +93,31 @@ id! {
     /// A relay server.
     RelayId
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn an_id_reads_only_in_the_form_in_which_it_is_written() {
+        let id = SessionId::from_bytes([0xab; 16]);
+        let text = "ab".repeat(16);
+        assert_eq!((id.to_string(), format!("{id:?}")), (text.clone(), format!("SessionId({text})")));
+        assert_eq!(text.parse(), Ok(id));
+        for wrong in ["", "ab", &text.to_uppercase(), &format!("{text}0"), &format!(" {text}"), &"é".repeat(16)] {
+            assert_eq!(wrong.parse::<SessionId>(), Err(IdError));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_keeps_its_bytes_through_text_and_json(bytes: [u8; 16]) {
+            let id = RelayId::from_bytes(bytes);
+            prop_assert_eq!(id.as_bytes(), &bytes);
+            prop_assert_eq!(id.to_string().parse(), Ok(id));
+            prop_assert_eq!(serde_json::from_str::<RelayId>(&serde_json::to_string(&id).unwrap()).unwrap(), id);
+        }
+    }
+}

@@ -14,11 +14,11 @@ pub const SEAL_OVERHEAD: usize = 24;
 /// Plain bytes that fit into one sealed frame.
 pub const SEALED_PLAIN_MAX: usize = FRAME_PAYLOAD_MAX - SEAL_OVERHEAD;
 
-/// A ticket in its text form; PASETO with five relays is about 700 bytes.
+/// A ticket in its text form; one with four relays is about 950 bytes, and it travels in every hello.
 pub const TICKET_LEN_MAX: usize = 1024;
-/// Relays named in one ticket: the active one, the spare and three more.
-pub const TICKET_RELAYS_MAX: usize = 5;
-/// An introduction in its text form; names of 64 characters in UTF-8 fit with room.
+/// Relays named in one ticket: the active one, the spare and two more; a fifth would not fit [`TICKET_LEN_MAX`].
+pub const TICKET_RELAYS_MAX: usize = 4;
+/// An introduction in its text form; names of 64 characters and the longest reason in UTF-8 fit with room.
 pub const INTRODUCTION_LEN_MAX: usize = 2048;
 /// Life of a ticket: longer than the whole monthly budget of 99.9 % (43.2 min), so a manager outage hurts nobody.
 pub const TICKET_LIFE: Duration = Duration::from_hours(1);
@@ -69,8 +69,12 @@ pub const RATCHET_EVERY: u64 = 1 << 24;
 pub const TEXT_LEN_MAX: usize = 4 * 1024;
 /// Reason shown to the customer, in bytes of UTF-8.
 pub const REASON_LEN_MAX: usize = 300;
+/// Name and version of a tool, in bytes of UTF-8.
+pub const TOOL_NAME_LEN_MAX: usize = 64;
 /// Monitors of one customer.
 pub const MONITORS_MAX: usize = 16;
+/// Name of a monitor's output, in bytes of UTF-8.
+pub const MONITOR_NAME_LEN_MAX: usize = 64;
 /// Longest edge of a picture, in pixels.
 pub const PICTURE_EDGE_MAX: u32 = 16_384;
 /// Pixels of a picture: 8K, so that a decoder allocates at most 132 MiB.
@@ -95,5 +99,11 @@ pub const UNPROVED_MAX: u32 = 3;
 /// A locator is not given out again for this long.
 pub const LOCATOR_REST: Duration = Duration::from_hours(24);
 
-/// Body of an API request.
+/// Body of an API request of a tool or a browser.
 pub const API_BODY_MAX: usize = 64 * 1024;
+/// Body of a relay's heartbeat or report: 20,000 session ids in JSON are 700 KB, 500 events less.
+pub const RELAY_BODY_MAX: usize = 1024 * 1024;
+/// Live sessions in one heartbeat: more than one relay carries.
+pub const HEARTBEAT_SESSIONS_MAX: usize = 20_000;
+/// Events in one report.
+pub const REPORT_EVENTS_MAX: usize = 500;

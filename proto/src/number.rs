@@ -76,9 +76,15 @@ impl ReceptionNumber {
 
     /// The number as people read it: `412-905-3381`.
     pub fn reveal(&self) -> String {
-        let [a, b, c, d, e, f] = self.locator.0.map(char::from);
-        let [g, h, i, j] = self.secret.0.map(char::from);
-        format!("{a}{b}{c}-{d}{e}{f}-{g}{h}{i}{j}")
+        let digits = self.locator.0.iter().chain(&self.secret.0);
+        let mut text = String::with_capacity(12);
+        for (place, digit) in digits.enumerate() {
+            if matches!(place, 3 | 6) {
+                text.push('-');
+            }
+            text.push(char::from(*digit));
+        }
+        text
     }
 }
 
@@ -162,9 +168,12 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// Whether a character may stand between digits: spaces of any width and every hyphen people type.
+/// Whether a character may stand between digits: spaces of any width, every hyphen people type (the long-vowel mark of
+/// Japanese keyboards too), and the invisible characters that a paste brings along.
 fn is_separator(c: char) -> bool {
-    c.is_whitespace() || matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{30FC}' | '\u{FF0D}' | '\u{FF70}')
+    let hyphen = matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{30FC}' | '\u{FF0D}' | '\u{FF70}');
+    let invisible = matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}' | '\u{FEFF}');
+    c.is_whitespace() || hyphen || invisible
 }
 
 /// The ASCII digit for a half-width or full-width one.
@@ -184,6 +193,108 @@ fn random_digit(rng: &mut impl CryptoRngCore) -> u8 {
         let [value] = byte;
         if value < 250 {
             return b'0'.saturating_add(value.rem_euclid(10));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+
+    use super::*;
+
+    #[test]
+    fn a_number_is_read_however_people_type_it() {
+        for typed in [
+            "4129053381",
+            "412-905-3381",
+            " 412 905 3381\r\n",
+            "412\u{3000}905\u{3000}3381",
+            "412905-3381",
+            "\u{FF14}\u{FF11}\u{FF12}\u{FF0D}\u{FF19}\u{FF10}\u{FF15}\u{FF0D}\u{FF13}\u{FF13}\u{FF18}\u{FF11}",
+            "412\u{30FC}905\u{30FC}3381",
+            "412\u{2212}905\u{2010}3381",
+            "\u{FEFF}412-905-3381\u{200B}",
+            "4-1-2-9-0-5-3-3-8-1",
+        ] {
+            let number = ReceptionNumber::parse(typed).unwrap();
+            assert_eq!(number.reveal(), "412-905-3381", "{typed:?}");
+            assert_eq!((number.locator().as_str(), number.secret().as_bytes()), ("412905", b"3381"));
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_says_why() {
+        for (typed, why) in [
+            ("", NumberError::Length { found: 0 }),
+            ("412-905-338", NumberError::Length { found: 9 }),
+            ("412-905-33811", NumberError::Length { found: 11 }),
+            ("412-905-338x", NumberError::NotADigit),
+            ("412.905.3381", NumberError::NotADigit),
+            ("+4129053381", NumberError::NotADigit),
+            ("\u{661}\u{662}\u{663}4567890", NumberError::NotADigit),
+        ] {
+            assert_eq!(ReceptionNumber::parse(typed), Err(why), "{typed:?}");
+        }
+    }
+
+    #[test]
+    fn a_locator_is_six_ascii_digits_and_nothing_else() {
+        assert_eq!("412905".parse::<Locator>().unwrap().as_str(), "412905");
+        assert_eq!("41290".parse::<Locator>(), Err(NumberError::Length { found: 5 }));
+        assert_eq!("41290\u{FF15}".parse::<Locator>(), Err(NumberError::NotADigit));
+        assert_eq!("41 905".parse::<Locator>(), Err(NumberError::NotADigit));
+        assert!(serde_json::from_str::<Locator>("412905").is_err());
+    }
+
+    #[test]
+    fn drawn_digits_are_equally_likely() {
+        let mut rng = ChaCha20Rng::from_seed([5; 32]);
+        let mut counts = [0u32; 10];
+        for _ in 0..10_000 {
+            for digit in Locator::random(&mut rng).0.into_iter().chain(*Secret::random(&mut rng).as_bytes()) {
+                counts[usize::from(digit - b'0')] += 1;
+            }
+        }
+        assert!(counts.iter().all(|count| (9_600..10_400).contains(count)), "{counts:?}");
+    }
+
+    #[test]
+    fn numbers_print_as_nothing() {
+        let number = ReceptionNumber::parse("412-905-3381").unwrap();
+        assert_eq!(
+            format!("{number:?} {:?} {:?}", number.locator(), number.secret()),
+            "ReceptionNumber(…) Locator(…) Secret(…)"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_number_or_an_error(typed in ".{0,40}") {
+            if let Ok(number) = ReceptionNumber::parse(&typed) {
+                prop_assert_eq!(ReceptionNumber::parse(&number.reveal()), Ok(number));
+            }
+        }
+
+        #[test]
+        fn a_number_keeps_its_digits_through_what_people_type(
+            digits in prop::array::uniform10(0..10u32),
+            wide in prop::array::uniform10(any::<bool>()),
+            gaps in prop::array::uniform10("[- \u{3000}\u{30FC}\u{FF0D}\t\u{200B}]{0,3}"),
+        ) {
+            let mut typed = String::new();
+            let mut plain = String::new();
+            for ((digit, wide), gap) in digits.into_iter().zip(wide).zip(gaps) {
+                plain.extend(char::from_digit(digit, 10));
+                typed.push_str(&gap);
+                typed.extend(char::from_u32(if wide { 0xFF10 + digit } else { 0x30 + digit }));
+            }
+            let number = ReceptionNumber::parse(&typed).unwrap();
+            prop_assert_eq!(number.reveal().replace('-', ""), plain.clone());
+            let json = serde_json::to_string(&number.locator()).unwrap();
+            prop_assert_eq!(json.clone(), format!("\"{}\"", plain.split_at(6).0));
+            prop_assert_eq!(serde_json::from_str::<Locator>(&json).unwrap(), number.locator());
         }
     }
 }

@@ -13,6 +13,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Both roles.
+    pub const ALL: &[Self] = &[Self::Customer, Self::Operator];
+
     /// The other side.
     pub const fn other(self) -> Self {
         match self {
@@ -27,5 +30,26 @@ impl Role {
             Self::Customer => "customer",
             Self::Operator => "operator",
         }
+    }
+
+    /// The role for a name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|role| role.as_str() == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_role_has_one_name_and_another_side() {
+        for role in Role::ALL {
+            assert_eq!(Role::from_name(role.as_str()), Some(*role));
+            assert_eq!(serde_json::to_string(role).unwrap(), format!("\"{}\"", role.as_str()));
+            assert_ne!(role.other(), *role);
+            assert_eq!(role.other().other(), *role);
+        }
+        assert_eq!(Role::from_name("observer"), None);
     }
 }

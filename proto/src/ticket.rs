@@ -3,7 +3,7 @@
 //! A ticket is PASETO v4.public (Ed25519): signed by the manager, checked by relays with public keys only.
 //! Footer: the key's name. Implicit assertion: [`ASSERTION`]. Claims are JSON, see [`Ticket`]; they hold no name,
 //! number or address. A ticket alone admits nobody: the bearer must also prove the key whose hash it names
-//! (`proto/src/hello.rs`).
+//! (`proto/src/hello.rs`). Claims that this version does not know are ignored.
 //! Source: PASETO specification, version 4.
 
 use ed25519_compact::{KeyPair, PublicKey, SecretKey, Seed, Signature};
@@ -27,29 +27,37 @@ use crate::{
 /// Bound into every signature, so that no other token of the same key is a ticket.
 pub const ASSERTION: &[u8] = b"uketsuke-ticket-v1";
 
-/// The claims of a ticket.
+/// The claims of a ticket. Their names in JSON are short, so that four relays fit [`limits::TICKET_LEN_MAX`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ticket {
     /// The session.
+    #[serde(rename = "sid")]
     pub session_id: SessionId,
     /// Which side its bearer is.
     pub role: Role,
     /// SHA-256 of the bearer's proof key, hexadecimal.
+    #[serde(rename = "pkh")]
     pub proof_key_hash: String,
     /// The relays, in the order in which they are tried; at most [`limits::TICKET_RELAYS_MAX`].
+    #[serde(rename = "rel")]
     pub relays: Vec<TicketRelay>,
     /// Bytes per second the relay forwards from this side.
+    #[serde(rename = "rate")]
     pub rate_max: u64,
     /// When it was made.
+    #[serde(rename = "iat")]
     pub issued_at_ms: UnixMillis,
     /// When it stops admitting.
+    #[serde(rename = "exp")]
     pub expires_at_ms: UnixMillis,
     /// When the session ends, whatever is renewed.
+    #[serde(rename = "end")]
     pub hard_end_at_ms: UnixMillis,
 }
 
-/// A relay in a ticket.
+/// A relay in a ticket. In JSON it is an array of its two fields, for the ticket's length.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "(RelayId, String)", into = "(RelayId, String)")]
 pub struct TicketRelay {
     /// Its id.
     pub relay_id: RelayId,
@@ -90,6 +98,18 @@ pub struct VerifyingKey {
 
 /// The Ed25519 key by which a tool proves that a ticket is its own; one for each session, in memory only.
 pub struct ProofKey(KeyPair);
+
+impl From<(RelayId, String)> for TicketRelay {
+    fn from((relay_id, spki): (RelayId, String)) -> Self {
+        Self { relay_id, spki }
+    }
+}
+
+impl From<TicketRelay> for (RelayId, String) {
+    fn from(relay: TicketRelay) -> Self {
+        (relay.relay_id, relay.spki)
+    }
+}
 
 impl Ticket {
     /// Signs the ticket.
@@ -144,6 +164,12 @@ impl SigningKey {
         let message = serde_json::to_vec(claims).map_err(|_not_json| TicketError::Malformed)?;
         PublicToken::sign(&self.secret, &message, Some(self.key_id.as_bytes()), Some(assertion))
             .map_err(|_refused| TicketError::Malformed)
+    }
+}
+
+impl std::fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SigningKey(…)")
     }
 }
 
@@ -224,4 +250,141 @@ pub fn proof_key_hash(proof_key: &[u8; 32]) -> String {
 pub fn proof_holds(ticket: &Ticket, proof_key: &[u8; 32], text: &[u8], signature: &[u8; 64]) -> bool {
     ticket.proof_key_hash == proof_key_hash(proof_key)
         && PublicKey::new(*proof_key).verify(text, &Signature::new(*signature)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+
+    use super::*;
+    use crate::introduction::{self, Introduction};
+
+    const HOUR_MS: i64 = 3_600_000;
+    const NOW_MS: i64 = 1_700_000_000_000;
+
+    fn ticket(relays: u8) -> Ticket {
+        Ticket {
+            session_id: SessionId::from_bytes([0xa5; 16]),
+            role: Role::Customer,
+            proof_key_hash: "ab".repeat(32),
+            relays: (0..relays)
+                .map(|n| TicketRelay { relay_id: RelayId::from_bytes([n; 16]), spki: "cd".repeat(32) })
+                .collect(),
+            rate_max: u64::MAX,
+            issued_at_ms: NOW_MS,
+            expires_at_ms: NOW_MS + HOUR_MS,
+            hard_end_at_ms: NOW_MS + 8 * HOUR_MS,
+        }
+    }
+
+    fn key() -> SigningKey {
+        SigningKey::from_seed("key-2026-01", [7; 32]).unwrap()
+    }
+
+    #[test]
+    fn a_ticket_with_all_its_relays_fits_and_is_read_as_it_was_signed() {
+        let full = ticket(4);
+        assert_eq!(full.relays.len(), limits::TICKET_RELAYS_MAX);
+        let text = full.sign(&key()).unwrap();
+        assert!(text.len() <= limits::TICKET_LEN_MAX, "{} bytes", text.len());
+        assert_eq!(Ticket::verify(&text, &[key().verifying_key()], NOW_MS), Ok(full));
+        assert_eq!(ticket(5).sign(&key()), Err(TicketError::Malformed));
+    }
+
+    #[test]
+    fn a_ticket_admits_only_in_its_time() {
+        let skew = i64::try_from(limits::CLOCK_SKEW_MAX.as_millis()).unwrap();
+        let text = ticket(1).sign(&key()).unwrap();
+        let at = |now_ms| Ticket::verify(&text, &[key().verifying_key()], now_ms).err();
+        assert_eq!(at(NOW_MS - skew - 1), Some(TicketError::Time));
+        assert_eq!(at(NOW_MS - skew), None);
+        assert_eq!(at(NOW_MS + HOUR_MS + skew - 1), None);
+        assert_eq!(at(NOW_MS + HOUR_MS + skew), Some(TicketError::Time));
+        let ends_early = Ticket { hard_end_at_ms: NOW_MS + 1, ..ticket(1) }.sign(&key()).unwrap();
+        assert!(Ticket::verify(&ends_early, &[key().verifying_key()], NOW_MS).is_ok());
+        assert_eq!(
+            Ticket::verify(&ends_early, &[key().verifying_key()], NOW_MS + 1),
+            Err(TicketError::Time),
+            "no skew widens the hard end"
+        );
+    }
+
+    #[test]
+    fn a_ticket_of_an_unknown_or_another_key_is_refused() {
+        let text = ticket(1).sign(&key()).unwrap();
+        let other_name = SigningKey::from_seed("other", [7; 32]).unwrap().verifying_key();
+        let other_key = SigningKey::from_seed("key-2026-01", [8; 32]).unwrap().verifying_key();
+        assert_eq!(Ticket::verify(&text, &[], NOW_MS), Err(TicketError::UnknownKey));
+        assert_eq!(Ticket::verify(&text, std::slice::from_ref(&other_name), NOW_MS), Err(TicketError::UnknownKey));
+        assert_eq!(Ticket::verify(&text, &[other_name, other_key], NOW_MS), Err(TicketError::Signature));
+    }
+
+    #[test]
+    fn an_introduction_is_no_ticket_and_a_ticket_no_introduction() {
+        let introduction = Introduction {
+            session_id: SessionId::from_bytes([1; 16]),
+            company_name: String::new(),
+            operator_name: String::new(),
+            reason: String::new(),
+            ceiling: vec![],
+        };
+        let keys = [key().verifying_key()];
+        let text = introduction.sign(&key()).unwrap();
+        assert_eq!(Ticket::verify(&text, &keys, NOW_MS), Err(TicketError::Signature));
+        let text = ticket(1).sign(&key()).unwrap();
+        assert_eq!(Introduction::verify(&text, &keys), Err(TicketError::Signature));
+        assert_ne!(ASSERTION, introduction::ASSERTION);
+    }
+
+    #[test]
+    fn a_verifying_key_is_read_as_it_was_written() {
+        let verifying = key().verifying_key();
+        assert_eq!(VerifyingKey::from_hex(verifying.key_id(), &verifying.to_hex()), Ok(verifying));
+        for wrong in ["", "00", &"g".repeat(64), &"0".repeat(66)] {
+            assert_eq!(VerifyingKey::from_hex("k", wrong), Err(TicketError::Malformed));
+        }
+    }
+
+    #[test]
+    fn only_the_tool_that_the_ticket_names_can_prove_it() {
+        let mut rng = ChaCha20Rng::from_seed([1; 32]);
+        let (own, other) = (ProofKey::random(&mut rng), ProofKey::random(&mut rng));
+        let ticket = Ticket { proof_key_hash: proof_key_hash(&own.public()), ..ticket(1) };
+        let text = crate::hello::proof_text(&[3; 32], "ticket", 1);
+        assert!(proof_holds(&ticket, &own.public(), &text, &own.sign(&text)));
+        assert!(!proof_holds(&ticket, &other.public(), &text, &other.sign(&text)));
+        assert!(!proof_holds(&ticket, &own.public(), &text, &other.sign(&text)));
+        let elsewhere = crate::hello::proof_text(&[4; 32], "ticket", 1);
+        assert!(!proof_holds(&ticket, &own.public(), &elsewhere, &own.sign(&text)));
+    }
+
+    #[test]
+    fn keys_print_as_nothing() {
+        assert_eq!(
+            format!("{:?} {:?}", ProofKey::random(&mut ChaCha20Rng::from_seed([1; 32])), key()),
+            "ProofKey(…) SigningKey(…)"
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_changed_ticket_is_never_accepted(at: usize, with in "[A-Za-z0-9_.-]") {
+            let text = ticket(2).sign(&key()).unwrap();
+            let mut changed = text.clone();
+            let at = at % text.len();
+            changed.replace_range(at..=at, &with);
+            let verified = Ticket::verify(&changed, &[key().verifying_key()], NOW_MS);
+            prop_assert!(verified.is_err() || changed == text);
+        }
+
+        #[test]
+        fn any_text_is_a_ticket_or_an_error(text in ".{0,60}", tail in "(v4\\.public\\.)?[A-Za-z0-9_-]{0,200}(\\.[A-Za-z0-9_-]{0,20})?") {
+            let keys = [key().verifying_key()];
+            prop_assert!(Ticket::verify(&text, &keys, NOW_MS).is_err());
+            prop_assert!(Ticket::verify(&tail, &keys, NOW_MS).is_err());
+        }
+    }
 }

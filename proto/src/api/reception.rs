@@ -26,10 +26,10 @@ pub const EVENTS: &str = "/v1/events";
 pub struct IssueRequest {
     /// Public key of the operator tool's proof key for this reception: 64 hexadecimal digits (Ed25519).
     pub proof_key: String,
-    /// Why support is given; shown to the customer. At most 300 bytes, may be empty.
+    /// Why support is given; shown to the customer. At most [`crate::limits::REASON_LEN_MAX`] bytes, may be empty.
     #[serde(default)]
     pub reason: String,
-    /// Life of the number in seconds; 600 when absent.
+    /// Life of the number in seconds; [`crate::limits::RECEPTION_LIFE`] when absent.
     #[serde(default)]
     pub life_secs: Option<u64>,
 }
@@ -169,4 +169,7 @@ pub enum Event {
         /// Why.
         reason: CloseReason,
     },
+    /// An event that this version does not know; never sent.
+    #[serde(other)]
+    Unknown,
 }

@@ -1,4 +1,5 @@
 //! Relay ↔ manager: heartbeats and reports. The relay always calls; its bearer token comes from `relay enroll`.
+//! Bodies are at most [`crate::limits::RELAY_BODY_MAX`] bytes.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,7 +24,7 @@ pub struct HeartbeatRequest {
     pub draining: bool,
     /// Sessions it would still take.
     pub free_sessions: u32,
-    /// Sessions alive now; they keep their lease. At most 20,000.
+    /// Sessions alive now; they keep their lease. At most [`crate::limits::HEARTBEAT_SESSIONS_MAX`].
     pub sessions: Vec<SessionId>,
 }
 
@@ -54,7 +55,7 @@ pub struct TicketKey {
 pub struct ReportRequest {
     /// Random name of this run of the relay, 32 hexadecimal digits.
     pub boot: String,
-    /// At most 500 events, in order.
+    /// At most [`crate::limits::REPORT_EVENTS_MAX`] events, in order.
     pub events: Vec<ReportEvent>,
 }
 

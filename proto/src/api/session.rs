@@ -1,6 +1,6 @@
 //! Sessions: proved, consented, device facts, end, history.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
 use super::UnixMillis;
 use crate::{close::CloseReason, device::DeviceFact, grant::GrantKind, id::SessionId};
@@ -40,7 +40,7 @@ pub enum ConsentAnswer {
 /// Body of [`SESSION_DEVICE`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct DeviceRequest {
-    /// At most 64 facts.
+    /// At most [`crate::limits::DEVICE_FACTS_MAX`] facts.
     pub facts: Vec<DeviceFact>,
 }
 
@@ -79,7 +79,8 @@ pub struct SessionBody {
     pub duration_ms: Option<i64>,
     /// Why it ended.
     pub end_reason: Option<CloseReason>,
-    /// Device facts the customer agreed to send.
+    /// Device facts the customer agreed to send. A kind that this version does not know is left out when it is read.
+    #[serde(deserialize_with = "known_facts")]
     pub device: Vec<DeviceFact>,
 }
 
@@ -97,4 +98,20 @@ pub enum SessionState {
     Connected,
     /// Over.
     Ended,
+}
+
+fn known_facts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<DeviceFact>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Fact {
+        Known(DeviceFact),
+        Unknown(IgnoredAny),
+    }
+
+    let facts = Vec::<Fact>::deserialize(deserializer)?;
+    let known = |fact| match fact {
+        Fact::Known(fact) => Some(fact),
+        Fact::Unknown(IgnoredAny) => None,
+    };
+    Ok(facts.into_iter().filter_map(known).collect())
 }

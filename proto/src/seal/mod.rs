@@ -241,8 +241,11 @@ fn chain(lanes: &mut [Chain; 4], lane: Lane) -> &mut Chain {
 }
 
 fn nonce(lane: Lane, sequence: u64) -> Nonce {
-    let [a, b, c, d, e, f, g, h] = sequence.to_le_bytes();
-    Nonce::from([lane.code(), 0, 0, 0, a, b, c, d, e, f, g, h])
+    let mut nonce = Nonce::default();
+    let (lane_part, sequence_part) = nonce.split_at_mut(4);
+    lane_part.copy_from_slice(&[lane.code(), 0, 0, 0]);
+    sequence_part.copy_from_slice(&sequence.to_le_bytes());
+    nonce
 }
 
 macro_rules! prints_as_nothing {
