@@ -1,1 +1,23 @@
-//! proto/link.
+//! How it is carried: the only code that puts frames on sockets.
+//!
+//! A link is one TLS 1.3 connection from a tool to a relay, with frames of four lanes on it. [`meet::meet`] dials the
+//! relays of a pairing, is admitted, waits for the other tool, proves the secret with it, and gives a
+//! [`sealed::Sealed`]: messages in, messages out, unreadable to everybody between.
+//!
+//! Guarantees: every wait has a deadline, every queue and buffer a bound, and what a peer may send is never a panic.
+//! The modules stand in reading order. The relay uses the lower ones (`tls` to `tcp`), the tools the upper ones.
+//! QUIC will stand beside [`tcp`]: everything above it knows only a [`framed::FrameReader`] and a byte sink.
+#![forbid(unsafe_code)]
+
+pub mod tls;
+pub mod framed;
+pub mod stall;
+pub mod lanes;
+pub mod credit;
+pub mod keepalive;
+pub mod tcp;
+pub mod join;
+pub mod meet;
+pub mod sealed;
+pub mod api;
+pub mod testing;

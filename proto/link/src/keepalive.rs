@@ -1,0 +1,138 @@
+//! When to ask "are you there?", and when to give up. Pure: the time is an argument.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use proto::{
+    frame::{Frame, FrameType, Lane},
+    limits::{PING_INTERVAL, PING_JITTER, SILENCE_TIMEOUT},
+};
+use tokio::time::Instant;
+
+/// Keep-alive of one end of one connection.
+#[derive(Debug)]
+pub struct KeepAlive {
+    heard_at: Instant,
+    ping_at: Instant,
+    asked: Option<(u64, Instant)>,
+    count: u64,
+    round_trip: Option<Duration>,
+    deaf: bool,
+}
+
+/// What must be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// Nothing before [`KeepAlive::next_wake`].
+    Nothing,
+    /// Send a ping with this payload.
+    Ping([u8; 8]),
+    /// Nothing was heard for [`SILENCE_TIMEOUT`]: the connection is dead.
+    Silent,
+}
+
+impl KeepAlive {
+    /// Starts now. `spread` is a random number in 0..1; it moves the pings so that relays see no waves.
+    pub fn new(now: Instant, spread: f64) -> Self {
+        Self { heard_at: now, ping_at: next_ping(now, spread), asked: None, count: 0, round_trip: None, deaf: false }
+    }
+
+    /// Something was received.
+    pub const fn heard(&mut self, now: Instant) {
+        self.heard_at = now;
+    }
+
+    /// This end has stopped reading, so silence means nothing for a while; or it reads again.
+    pub const fn set_deaf(&mut self, deaf: bool, now: Instant) {
+        self.deaf = deaf;
+        self.heard_at = now;
+    }
+
+    /// Takes the payload of a pong.
+    pub fn on_pong(&mut self, payload: &[u8], now: Instant) {
+        if let Some((nonce, asked_at)) = self.asked.take_if(|(nonce, _)| nonce.to_le_bytes() == payload) {
+            debug_assert!(0 < nonce, "pings count from 1");
+            self.round_trip = Some(now.saturating_duration_since(asked_at));
+        }
+    }
+
+    /// The newest measured round trip on this connection.
+    pub const fn round_trip(&self) -> Option<Duration> {
+        self.round_trip
+    }
+
+    /// What must be done now.
+    pub fn due(&mut self, now: Instant, spread: f64) -> Due {
+        if !self.deaf && self.heard_at + SILENCE_TIMEOUT <= now {
+            return Due::Silent;
+        }
+        if now < self.ping_at {
+            return Due::Nothing;
+        }
+        self.ping_at = next_ping(now, spread);
+        self.count = self.count.wrapping_add(1);
+        self.asked = Some((self.count, now));
+        Due::Ping(self.count.to_le_bytes())
+    }
+
+    /// When [`Self::due`] must be asked again at the latest.
+    pub fn next_wake(&self) -> Instant {
+        if self.deaf { self.ping_at } else { self.ping_at.min(self.heard_at + SILENCE_TIMEOUT) }
+    }
+}
+
+/// A ping.
+pub const fn ping(payload: Bytes) -> Frame {
+    Frame { kind: FrameType::Ping, lane: Lane::Control, flags: 0, payload }
+}
+
+/// The answer to a ping.
+pub const fn pong(payload: Bytes) -> Frame {
+    Frame { kind: FrameType::Pong, lane: Lane::Control, flags: 0, payload }
+}
+
+fn next_ping(now: Instant, spread: f64) -> Instant {
+    now + PING_INTERVAL + PING_JITTER.mul_f64(spread.clamp(0.0, 1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn pings_come_at_their_interval_and_silence_ends_the_connection() {
+        let begun = Instant::now();
+        let mut keepalive = KeepAlive::new(begun, 0.5);
+
+        assert_eq!(keepalive.due(begun + Duration::from_secs(17), 0.0), Due::Nothing);
+        assert_eq!(keepalive.due(begun + Duration::from_secs(18), 0.0), Due::Ping(1u64.to_le_bytes()));
+        assert_eq!(keepalive.next_wake(), begun + Duration::from_secs(33));
+        assert_eq!(keepalive.due(begun + SILENCE_TIMEOUT, 0.0), Due::Silent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pong_is_measured_once_and_a_foreign_one_never() {
+        let begun = Instant::now();
+        let mut keepalive = KeepAlive::new(begun, 0.0);
+        let Due::Ping(payload) = keepalive.due(begun + PING_INTERVAL, 0.0) else { panic!("a ping is due") };
+        let answered = begun + PING_INTERVAL + Duration::from_millis(30);
+
+        keepalive.on_pong(b"whatever", answered);
+        assert_eq!(keepalive.round_trip(), None);
+        keepalive.on_pong(&payload, answered);
+        keepalive.on_pong(&payload, answered + Duration::from_secs(1));
+
+        assert_eq!(keepalive.round_trip(), Some(Duration::from_millis(30)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_end_that_stopped_reading_does_not_call_the_other_silent() {
+        let begun = Instant::now();
+        let mut keepalive = KeepAlive::new(begun, 0.0);
+        keepalive.set_deaf(true, begun);
+
+        assert!(matches!(keepalive.due(begun + SILENCE_TIMEOUT, 0.0), Due::Ping(_)));
+        keepalive.set_deaf(false, begun + SILENCE_TIMEOUT);
+        assert_eq!(keepalive.due(begun + SILENCE_TIMEOUT, 0.0), Due::Nothing);
+    }
+}

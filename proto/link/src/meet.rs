@@ -1,0 +1,189 @@
+//! From a pairing to a proved link: dial → join → wait for the other tool → prove → sealed.
+//!
+//! The relays of the pairing are tried in their order; both tools hold the same order, so they meet at the same one.
+//! It fails closed: without both confirmations of the key exchange there is no [`Sealed`].
+
+use std::sync::Arc;
+
+use proto::{
+    api::reception::{Pairing, RelayAddress},
+    close::CloseReason,
+    frame::{Frame, FrameType},
+    limits::{PROVE_TIMEOUT, TICKET_RELAYS_MAX},
+    role::Role,
+    seal::{
+        SessionKeys,
+        handshake::{Handshake, ProveError, Step},
+    },
+    ticket::ProofKey,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use zeroize::Zeroizing;
+
+use crate::{
+    framed::write_frame,
+    join::{self, Admission, JoinError},
+    sealed::{FAREWELL_TIMEOUT, Sealed},
+    tcp::{self, Connection, DialedStream},
+};
+
+/// Who meets whom.
+pub struct Meeting {
+    /// Which side this tool is.
+    pub role: Role,
+    /// What the manager gave.
+    pub pairing: Pairing,
+    /// The key whose hash is in the ticket.
+    pub proof_key: Arc<ProofKey>,
+    /// What both tools know and nobody else: the four digits, or the secret of a link.
+    pub secret: Zeroizing<Vec<u8>>,
+    /// 1, then one more for each reconnect in the same session.
+    pub generation: u32,
+}
+
+/// Why the two tools did not meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MeetError {
+    /// No relay of the pairing answered, or the connection broke.
+    #[error("no relay can be reached")]
+    Unreachable,
+    /// The relay does not admit.
+    #[error("the relay refused: {}", .0.as_str())]
+    Refused(CloseReason),
+    /// The other tool holds another secret, session or introduction.
+    #[error("the other side does not know the secret")]
+    WrongSecret,
+    /// The other tool left.
+    #[error("the other side is gone: {}", .0.as_str())]
+    PeerGone(CloseReason),
+    /// Something did not happen in time.
+    #[error("not in time: {}", .0.as_str())]
+    Timeout(CloseReason),
+}
+
+impl MeetError {
+    /// What the manager and the user are told.
+    pub const fn reason(&self) -> CloseReason {
+        match self {
+            Self::Unreachable => CloseReason::TransportLost,
+            Self::WrongSecret => CloseReason::WrongSecret,
+            Self::Refused(reason) | Self::PeerGone(reason) | Self::Timeout(reason) => *reason,
+        }
+    }
+}
+
+impl From<JoinError> for MeetError {
+    fn from(error: JoinError) -> Self {
+        match error {
+            JoinError::Refused(reason) => Self::Refused(reason),
+            JoinError::PeerGone(reason) => Self::PeerGone(reason),
+            JoinError::Timeout(reason) => Self::Timeout(reason),
+            JoinError::Broken => Self::Unreachable,
+            JoinError::Malformed => Self::Refused(CloseReason::Malformed),
+        }
+    }
+}
+
+/// Meets the other tool at a relay and proves the secret.
+///
+/// Takes as long as the other tool does, at most about [`proto::limits::PEER_TIMEOUT`] and a few seconds at each relay.
+/// Cancel-safe: dropping it closes whatever was opened.
+///
+/// # Errors
+/// See [`MeetError`]; when several relays failed, the most telling one.
+pub async fn meet(meeting: Meeting) -> Result<Sealed, MeetError> {
+    let mut failed = MeetError::Unreachable;
+    for relay in meeting.pairing.relays.iter().take(TICKET_RELAYS_MAX) {
+        let error = match meet_at(relay, &meeting).await {
+            Ok(sealed) => return Ok(sealed),
+            Err(error) => error,
+        };
+        tracing::debug!(
+            session.id = %meeting.pairing.session_id, relay.id = %relay.relay_id, reason = error.reason().as_str(),
+            "Not met at relay {}", relay.relay_id
+        );
+        if !goes_on(error) {
+            return Err(error);
+        }
+        if error != MeetError::Unreachable {
+            failed = error;
+        }
+    }
+    Err(failed)
+}
+
+/// Whether the next relay may do better: this one is away, full or being stopped.
+fn goes_on(error: MeetError) -> bool {
+    match error {
+        MeetError::Unreachable => true,
+        MeetError::Refused(reason) => matches!(
+            reason,
+            CloseReason::Draining | CloseReason::Overloaded | CloseReason::RelayStopped | CloseReason::TicketElsewhere
+        ),
+        MeetError::WrongSecret | MeetError::PeerGone(_) | MeetError::Timeout(_) => false,
+    }
+}
+
+async fn meet_at(relay: &RelayAddress, meeting: &Meeting) -> Result<Sealed, MeetError> {
+    let mut connection = tcp::dial(&relay.address, &relay.spki).await.map_err(|error| {
+        tracing::debug!(relay.id = %relay.relay_id, %error, "Relay {} cannot be reached", relay.relay_id);
+        MeetError::Unreachable
+    })?;
+    match come_together(&mut connection, meeting).await {
+        Ok(keys) => {
+            let Connection { reader, writer, exporter: _ } = connection;
+            Ok(Sealed::start(reader, writer, keys, meeting.role, relay.relay_id))
+        }
+        Err(error) => {
+            // Our own confirmation may still be on its way; the other tool needs it to see the truth for itself.
+            let _in_time = timeout(FAREWELL_TIMEOUT, connection.farewell()).await;
+            Err(error)
+        }
+    }
+}
+
+async fn come_together(
+    connection: &mut Connection<DialedStream>,
+    meeting: &Meeting,
+) -> Result<SessionKeys, MeetError> {
+    let admission = Admission {
+        ticket: &meeting.pairing.ticket,
+        proof_key: &meeting.proof_key,
+        generation: meeting.generation,
+    };
+    if !join::join(connection, &admission).await? {
+        join::wait_for_peer(connection).await?;
+    }
+    let proved = timeout(PROVE_TIMEOUT, prove(connection, meeting));
+    proved.await.map_err(|_late| MeetError::Timeout(CloseReason::ProveTimeout))?
+}
+
+/// The key exchange over the secret.
+async fn prove<S>(connection: &mut Connection<S>, meeting: &Meeting) -> Result<SessionKeys, MeetError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let Pairing { session_id, introduction, .. } = &meeting.pairing;
+    let (mut handshake, mut send) =
+        Handshake::start(meeting.role, &meeting.secret, *session_id, introduction, &mut rand_core::OsRng)
+            .map_err(on_prove_error)?;
+    loop {
+        let frame = Frame::plain(FrameType::Prove, send.into()).map_err(|_too_long| MeetError::WrongSecret)?;
+        write_frame(&mut connection.writer, frame).await.map_err(|_broken| MeetError::Unreachable)?;
+        let payload = join::next_step(connection).await?;
+        match handshake.on(&payload).map_err(on_prove_error)? {
+            Step::Done { keys } => return Ok(keys),
+            Step::Continue { handshake: next, send: answer } => (handshake, send) = (next, answer),
+        }
+    }
+}
+
+fn on_prove_error(error: ProveError) -> MeetError {
+    match error {
+        ProveError::EmptySecret | ProveError::WrongSecret => MeetError::WrongSecret,
+        ProveError::Malformed => MeetError::PeerGone(CloseReason::Malformed),
+    }
+}

@@ -1,0 +1,190 @@
+//! A proved link: messages in, messages out, sealed from tool to tool.
+//!
+//! One task owns the connection. It cuts messages into frames of at most [`limits::SEALED_PLAIN_MAX`] plain bytes, most
+//! urgent lane first, seals and writes them; it opens, puts together and decodes what comes. `Credit`, `Echo` and
+//! `Echoed` never leave this module; the other side's `End` becomes [`SealedEvent::Ended`].
+//! The first frame that does not open ends the session as [`CloseReason::SealBroken`]; nothing of it is delivered.
+//!
+//! Walk: `client/src/session.rs` and `operator/src/session.rs` hold it; the hop between is `relay/src/forward.rs`.
+
+mod actor;
+mod assembly;
+mod state;
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use proto::{close::CloseReason, frame::Lane, id::RelayId, limits, message::Message, role::Role, seal::SessionKeys};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+use tokio_util::sync::DropGuard;
+
+use self::state::Shared;
+use crate::framed::FrameReader;
+
+/// A saying of goodbye that takes longer is cut: the other side learns of the end from the relay then.
+pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Both halves of a proved link, and what is known about it. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Sealed {
+    /// Says.
+    pub sender: SealedSender,
+    /// Hears. Dropping it closes the connection.
+    pub receiver: SealedReceiver,
+    /// Six digits, equal on both sides: `123 456`.
+    pub safety_code: String,
+    /// The relay in between.
+    pub relay_id: RelayId,
+}
+
+/// Says messages; a clone says them on the same link.
+#[derive(Clone)]
+pub struct SealedSender {
+    shared: Arc<Shared>,
+}
+
+/// Hears messages.
+pub struct SealedReceiver {
+    shared: Arc<Shared>,
+    _close_on_drop: DropGuard,
+}
+
+/// What [`SealedReceiver::recv`] gives.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SealedEvent {
+    /// The other tool said something.
+    Message(Message),
+    /// The session is over; nothing else follows.
+    Ended(CloseReason),
+}
+
+/// The message was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the session is over: {}", reason.as_str())]
+pub struct SealedClosed {
+    /// Why the session ended. [`CloseReason::Malformed`] on a live session means that the message itself is outside
+    /// the limits of the protocol; the session goes on.
+    pub reason: CloseReason,
+}
+
+impl Sealed {
+    /// Takes over a connection on which the key exchange is done. Must be called inside a runtime.
+    pub(crate) fn start<R, W>(
+        reader: FrameReader<R>,
+        writer: W,
+        keys: SessionKeys,
+        role: Role,
+        relay_id: RelayId,
+    ) -> Self
+    where
+        R: AsyncRead + Unpin + Send + 'static,
+        W: AsyncWrite + Unpin + Send + 'static,
+    {
+        let safety_code = keys.safety_code();
+        let (sealer, opener) = keys.split(role);
+        let shared = Arc::new(Shared::new());
+        let guard = shared.dropped.clone().drop_guard();
+        tokio::spawn(actor::run(Arc::clone(&shared), reader, writer, sealer, opener));
+        Self {
+            sender: SealedSender { shared: Arc::clone(&shared) },
+            receiver: SealedReceiver { shared, _close_on_drop: guard },
+            safety_code,
+            relay_id,
+        }
+    }
+}
+
+impl SealedSender {
+    /// Sends a message as soon as its lane has credit and room.
+    ///
+    /// Cancel-safe: while it waits nothing is sent, and when it is dropped nothing will be.
+    ///
+    /// # Errors
+    /// [`SealedClosed`]; the message was not sent.
+    pub async fn send(&self, message: Message) -> Result<(), SealedClosed> {
+        let lane = message.lane();
+        let bytes = message.encode().map(Bytes::from).map_err(|error| {
+            tracing::debug!(error = %error, "A message outside the limits of the protocol was not sent");
+            SealedClosed { reason: CloseReason::Malformed }
+        })?;
+        loop {
+            let room = self.shared.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            if self.shared.lock().try_send(lane, &bytes)? {
+                self.shared.work.notify_one();
+                return Ok(());
+            }
+            room.await;
+        }
+    }
+
+    /// Tool to tool and back, newest measurement; `None` before the first.
+    pub fn round_trip(&self) -> Option<Duration> {
+        self.shared.lock().round_trip
+    }
+
+    /// Message bytes of a lane that the other tool has not said it took.
+    pub fn unacknowledged(&self, lane: Lane) -> u64 {
+        self.shared.lock().credit.under_way(lane)
+    }
+
+    /// Message bytes sent on a lane since the session began.
+    pub fn lane_bytes(&self, lane: Lane) -> u64 {
+        self.shared.lock().credit.total(lane)
+    }
+
+    /// Tells the other tool why the session ends, then closes the connection.
+    ///
+    /// Goes ahead of everything that waits on less urgent lanes, which is dropped. Returns when the connection is
+    /// closed, within a few seconds whatever the network does. A session that has ended keeps its first reason.
+    pub async fn end(&self, reason: CloseReason) {
+        self.shared.lock().close(reason, state::Goodbye::Say);
+        self.shared.work.notify_one();
+        let patience = FAREWELL_TIMEOUT.saturating_mul(2);
+        if timeout(patience, self.shared.finished.cancelled()).await.is_err() {
+            self.shared.dropped.cancel();
+        }
+    }
+}
+
+impl SealedReceiver {
+    /// The next thing that happens. After [`SealedEvent::Ended`] every call gives it again.
+    ///
+    /// Cancel-safe: a message is taken only when it is returned.
+    pub async fn recv(&mut self) -> SealedEvent {
+        loop {
+            let arrived = self.shared.arrived.notified();
+            {
+                let mut state = self.shared.lock();
+                if let Some(message) = state.take_message() {
+                    if state.taking.is_owed() {
+                        self.shared.work.notify_one();
+                    }
+                    return SealedEvent::Message(message);
+                }
+                if let Some(reason) = state.ended() {
+                    return SealedEvent::Ended(reason);
+                }
+            }
+            arrived.await;
+        }
+    }
+}
+
+impl std::fmt::Debug for SealedSender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealedSender(…)")
+    }
+}
+
+impl std::fmt::Debug for SealedReceiver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SealedReceiver(…)")
+    }
+}
+
+const _: () = assert!(limits::SEALED_PLAIN_MAX < limits::FRAME_PAYLOAD_MAX, "a sealed piece fits into a frame");

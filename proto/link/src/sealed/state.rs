@@ -1,0 +1,152 @@
+//! What sender, receiver and task of a sealed link share. Pure but for the lock and the wake-ups.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use proto::{close::CloseReason, frame::Lane, message::Message};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::SealedClosed;
+use crate::{
+    credit::{ReceiveCredit, SendCredit},
+    keepalive::KeepAlive,
+    lanes::Lanes,
+};
+
+/// The state with its wake-ups.
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Wakes the writing half: there is something to send.
+    pub(super) work: Notify,
+    /// Wakes senders: credit came, or the end.
+    pub(super) room: Notify,
+    /// Wakes the receiver: a message came, or the end.
+    pub(super) arrived: Notify,
+    /// The receiver is gone: close at once.
+    pub(super) dropped: CancellationToken,
+    /// The connection is closed.
+    pub(super) finished: CancellationToken,
+}
+
+/// See the module.
+pub(super) struct State {
+    pub(super) lanes: Lanes,
+    pub(super) credit: SendCredit,
+    pub(super) taking: ReceiveCredit,
+    pub(super) keepalive: KeepAlive,
+    pub(super) round_trip: Option<Duration>,
+    /// Question of this side that is not answered yet.
+    pub(super) echo: Option<(u64, Instant)>,
+    /// Answer this side owes; only the newest question is answered, so that a flood of them costs nothing.
+    pub(super) echoed: Option<u64>,
+    /// Pong this side owes the relay; only the newest.
+    pub(super) pong: Option<Bytes>,
+    inbox: VecDeque<(Lane, u64, Message)>,
+    closing: Option<(CloseReason, Goodbye)>,
+}
+
+/// Whether the other tool must be told the reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Goodbye {
+    /// It must: a sealed `End` goes out first.
+    Say,
+    /// It knows, or cannot be reached.
+    Skip,
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Self {
+            state: Mutex::new(State::new(Instant::now())),
+            work: Notify::new(),
+            room: Notify::new(),
+            arrived: Notify::new(),
+            dropped: CancellationToken::new(),
+            finished: CancellationToken::new(),
+        }
+    }
+
+    /// No await while the guard lives.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the session for this side and wakes everybody; the first reason stays.
+    pub(super) fn close(&self, reason: CloseReason, goodbye: Goodbye) {
+        self.lock().close(reason, goodbye);
+        self.work.notify_one();
+        self.room.notify_waiters();
+        self.arrived.notify_one();
+    }
+}
+
+impl State {
+    fn new(now: Instant) -> Self {
+        Self {
+            lanes: Lanes::new(|lane| usize::try_from(lane.credit()).unwrap_or(usize::MAX)),
+            credit: SendCredit::default(),
+            taking: ReceiveCredit::default(),
+            keepalive: KeepAlive::new(now, rand::random()),
+            round_trip: None,
+            echo: None,
+            echoed: None,
+            pong: None,
+            inbox: VecDeque::new(),
+            closing: None,
+        }
+    }
+
+    /// Puts a message into its lane if there is credit; `false` when it must wait.
+    pub(super) fn try_send(&mut self, lane: Lane, bytes: &Bytes) -> Result<bool, SealedClosed> {
+        if let Some((reason, _)) = self.closing {
+            return Err(SealedClosed { reason });
+        }
+        let len = length(bytes.len());
+        // INVARIANT: what waits in a lane is under way too, so a message with credit has room.
+        let goes = self.credit.allows(lane, len) && self.lanes.push(lane, bytes.clone()).is_ok();
+        if goes {
+            self.credit.sent(lane, len);
+        }
+        Ok(goes)
+    }
+
+    /// Keeps a message for the receiver.
+    pub(super) fn deliver(&mut self, lane: Lane, len: usize, message: Message) {
+        let len = length(len);
+        self.taking.arrived(lane, len);
+        self.inbox.push_back((lane, len, message));
+    }
+
+    /// Gives the receiver its next message and counts it as taken.
+    pub(super) fn take_message(&mut self) -> Option<Message> {
+        let (lane, len, message) = self.inbox.pop_front()?;
+        self.taking.taken(lane, len);
+        Some(message)
+    }
+
+    /// Ends the session for this side; the first reason stays.
+    pub(super) fn close(&mut self, reason: CloseReason, goodbye: Goodbye) {
+        if self.closing.is_none() {
+            self.closing = Some((reason, goodbye));
+        }
+    }
+
+    /// Why the session ended, once it has.
+    pub(super) fn ended(&self) -> Option<CloseReason> {
+        self.closing.map(|(reason, _)| reason)
+    }
+
+    /// Whether and how the session ends.
+    pub(super) const fn closing(&self) -> Option<(CloseReason, Goodbye)> {
+        self.closing
+    }
+}
+
+fn length(len: usize) -> u64 {
+    u64::try_from(len).unwrap_or(u64::MAX)
+}
