@@ -1,1 +1,26 @@
-//! manager.
+//! The management server: decides and remembers.
+//!
+//! It issues reception numbers, brings two tools together, and keeps what happened. It never sees the secret half of a
+//! number, a key of a session, or a picture. Any number of managers may share one PostgreSQL database; nothing that
+//! must last is in their memory.
+//! One folder is one slice: `api` (routes), `state` (decisions), `store` (rows), `sweep` (what time does), `metrics`.
+
+pub mod app;
+pub mod config;
+pub mod router;
+pub mod error;
+pub mod extract;
+pub mod bearer;
+pub mod throttle;
+pub mod signing_key;
+pub mod metrics;
+pub mod db;
+pub mod audit;
+pub mod admin;
+pub mod company;
+pub mod operator;
+pub mod login;
+pub mod serve;
+pub mod cli;
+
+pub use app::App;

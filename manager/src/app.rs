@@ -1,0 +1,57 @@
+//! What every handler has at hand.
+
+use std::sync::Arc;
+
+use ops::clock::Clock;
+use proto::{api::UnixMillis, ticket::SigningKey};
+use rand_core::{CryptoRngCore, OsRng, RngCore as _};
+
+use crate::{config::Config, db::Db, login::gate::HashGate, metrics::Metrics};
+
+/// The manager's state. Cheap to clone; everything that must last is in the database.
+#[derive(Clone)]
+pub struct App {
+    /// The database.
+    pub db: Db,
+    /// What time it is.
+    pub clock: Clock,
+    /// The settings.
+    pub config: Arc<Config>,
+    /// What is counted.
+    pub metrics: Metrics,
+    /// Signs tickets and introductions.
+    pub signing_key: Arc<SigningKey>,
+    /// Where passwords are hashed, a few at a time.
+    pub hash_gate: HashGate,
+}
+
+impl App {
+    /// Puts the parts together.
+    pub fn new(db: Db, clock: Clock, config: Config, metrics: Metrics, signing_key: SigningKey) -> Self {
+        let hash_gate = HashGate::new(&config.login, metrics.core.manager_hash_queue.clone());
+        Self { db, clock, config: Arc::new(config), metrics, signing_key: Arc::new(signing_key), hash_gate }
+    }
+
+    /// UTC milliseconds.
+    pub fn now_ms(&self) -> UnixMillis {
+        self.clock.now_ms()
+    }
+}
+
+impl std::fmt::Debug for App {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "App({:?})", self.db)
+    }
+}
+
+/// The random numbers of the operating system.
+pub fn os_rng() -> impl CryptoRngCore {
+    OsRng
+}
+
+/// 16 random bytes, for a new id: `SessionId::from_bytes(draw_id())`.
+pub fn draw_id() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    OsRng.fill_bytes(&mut bytes);
+    bytes
+}

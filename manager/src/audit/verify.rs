@@ -1,0 +1,130 @@
+//! Walks the chain from its first row and names the first one that is wrong.
+
+use std::fmt;
+
+use super::{
+    chain::{GENESIS, Row},
+    store::{self, Head},
+};
+use crate::db::{Db, DbResult};
+
+/// Rows read at once.
+const PAGE: i64 = 500;
+
+/// What a walk found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every row follows from the one before, up to the head.
+    Holds {
+        /// Rows in the chain.
+        rows: i64,
+    },
+    /// The first row that does not.
+    Broken(Flaw),
+}
+
+/// The first flaw of a chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Flaw {
+    /// Number of the row.
+    pub seq: i64,
+    /// What is wrong with it.
+    pub what: FlawKind,
+}
+
+/// What can be wrong with a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FlawKind {
+    /// There is no row with this number, but there is a later one or the head says so.
+    Missing,
+    /// The row does not follow the one before: one of both was replaced or moved.
+    Unchained,
+    /// A column was changed after the row was written.
+    Altered,
+    /// The row is newer than the head says.
+    BeyondHead,
+    /// The head names another hash for the newest row.
+    HeadDiffers,
+}
+
+/// The state of a walk: what the next row must be.
+struct Walk {
+    seq: i64,
+    hash: String,
+}
+
+/// Walks the whole chain as it is now; rows appended meanwhile belong to the next walk.
+///
+/// # Errors
+/// [`crate::db::DbError`] when it cannot be read.
+pub async fn verify(db: &Db) -> DbResult<Verdict> {
+    let mut tx = db.read().await?;
+    let head = store::head(&mut tx).await?;
+    let mut walk = Walk { seq: 0, hash: GENESIS.to_owned() };
+    loop {
+        let rows = store::rows_after(&mut tx, walk.seq, PAGE).await?;
+        for row in &rows {
+            if let Err(flaw) = walk.step(row, &head) {
+                return Ok(Verdict::Broken(flaw));
+            }
+        }
+        if rows.is_empty() {
+            return Ok(walk.end(&head));
+        }
+    }
+}
+
+impl Walk {
+    fn step(&mut self, row: &Row, head: &Head) -> Result<(), Flaw> {
+        let expected = self.seq.saturating_add(1);
+        if row.seq != expected {
+            return Err(Flaw { seq: expected, what: FlawKind::Missing });
+        }
+        let flaw = if head.seq < row.seq {
+            Some(FlawKind::BeyondHead)
+        } else if row.hash != row.computed_hash() {
+            Some(FlawKind::Altered)
+        } else if row.prev_hash != self.hash {
+            Some(FlawKind::Unchained)
+        } else {
+            None
+        };
+        if let Some(what) = flaw {
+            return Err(Flaw { seq: row.seq, what });
+        }
+        self.seq = row.seq;
+        self.hash.clone_from(&row.hash);
+        Ok(())
+    }
+
+    fn end(&self, head: &Head) -> Verdict {
+        if self.seq < head.seq {
+            Verdict::Broken(Flaw { seq: self.seq.saturating_add(1), what: FlawKind::Missing })
+        } else if self.hash == head.hash {
+            Verdict::Holds { rows: self.seq }
+        } else {
+            Verdict::Broken(Flaw { seq: self.seq, what: FlawKind::HeadDiffers })
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Holds { rows } => write!(f, "audit: {rows} rows, the chain holds"),
+            Self::Broken(flaw) => write!(f, "audit: the chain is broken at row {}: {}", flaw.seq, flaw.what),
+        }
+    }
+}
+
+impl fmt::Display for FlawKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Missing => "it is missing",
+            Self::Unchained => "it does not follow the row before it",
+            Self::Altered => "its columns do not match its hash",
+            Self::BeyondHead => "it is newer than the head of the chain",
+            Self::HeadDiffers => "the head of the chain names another hash for it",
+        })
+    }
+}

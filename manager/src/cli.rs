@@ -1,0 +1,211 @@
+//! The command line: `serve`, and what must be done before there is a management site.
+//!
+//! Exit codes: 0 done, 1 failed while running, 64 wrong flag or configuration. Answers go to standard output, the one
+//! line of a failure and the logs to standard error.
+
+mod accounts;
+mod command;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use ops::{config::ConfigError, exit};
+
+use crate::{
+    company::{CompanyCode, ShownName},
+    config::Config,
+    operator::UserId,
+};
+
+/// Name of the program in its messages.
+const PROGRAM: &str = "uketsuke-manager";
+
+/// The management server of Uketsuke.
+#[derive(Debug, Parser)]
+#[command(name = PROGRAM, version, disable_help_subcommand = true)]
+pub struct Flags {
+    /// The configuration file; without it every key has its default
+    #[arg(long, global = true, value_name = "FILE", env = "UKETSUKE_MANAGER_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves the API until SIGTERM (a second signal stops at once)
+    Serve,
+    /// Makes the signing key and brings the database's schema up to date
+    Migrate,
+    /// Checks or prints the configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// System administrators
+    #[command(subcommand)]
+    Admin(AdminCommand),
+    /// Companies
+    #[command(subcommand)]
+    Company(CompanyCommand),
+    /// Operators of a company
+    #[command(subcommand)]
+    Operator(OperatorCommand),
+    /// The audit record
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Prints the OpenAPI document of the API
+    Openapi,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Says whether the configuration is right; opens and binds nothing
+    Check,
+    /// Prints the effective values, secrets masked
+    Print,
+}
+
+#[derive(Debug, Subcommand)]
+enum AdminCommand {
+    /// Creates a system administrator
+    Create {
+        /// Id for the login
+        #[arg(long)]
+        user: UserId,
+        /// Name as it is shown
+        #[arg(long)]
+        name: ShownName,
+        #[command(flatten)]
+        password: PasswordFlag,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum CompanyCommand {
+    /// Creates a company
+    Create {
+        /// Company code that operators type at login
+        #[arg(long)]
+        code: CompanyCode,
+        /// Name that customers see
+        #[arg(long)]
+        name: ShownName,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum OperatorCommand {
+    /// Creates an operator
+    Create {
+        #[command(flatten)]
+        who: OperatorFlags,
+        /// Name that customers see
+        #[arg(long)]
+        name: ShownName,
+        #[command(flatten)]
+        password: PasswordFlag,
+    },
+    /// Ends every login of an operator and allows no new one
+    Stop(OperatorFlags),
+    /// Opens an account that failed logins have locked
+    Unlock(OperatorFlags),
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Walks the chain and names the first row that is wrong
+    Verify,
+}
+
+#[derive(Debug, Args)]
+struct OperatorFlags {
+    /// Company code
+    #[arg(long)]
+    company: CompanyCode,
+    /// Id of the operator in the company
+    #[arg(long)]
+    user: UserId,
+}
+
+#[derive(Debug, Args)]
+struct PasswordFlag {
+    /// File whose first line is the password
+    #[arg(long, value_name = "FILE")]
+    password_file: PathBuf,
+}
+
+/// Why a command failed.
+enum Failure {
+    /// Wrong flag or configuration: exit code 64.
+    Usage(String),
+    /// Anything that went wrong while running: exit code 1.
+    Run(anyhow::Error),
+    /// The command itself said everything: exit code 1.
+    Said,
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Run(error)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+/// Runs the program with the flags of the process.
+pub fn main() -> ExitCode {
+    let flags: Flags = match exit::flags() {
+        Ok(flags) => flags,
+        Err(code) => return code,
+    };
+    match run(flags) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Usage(mistake)) => exit::usage(PROGRAM, &mistake),
+        Err(Failure::Run(error)) => exit::failure(PROGRAM, &format!("{error:#}")),
+        Err(Failure::Said) => ExitCode::from(exit::FAILURE),
+    }
+}
+
+fn run(flags: Flags) -> Result<(), Failure> {
+    if matches!(flags.command, Command::Openapi) {
+        return command::openapi();
+    }
+    let config = Config::load(flags.config.as_deref())?;
+    match flags.command {
+        Command::Config(ConfigCommand::Check) => return command::say("configuration: ok"),
+        Command::Config(ConfigCommand::Print) => return command::print_config(&config),
+        Command::Serve
+        | Command::Migrate
+        | Command::Admin(_)
+        | Command::Company(_)
+        | Command::Operator(_)
+        | Command::Audit(_)
+        | Command::Openapi => {}
+    }
+    ops::logs::init(config.log_format);
+    let runtime = tokio::runtime::Runtime::new().map_err(anyhow::Error::from)?;
+    runtime.block_on(dispatch(flags.command, config))
+}
+
+async fn dispatch(command: Command, config: Config) -> Result<(), Failure> {
+    match command {
+        Command::Serve => command::serve(config).await,
+        Command::Migrate => command::migrate(config).await,
+        Command::Admin(AdminCommand::Create { user, name, password }) => {
+            accounts::create_admin(config, &user, &name, &password).await
+        }
+        Command::Company(CompanyCommand::Create { code, name }) => {
+            accounts::create_company(config, &code, &name).await
+        }
+        Command::Operator(OperatorCommand::Create { who, name, password }) => {
+            accounts::create_operator(config, who, name, &password).await
+        }
+        Command::Operator(OperatorCommand::Stop(who)) => accounts::stop_operator(config, &who).await,
+        Command::Operator(OperatorCommand::Unlock(who)) => accounts::unlock_operator(config, &who).await,
+        Command::Audit(AuditCommand::Verify) => command::verify_audit(&config).await,
+        Command::Config(_) | Command::Openapi => Ok(()),
+    }
+}

@@ -1,0 +1,114 @@
+//! Commands about accounts.
+
+use std::fs;
+
+use anyhow::{Context as _, anyhow};
+use ops::clock::Clock;
+use zeroize::Zeroizing;
+
+use super::{Failure, OperatorFlags, PasswordFlag, command::say};
+use crate::{
+    admin,
+    app::{self, App},
+    company::{self, CompanyCode, ShownName},
+    config::Config,
+    db::DbError,
+    login::password::{LEN_MAX, LEN_MAX_DEFAULT, NewPassword, PasswordHash},
+    operator::{self, UserId, store::NewOperator},
+    serve,
+};
+
+pub(super) async fn create_admin(
+    config: Config,
+    user: &UserId,
+    name: &ShownName,
+    password: &PasswordFlag,
+) -> Result<(), Failure> {
+    let hash = hash(password, LEN_MAX_DEFAULT)?;
+    let app = open(config).await?;
+    let mut tx = app.db.begin().await.context("database")?;
+    let created = admin::store::create(&mut tx, user, name, &hash, app.now_ms()).await;
+    let admin_id = free("--user", user.as_str(), created)?;
+    tx.commit().await.context("database")?;
+    app.db.close().await;
+    say(format_args!("admin: created {admin_id}"))
+}
+
+pub(super) async fn create_company(config: Config, code: &CompanyCode, name: &ShownName) -> Result<(), Failure> {
+    let app = open(config).await?;
+    let mut tx = app.db.begin().await.context("database")?;
+    let created = company::create(&mut tx, code, name, app.now_ms()).await;
+    let company_id = free("--code", code.as_str(), created)?;
+    tx.commit().await.context("database")?;
+    app.db.close().await;
+    say(format_args!("company: created {company_id}"))
+}
+
+pub(super) async fn create_operator(
+    config: Config,
+    who: OperatorFlags,
+    name: ShownName,
+    password: &PasswordFlag,
+) -> Result<(), Failure> {
+    let app = open(config).await?;
+    let mut tx = app.db.read().await.context("database")?;
+    let found = company::store::find(&mut tx, &who.company).await.context("database")?;
+    drop(tx);
+    let company = found.ok_or_else(|| unknown("--company", who.company.as_str()))?;
+    let password_hash = hash(password, company.password_len_max)?;
+    let new = NewOperator { company_id: company.company_id, user_id: who.user, name, password_hash };
+    let mut tx = app.db.begin().await.context("database")?;
+    let created = operator::store::create(&mut tx, &new, app.now_ms()).await;
+    let operator_id = free("--user", new.user_id.as_str(), created)?;
+    tx.commit().await.context("database")?;
+    app.db.close().await;
+    say(format_args!("operator: created {operator_id}"))
+}
+
+pub(super) async fn stop_operator(config: Config, who: &OperatorFlags) -> Result<(), Failure> {
+    let app = open(config).await?;
+    let mut tx = app.db.begin().await.context("database")?;
+    let found = operator::store::find(&mut tx, &who.company, &who.user).await.context("database")?;
+    let (company_id, operator_id) = found.ok_or_else(|| unknown("--user", who.user.as_str()))?;
+    let stopped = operator::store::stop(&mut tx, company_id, operator_id, app.now_ms()).await.context("database")?;
+    tx.commit().await.context("database")?;
+    app.db.close().await;
+    say(if stopped { "operator: stopped" } else { "operator: was stopped before" })
+}
+
+pub(super) async fn unlock_operator(config: Config, who: &OperatorFlags) -> Result<(), Failure> {
+    let app = open(config).await?;
+    let mut tx = app.db.begin().await.context("database")?;
+    if !operator::store::unlock(&mut tx, &who.company, &who.user, app.now_ms()).await.context("database")? {
+        return Err(unknown("--user", who.user.as_str()));
+    }
+    tx.commit().await.context("database")?;
+    app.db.close().await;
+    say("operator: unlocked")
+}
+
+async fn open(config: Config) -> Result<App, Failure> {
+    Ok(serve::open(config, Clock::system()).await.map_err(anyhow::Error::from)?)
+}
+
+/// The hash of the password in the file's first line.
+fn hash(flag: &PasswordFlag, len_max: usize) -> Result<PasswordHash, Failure> {
+    let file = &flag.password_file;
+    let mistake = |what: &dyn std::fmt::Display| Failure::Usage(format!("--password-file {}: {what}", file.display()));
+    let text = Zeroizing::new(fs::read_to_string(file).map_err(|error| mistake(&error))?);
+    let line = text.lines().next().unwrap_or_default();
+    let password = NewPassword::parse(line, len_max.min(LEN_MAX)).map_err(|error| mistake(&error))?;
+    Ok(password.hash(&mut app::os_rng()).map_err(anyhow::Error::from)?)
+}
+
+/// Tells a taken name from other failures.
+fn free<T>(flag: &str, value: &str, created: Result<T, DbError>) -> Result<T, Failure> {
+    match created {
+        Err(DbError::Duplicate(_)) => Err(Failure::Usage(format!("{flag} {value}: exists already"))),
+        created => Ok(created.map_err(|error| anyhow!(error)).context("database")?),
+    }
+}
+
+fn unknown(flag: &str, value: &str) -> Failure {
+    Failure::Usage(format!("{flag} {value}: does not exist"))
+}

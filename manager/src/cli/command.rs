@@ -1,0 +1,71 @@
+//! Commands about the server as a whole.
+
+use std::io::Write as _;
+
+use anyhow::{Context as _, anyhow};
+use ops::{clock::Clock, shutdown::Shutdown};
+use tokio::net::TcpListener;
+
+use super::Failure;
+use crate::{
+    audit::verify::{self, Verdict},
+    config::Config,
+    db::{self, Db},
+    router, serve,
+};
+
+/// Writes one answer to standard output.
+pub(super) fn say(line: impl std::fmt::Display) -> Result<(), Failure> {
+    writeln!(std::io::stdout().lock(), "{line}").context("standard output")?;
+    Ok(())
+}
+
+pub(super) fn openapi() -> Result<(), Failure> {
+    say(router::openapi().to_pretty_json().context("the OpenAPI document has no form in JSON")?)
+}
+
+pub(super) fn print_config(config: &Config) -> Result<(), Failure> {
+    let text = ops::config::print(config).context("the configuration has no form in TOML")?;
+    say(text.trim_end())
+}
+
+pub(super) async fn serve(config: Config) -> Result<(), Failure> {
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen {}", config.listen))?;
+    let private_listener = TcpListener::bind(config.private_listen)
+        .await
+        .with_context(|| format!("private_listen {}", config.private_listen))?;
+    let shutdown = Shutdown::new();
+    shutdown.listen().context("signals")?;
+    serve::run(config, listener, private_listener, shutdown).await.map_err(anyhow::Error::from)?;
+    Ok(())
+}
+
+pub(super) async fn migrate(config: Config) -> Result<(), Failure> {
+    let app = serve::open(config, Clock::system()).await.map_err(anyhow::Error::from)?;
+    let engine = app.db.engine().as_str();
+    app.db.close().await;
+    say(format_args!("migrate: the {engine} database is up to date"))
+}
+
+/// Reads only: a chain that may have been tampered with is not touched.
+pub(super) async fn verify_audit(config: &Config) -> Result<(), Failure> {
+    let db = open_existing(config).await?;
+    let verdict = verify::verify(&db).await.context("the audit record cannot be read")?;
+    db.close().await;
+    say(&verdict)?;
+    match verdict {
+        Verdict::Holds { .. } => Ok(()),
+        Verdict::Broken(_) => Err(Failure::Said),
+    }
+}
+
+/// Opens a database that must be there already.
+async fn open_existing(config: &Config) -> Result<Db, Failure> {
+    let url = config.database.url().map_err(anyhow::Error::from)?;
+    if let db::url::DatabaseUrl::Sqlite(path) = &url
+        && !path.exists()
+    {
+        return Err(Failure::Run(anyhow!("{}: there is no database", path.display())));
+    }
+    Ok(Db::open(&url, config.database.connections_max.get()).await.map_err(anyhow::Error::from)?)
+}

@@ -1,0 +1,84 @@
+//! Rows of companies.
+
+use proto::{api::UnixMillis, id::CompanyId};
+
+use super::{CompanyCode, Lockout, ShownName};
+use crate::{
+    app,
+    audit::{self, Actor, AuditEvent},
+    db::{DbError, DbResult, Tx},
+    execute, fetch_optional,
+    login::password,
+    throttle::millis,
+};
+
+/// A company as other slices need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Company {
+    /// Its id.
+    pub company_id: CompanyId,
+    /// Longest password its operators may set.
+    pub password_len_max: usize,
+}
+
+#[derive(sqlx::FromRow)]
+struct CompanyRow {
+    company_id: String,
+    password_len_max: i64,
+}
+
+/// Creates a company with the usual rules. The code must be free, else [`DbError::Duplicate`].
+///
+/// # Errors
+/// [`DbError`].
+pub async fn create(tx: &mut Tx, code: &CompanyCode, name: &ShownName, now: UnixMillis) -> DbResult<CompanyId> {
+    let company_id = CompanyId::from_bytes(app::draw_id());
+    let lockout = Lockout::default();
+    execute!(
+        tx,
+        "INSERT INTO companies
+        (company_id, code, name, lockout_failures_max, lockout_ms, lockout_window_ms, password_len_max, created_at_ms)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        company_id.to_string(),
+        code.as_str(),
+        name.as_str(),
+        lockout.failures_max,
+        millis(lockout.time),
+        millis(lockout.window),
+        i64::try_from(password::LEN_MAX_DEFAULT).unwrap_or(i64::MAX),
+        now
+    )?;
+    let event = AuditEvent {
+        at_ms: now,
+        company: Some(company_id),
+        actor: Actor::CommandLine,
+        event: "company.created",
+        reception: None,
+        session: None,
+        detail: serde_json::json!({ "code": code.as_str() }),
+    };
+    audit::append(tx, event).await?;
+    Ok(company_id)
+}
+
+/// Finds a company by its code.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn find(tx: &mut Tx, code: &CompanyCode) -> DbResult<Option<Company>> {
+    let row = fetch_optional!(
+        tx,
+        CompanyRow,
+        "SELECT company_id, password_len_max
+        FROM companies
+        WHERE code = $1",
+        code.as_str()
+    )?;
+    let Some(row) = row else { return Ok(None) };
+    let company_id = row.company_id.parse().map_err(|_not_an_id| DbError::InconsistentRow {
+        table: "companies",
+        column: "company_id",
+        id: row.company_id.clone(),
+    })?;
+    Ok(Some(Company { company_id, password_len_max: usize::try_from(row.password_len_max).unwrap_or(0) }))
+}

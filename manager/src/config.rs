@@ -1,0 +1,119 @@
+//! The settings of the manager: every key has its default here, and its words in `ops/config/manager.toml`.
+//!
+//! A mistake is one line that names the file, the line and the key. Passwords are never printed.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ops::{
+    config::{ConfigError, Span},
+    logs::LogFormat,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{db, login};
+
+/// Where everything is kept that must last.
+const DATA_FOLDER: &str = "/var/lib/uketsuke-manager";
+/// The port of HTTPS.
+const HTTPS: u16 = 443;
+/// The port of metrics and health, on loopback.
+const PRIVATE: u16 = 9471;
+
+/// The whole configuration file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where tools, relays and browsers call.
+    pub listen: SocketAddr,
+    /// Where Prometheus and load balancers ask for metrics and health; never public.
+    pub private_listen: SocketAddr,
+    /// PEM file with the certificate chain of `listen`; read again when it changes.
+    pub certificate_file: PathBuf,
+    /// PEM file with the certificate's private key.
+    pub certificate_key_file: PathBuf,
+    /// File with the seed that signs tickets; made when missing; the same on every manager of one database.
+    pub signing_key_file: PathBuf,
+    /// What log lines look like.
+    pub log_format: LogFormat,
+    /// Section `[http]`.
+    pub http: HttpConfig,
+    /// Section `[database]`.
+    pub database: db::Config,
+    /// Section `[login]`.
+    pub login: login::Config,
+}
+
+/// Section `[http]`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct HttpConfig {
+    /// Open connections; the next one is closed at once.
+    pub connections_max: usize,
+    /// From a request's head to its answer's head.
+    pub request_timeout: Span,
+    /// How long open requests may take after SIGTERM.
+    pub drain: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let data = Path::new(DATA_FOLDER);
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, HTTPS)),
+            private_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PRIVATE)),
+            certificate_file: data.join("certificate.pem"),
+            certificate_key_file: data.join("certificate.key"),
+            signing_key_file: data.join("signing.key"),
+            log_format: LogFormat::Auto,
+            http: HttpConfig::default(),
+            database: db::Config::default(),
+            login: login::Config::default(),
+        }
+    }
+}
+
+impl Default for HttpConfig {
+    fn default() -> Self {
+        Self { connections_max: 4096, request_timeout: Span::secs(10), drain: Span::secs(20) }
+    }
+}
+
+impl Config {
+    /// Reads the file, or takes the defaults when there is none, and checks what one key cannot say alone.
+    ///
+    /// # Errors
+    /// The first mistake.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let config: Self = ops::config::load(path)?;
+        match config.mistake() {
+            None => Ok(config),
+            Some((key, message)) => Err(ConfigError::at(path, key, message)),
+        }
+    }
+
+    /// The first key whose value cannot work, and why.
+    fn mistake(&self) -> Option<(&'static str, String)> {
+        let database = self.database.url().err().map(|error| ("database.url_file", error.to_string()));
+        let spans = [
+            ("http.request_timeout", self.http.request_timeout, Duration::from_secs(1), Duration::from_secs(60)),
+            ("http.drain", self.http.drain, Duration::ZERO, Duration::from_secs(600)),
+            ("login.life", self.login.life, Duration::from_secs(60), Duration::from_secs(30 * 86_400)),
+            ("login.idle", self.login.idle, Duration::from_secs(60), Duration::from_secs(30 * 86_400)),
+            ("login.attempts_window", self.login.attempts_window, Duration::from_secs(1), Duration::from_secs(86_400)),
+            ("login.hash_wait", self.login.hash_wait, Duration::from_millis(1), Duration::from_secs(30)),
+        ];
+        let span = spans.into_iter().find(|(_, value, least, most)| value.get() < *least || *most < value.get());
+        let span = span.map(|(key, _, least, most)| {
+            (key, format!("must be from {} to {}", Span::new(least), Span::new(most)))
+        });
+        let port = (self.listen == self.private_listen && self.listen.port() != 0)
+            .then(|| ("private_listen", "must not be the same as listen".to_owned()));
+        let connections = (self.http.connections_max == 0)
+            .then(|| ("http.connections_max", "must be at least 1".to_owned()));
+        database.or(span).or(port).or(connections)
+    }
+}

@@ -1,0 +1,256 @@
+//! The database: one SQL text on SQLite and PostgreSQL.
+//!
+//! Guarantees: every statement runs inside a transaction ([`Tx`]); a transaction that is dropped is rolled back.
+//! SQLite has one writer at a time: [`Db::begin`] waits its turn in a fair queue, and never in the middle of a
+//! transaction. Statements are literals with `$1 …`; types are TEXT, BIGINT, BOOLEAN and BYTEA only.
+//! INVARIANT: nobody calls [`Db::begin`] while holding a [`Tx`] of the same task: on SQLite it would wait for itself.
+
+pub mod migrate;
+pub mod url;
+
+mod statement;
+
+use std::{fs, num::NonZeroU32, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+use sqlx::{
+    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    postgres::PgPoolOptions,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+pub use self::statement::Engine;
+use self::url::{DatabaseUrl, DatabaseUrlError};
+
+/// How long a caller waits for a connection before it is told [`DbError::Busy`].
+pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long SQLite waits for another process that is writing (the command line beside the server).
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that read beside SQLite's one writer.
+const SQLITE_READERS: u32 = 4;
+
+/// Section `[database]` of the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where the database is; prints without the password.
+    pub url: DatabaseUrl,
+    /// File with the address instead, when it holds a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url_file: Option<PathBuf>,
+    /// Connections to PostgreSQL.
+    pub connections_max: NonZeroU32,
+}
+
+/// The file of an address cannot be used. What it holds is not repeated.
+#[derive(Debug, thiserror::Error)]
+pub enum UrlFileError {
+    /// It cannot be read.
+    #[error("{0}")]
+    Read(#[from] std::io::Error),
+    /// It holds something else.
+    #[error("the file's content {0}")]
+    Content(#[from] DatabaseUrlError),
+}
+
+/// What a statement gives.
+pub type DbResult<T> = Result<T, DbError>;
+
+/// A database that is open. Cheap to clone.
+#[derive(Clone)]
+pub enum Db {
+    /// A file: one writer, several readers.
+    Sqlite {
+        /// Its only connection that writes.
+        writer: SqlitePool,
+        /// Connections for [`Db::read`].
+        readers: SqlitePool,
+    },
+    /// A server, shared by several managers.
+    Postgres(PgPool),
+}
+
+/// A transaction. It is rolled back unless [`Tx::commit`] is called.
+pub enum Tx {
+    /// Of a file.
+    Sqlite(Transaction<'static, Sqlite>),
+    /// Of a server.
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Why a statement failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The database cannot be reached, or no connection came free in time.
+    #[error("the database is busy or cannot be reached: {0}")]
+    Busy(#[source] sqlx::Error),
+    /// The row exists already.
+    #[error("a unique column has this value already: {0}")]
+    Duplicate(#[source] sqlx::Error),
+    /// A row that this program cannot have written.
+    #[error("row {id} of {table} has an impossible {column}")]
+    InconsistentRow {
+        /// The table.
+        table: &'static str,
+        /// The column.
+        column: &'static str,
+        /// The row's key.
+        id: String,
+    },
+    /// Anything else: a mistake in a statement, a full disk.
+    #[error("the statement failed: {0}")]
+    Failed(#[source] sqlx::Error),
+    /// The schema could not be brought up to date.
+    #[error("the schema could not be brought up to date: {0}")]
+    Migrate(#[from] sqlx::migrate::MigrateError),
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            url: DatabaseUrl::Sqlite(PathBuf::from("/var/lib/uketsuke-manager/manager.sqlite")),
+            url_file: None,
+            connections_max: NonZeroU32::MIN.saturating_add(15),
+        }
+    }
+}
+
+impl Config {
+    /// The address: the content of `url_file` when that is set, else `url`.
+    ///
+    /// # Errors
+    /// See [`UrlFileError`].
+    pub fn url(&self) -> Result<DatabaseUrl, UrlFileError> {
+        match &self.url_file {
+            None => Ok(self.url.clone()),
+            Some(file) => Ok(fs::read_to_string(file)?.trim().parse()?),
+        }
+    }
+}
+
+impl Db {
+    /// Opens the database with at most `connections_max` connections; a missing SQLite file is made (mode 0600).
+    ///
+    /// # Errors
+    /// [`DbError::Busy`] when it cannot be reached.
+    pub async fn open(url: &DatabaseUrl, connections_max: u32) -> DbResult<Self> {
+        match url {
+            DatabaseUrl::Sqlite(path) => {
+                let options = SqliteConnectOptions::new()
+                    .filename(path)
+                    .create_if_missing(true)
+                    .journal_mode(SqliteJournalMode::Wal)
+                    .synchronous(SqliteSynchronous::Full)
+                    .busy_timeout(SQLITE_BUSY_TIMEOUT)
+                    .foreign_keys(true);
+                let pool = |connections| {
+                    SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
+                };
+                url::make_private(path).map_err(sqlx::Error::Io)?;
+                let writer = pool(1).connect_with(options.clone()).await?;
+                let readers = pool(SQLITE_READERS).connect_with(options).await?;
+                Ok(Self::Sqlite { writer, readers })
+            }
+            DatabaseUrl::Postgres(options) => {
+                let pool = PgPoolOptions::new()
+                    .max_connections(connections_max)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .connect_with(options.as_ref().clone())
+                    .await?;
+                Ok(Self::Postgres(pool))
+            }
+        }
+    }
+
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// [`DbError::Busy`] when no connection comes free in time.
+    pub async fn begin(&self) -> DbResult<Tx> {
+        match self {
+            Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)),
+            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
+        }
+    }
+
+    /// Begins a transaction that only reads: one snapshot, and it waits for no writer.
+    ///
+    /// # Errors
+    /// [`DbError::Busy`] when no connection comes free in time.
+    pub async fn read(&self) -> DbResult<Tx> {
+        match self {
+            Self::Sqlite { readers, .. } => Ok(Tx::Sqlite(readers.begin().await?)),
+            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)),
+        }
+    }
+
+    /// Which engine it is.
+    pub const fn engine(&self) -> Engine {
+        match self {
+            Self::Sqlite { .. } => Engine::Sqlite,
+            Self::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Closes every connection and waits until they are closed.
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+impl Tx {
+    /// Makes everything of this transaction lasting, at once.
+    ///
+    /// # Errors
+    /// [`DbError`]; then nothing of it happened, unless the connection broke while the answer was on its way.
+    pub async fn commit(self) -> DbResult<()> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Db({})", self.engine().as_str())
+    }
+}
+
+impl From<sqlx::Error> for DbError {
+    fn from(error: sqlx::Error) -> Self {
+        if is_busy(&error) {
+            return Self::Busy(error);
+        }
+        let duplicate = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
+        if duplicate { Self::Duplicate(error) } else { Self::Failed(error) }
+    }
+}
+
+/// Whether trying again later may help.
+fn is_busy(error: &sqlx::Error) -> bool {
+    let unreachable = matches!(
+        error,
+        sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+            | sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::BeginFailed
+    );
+    // Source: SQLite result codes 5 busy, 6 locked, 261 and 517 their extensions; PostgreSQL appendix A: 40001
+    // serialization failure, 40P01 deadlock, 53300 too many connections, 57P01-57P03 shutdown and start-up,
+    // 25006 read-only (a standby that was promoted or not yet).
+    let told = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    let told = told.as_deref().is_some_and(|code| {
+        matches!(code, "5" | "6" | "261" | "517" | "40001" | "40P01" | "53300" | "57P01" | "57P02" | "57P03" | "25006")
+    });
+    unreachable || told
+}

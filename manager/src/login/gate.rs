@@ -1,0 +1,96 @@
+//! Where passwords are hashed: on threads of their own, a few at a time, with a bounded wait.
+
+use std::{sync::Arc, time::Duration};
+
+use prometheus::IntGauge;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::{
+    Config,
+    password::{Password, PasswordHash},
+};
+
+/// Lets a few callers hash at once. Clones share the places.
+#[derive(Clone)]
+pub struct HashGate {
+    places: Arc<Semaphore>,
+    queue: IntGauge,
+    queue_max: i64,
+    wait: Duration,
+    decoy: Arc<PasswordHash>,
+}
+
+/// A place at the gate; it is free again when this is dropped.
+#[derive(Debug)]
+pub struct HashPlace(OwnedSemaphorePermit);
+
+/// No place came free in time, or too many wait already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many passwords are being hashed")]
+pub struct HashGateBusy;
+
+/// Counts one waiting caller for as long as it lives.
+struct Waiting<'a>(&'a IntGauge);
+
+impl HashGate {
+    /// A gate with the places of the configuration; `queue` shows how many wait.
+    pub fn new(config: &Config, queue: IntGauge) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(usize::from(config.hash_parallel.get()))),
+            queue,
+            queue_max: i64::from(config.hash_queue_max.get()),
+            wait: config.hash_wait.into(),
+            decoy: Arc::new(PasswordHash::decoy()),
+        }
+    }
+
+    /// Waits for a place.
+    ///
+    /// # Errors
+    /// [`HashGateBusy`] after the configured wait, or at once when too many wait.
+    pub async fn enter(&self) -> Result<HashPlace, HashGateBusy> {
+        if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
+            return Ok(HashPlace(place));
+        }
+        if self.queue_max <= self.queue.get() {
+            return Err(HashGateBusy);
+        }
+        let waiting = Waiting::new(&self.queue);
+        let place = tokio::time::timeout(self.wait, Arc::clone(&self.places).acquire_owned()).await;
+        drop(waiting);
+        place.ok().and_then(Result::ok).map(HashPlace).ok_or(HashGateBusy)
+    }
+
+    /// Whether `password` is the one of `hash`. Without a hash it works as long and says no.
+    pub async fn verify(&self, place: HashPlace, password: Password, hash: Option<PasswordHash>) -> bool {
+        let decoy = Arc::clone(&self.decoy);
+        let work = move || {
+            let _place = place;
+            match hash {
+                Some(hash) => hash.matches(&password),
+                None => decoy.matches(&password) && false,
+            }
+        };
+        // A thread that died proves no password.
+        tokio::task::spawn_blocking(work).await.unwrap_or(false)
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn new(queue: &'a IntGauge) -> Self {
+        queue.inc();
+        Self(queue)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl std::fmt::Debug for HashGate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "HashGate({} free)", self.places.available_permits())
+    }
+}

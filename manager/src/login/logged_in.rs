@@ -1,0 +1,57 @@
+//! The operator behind a request, as an argument of a handler.
+
+use axum::{extract::FromRequestParts, http::request::Parts};
+use proto::{
+    api::error::ErrorCode,
+    id::{CompanyId, OperatorId},
+};
+
+use super::store;
+use crate::{app::App, bearer::BearerHash, error::ApiError, extract::Bearer};
+
+/// The note of the last use is renewed when it is older than this, so that most requests write nothing.
+const TOUCH_EVERY_MS: i64 = 60_000;
+
+/// An operator who is logged in now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedIn {
+    /// Who.
+    pub operator_id: OperatorId,
+    /// Name that customers see.
+    pub operator_name: String,
+    /// The operator's company.
+    pub company_id: CompanyId,
+    /// Name that customers see.
+    pub company_name: String,
+    /// Which login.
+    pub token: BearerHash,
+}
+
+impl LoggedIn {
+    /// The operator whose token has this hash, if the login is valid now.
+    ///
+    /// # Errors
+    /// `NotLoggedIn`, or what the database says.
+    pub async fn find(app: &App, token: &BearerHash) -> Result<Self, ApiError> {
+        let now = app.now_ms();
+        let mut tx = app.db.read().await?;
+        let found = store::find(&mut tx, token, app.config.login.idle.get(), now).await?;
+        drop(tx);
+        let (login, used_at_ms) = found.ok_or(ApiError::new(ErrorCode::NotLoggedIn))?;
+        if used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
+            let mut tx = app.db.begin().await?;
+            store::touch(&mut tx, token, now).await?;
+            tx.commit().await?;
+        }
+        Ok(login)
+    }
+}
+
+impl FromRequestParts<App> for LoggedIn {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Bearer(token) = Bearer::from_request_parts(parts, app).await?;
+        Self::find(app, &token).await
+    }
+}

@@ -1,0 +1,138 @@
+//! Every route of the manager, and what holds for all of them.
+//!
+//! Guarantees: every answer has the security headers and a request id; a body is at most 64 KiB unless its route says
+//! otherwise; a handler that thinks too long or panics gives an error body; unknown paths give the same body.
+
+use std::{any::Any, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Response},
+    routing::get,
+};
+use ops::config::Span;
+use proto::{
+    api::error::{ErrorBody, ErrorCode},
+    limits,
+};
+use tower_http::catch_panic::CatchPanicLayer;
+use tracing::Instrument as _;
+use utoipa::{
+    Modify, OpenApi,
+    openapi::{
+        OpenApi as Document,
+        security::{HttpAuthScheme, HttpBuilder, SecurityScheme},
+    },
+};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::{
+    app::{self, App},
+    error::ApiError,
+    login,
+};
+
+/// Where the OpenAPI document is.
+pub const OPENAPI: &str = "/v1/openapi.json";
+/// The name under which an answer can be found in the log.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Metric label of requests that match no route.
+const NO_ROUTE: &str = "none";
+
+/// What every answer says to browsers: keep nothing, guess nothing, show it nowhere.
+const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
+    (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'")),
+    (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
+    (header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=63072000; includeSubDomains")),
+    (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
+];
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Uketsuke manager", description = "Reception numbers, sessions, accounts and relays."),
+    modifiers(&BearerScheme),
+    components(schemas(ErrorBody)),
+)]
+struct Info;
+
+/// Callers are known by a bearer token.
+struct BearerScheme;
+
+impl Modify for BearerScheme {
+    fn modify(&self, document: &mut Document) {
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        document
+            .components
+            .get_or_insert_default()
+            .security_schemes
+            .insert("bearer".to_owned(), SecurityScheme::Http(scheme));
+    }
+}
+
+/// The whole API.
+pub fn router(app: App) -> Router {
+    let (routes, document) = routes().split_for_parts();
+    routes
+        .route(OPENAPI, get(async move || Json(document)))
+        .fallback(async || ApiError::not_found())
+        .method_not_allowed_fallback(wrong_method)
+        .layer(DefaultBodyLimit::max(limits::API_BODY_MAX))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn_with_state(app.clone(), observe))
+        .with_state(app)
+}
+
+/// The OpenAPI document, generated from the handlers.
+pub fn openapi() -> Document {
+    routes().into_openapi()
+}
+
+fn routes() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Info::openapi()).merge(login::router())
+}
+
+/// Times, counts, names and bounds one request.
+async fn observe(State(app): State<App>, request: Request, next: Next) -> Response {
+    let begun = tokio::time::Instant::now();
+    let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
+    let request_id = hex::encode(app::draw_id());
+    let span = tracing::info_span!("manager.request", request.id = %request_id, http.route = %route);
+    let timeout = app.config.http.request_timeout;
+    let mut response = bounded(next.run(request).instrument(span.clone()), timeout).instrument(span).await;
+
+    let headers = response.headers_mut();
+    for (name, value) in SECURITY_HEADERS {
+        headers.entry(name).or_insert(value);
+    }
+    if let Ok(value) = HeaderValue::from_str(&request_id) {
+        headers.insert(REQUEST_ID, value);
+    }
+    let core = &app.metrics.core;
+    core.manager_http_requests_total.with_label_values(&[route.as_str(), response.status().as_str()]).inc();
+    core.manager_http_request_seconds.with_label_values(&[route.as_str()]).observe(begun.elapsed().as_secs_f64());
+    response
+}
+
+/// The answer, or a refusal when it takes too long; then the handler is dropped and its transaction rolled back.
+async fn bounded(answer: impl Future<Output = Response>, limit: Span) -> Response {
+    let limit: Duration = limit.get();
+    match tokio::time::timeout(limit, answer).await {
+        Ok(response) => response,
+        Err(_elapsed) => ApiError::busy("the handler took too long").into_response(),
+    }
+}
+
+async fn wrong_method(method: Method) -> Response {
+    let message = format!("{method} is not what this path is for");
+    let body = ErrorBody { code: ErrorCode::BadRequest, message, retry_after_secs: None };
+    (StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response()
+}
+
+/// The panic itself is in the log already, by the process' hook.
+fn panicked(_payload: Box<dyn Any + Send>) -> Response {
+    ApiError::internal("a handler panicked").into_response()
+}

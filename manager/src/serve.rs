@@ -1,0 +1,152 @@
+//! The running server: opens everything, answers until it is told to stop, closes everything.
+
+use std::{io, sync::Arc, time::Duration};
+
+use ops::{
+    clock::Clock,
+    metrics::MetricError,
+    private::{self, Condition, Readiness},
+    shutdown::Shutdown,
+    tls::{self, Certificate, TlsError},
+    web,
+};
+use tokio::{net::TcpListener, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    app::{self, App},
+    config::Config,
+    db::{self, Db, DbError, UrlFileError},
+    fetch_one, login,
+    metrics::Metrics,
+    router,
+    signing_key::{self, SigningKeyError},
+};
+
+/// Pause between two looks at the certificate files.
+const CERTIFICATE_EVERY: Duration = Duration::from_secs(60);
+/// Pause between two sweeps of what is over.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Pause between two questions to the database whether it is there.
+const DATABASE_EVERY: Duration = Duration::from_secs(2);
+/// The database is not there when it does not answer in this time.
+const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Why the server does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The database address cannot be read.
+    #[error("database.url_file: {0}")]
+    UrlFile(#[from] UrlFileError),
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The signing key.
+    #[error("signing_key_file: {0}")]
+    SigningKey(#[from] SigningKeyError),
+    /// The certificate.
+    #[error("certificate_file: {0}")]
+    Tls(#[from] TlsError),
+    /// A metric was declared twice, which is our own mistake.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// A listener broke.
+    #[error("listening: {0}")]
+    Listen(#[from] io::Error),
+    /// The configuration has no form in TOML, which is our own mistake.
+    #[error("the configuration cannot be hashed: {0}")]
+    Fingerprint(String),
+}
+
+/// Opens database and key, and brings the schema up to date.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn open(config: Config, clock: Clock) -> Result<App, ServeError> {
+    let signing_key = signing_key::load_or_make(&config.signing_key_file, &mut app::os_rng())?;
+    let db = Db::open(&config.database.url()?, config.database.connections_max.get()).await?;
+    db::migrate::run(&db).await?;
+    Ok(App::new(db, clock, config, Metrics::new()?, signing_key))
+}
+
+/// Serves until `shutdown`, then closes the database.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn run(
+    config: Config,
+    listener: TcpListener,
+    private_listener: TcpListener,
+    shutdown: Shutdown,
+) -> Result<(), ServeError> {
+    let certificate = Arc::new(Certificate::load(&config.certificate_file, &config.certificate_key_file)?);
+    let tls = tls::web_config(Arc::clone(&certificate) as _)?;
+    let app = open(config, Clock::system()).await?;
+    let registry = app.metrics.registry.clone();
+    registry.build_info(env!("CARGO_PKG_VERSION"))?;
+    let fingerprint = ops::config::fingerprint(&*app.config).map_err(|error| ServeError::Fingerprint(error.to_string()))?;
+    registry.config_info(&fingerprint)?;
+
+    let stop = CancellationToken::new();
+    let mut readiness = Readiness::new();
+    let database = readiness.condition("database");
+    let mut tasks = JoinSet::new();
+    tasks.spawn(certificate.watch(CERTIFICATE_EVERY, stop.clone()));
+    tasks.spawn(watch_database(app.clone(), database, stop.clone()));
+    tasks.spawn(sweep(app.clone(), stop.clone()));
+
+    let limits = web::Limits {
+        connections: app.config.http.connections_max,
+        drain: app.config.http.drain.get(),
+        ..web::Limits::public()
+    };
+    tracing::info!(event = "manager.started", database = app.db.engine().as_str(), "The manager is serving");
+    let api = web::serve_tls(listener, tls, router::router(app.clone()), limits, shutdown.clone());
+    let served = tokio::select! {
+        served = api => served,
+        failed = private::serve(private_listener, registry, readiness, shutdown) => failed,
+    };
+    stop.cancel();
+    while tasks.join_next().await.is_some() {}
+    app.db.close().await;
+    tracing::info!(event = "manager.stopped", "The manager has stopped");
+    Ok(served?)
+}
+
+/// Says again and again whether the database answers.
+async fn watch_database(app: App, condition: Condition, stop: CancellationToken) {
+    let mut turn = tokio::time::interval(DATABASE_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = turn.tick() => {}
+        }
+        let answers = matches!(tokio::time::timeout(DATABASE_TIMEOUT, ask_database(&app.db)).await, Ok(Ok(())));
+        if answers != condition.is_met() {
+            tracing::warn!(event = "database.reached", answers, "Whether the database answers: {answers}");
+        }
+        condition.set(answers);
+    }
+}
+
+async fn ask_database(db: &Db) -> Result<(), DbError> {
+    let mut tx = db.read().await?;
+    fetch_one!(&mut tx, (i64,), "SELECT seq FROM audit_head WHERE id = 1")?;
+    Ok(())
+}
+
+/// Forgets what is over, again and again.
+async fn sweep(app: App, stop: CancellationToken) {
+    let mut turn = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = turn.tick() => {}
+        }
+        if let Err(error) = login::sweep(&app).await {
+            tracing::warn!(event = "login.sweep_failed", error = %error, "What is over could not be forgotten");
+        }
+    }
+}
