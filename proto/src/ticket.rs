@@ -7,6 +7,7 @@
 //! Source: PASETO specification, version 4.
 
 use ed25519_compact::{KeyPair, PublicKey, SecretKey, Seed, Signature};
+use hkdf::Hkdf;
 use pasetors::{
     Public,
     keys::{AsymmetricPublicKey, AsymmetricSecretKey},
@@ -16,6 +17,7 @@ use pasetors::{
 use rand_core::CryptoRngCore;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use zeroize::Zeroizing;
 
 use crate::{
     api::UnixMillis,
@@ -157,6 +159,15 @@ impl SigningKey {
     /// The public half.
     pub fn verifying_key(&self) -> VerifyingKey {
         VerifyingKey { key_id: self.key_id.clone(), public: self.public }
+    }
+
+    /// A secret for another purpose, which tells nothing of this key: HKDF-SHA-256 with `purpose` as its info.
+    pub fn derive(&self, purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+        let mut secret = Zeroizing::new([0; 32]);
+        // 32 bytes is a length that HKDF-SHA-256 always gives.
+        let expanded = Hkdf::<Sha256>::new(None, self.secret.as_bytes()).expand(purpose, &mut *secret);
+        debug_assert!(expanded.is_ok());
+        secret
     }
 
     /// Signs any claims under an assertion of their own.
