@@ -1,0 +1,147 @@
+//! Oracles of the key exchange and of the seal: their bytes are scripts of what happens on the way.
+
+use bytes::Bytes;
+use proto::{
+    frame::{Frame, Lane},
+    id::SessionId,
+    limits,
+    role::Role,
+    seal::{
+        Opener, Sealer, SessionKeys,
+        handshake::{Handshake, ProveError, Step},
+    },
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
+
+use crate::{lane_of, other_flags};
+
+/// A script of three-byte steps about one sealed direction: what is sealed, and what a relay does to it.
+///
+/// Step: verb, lane, argument. Verb modulo 8: deliver, drop, repeat, flip a bit, move to another lane, change the
+/// flags, hold back until the next frame, throw in the rest of the script as a frame.
+/// Promise: the texts that open on each lane are a beginning of those sealed on it, and none opens after a failure.
+pub fn sealed_frame(data: &[u8]) {
+    let Some((mut sealer, mut opener)) = one_direction() else { return };
+    let mut sealed: [Vec<Vec<u8>>; 4] = Default::default();
+    let mut opened: [Vec<Vec<u8>>; 4] = Default::default();
+    let mut held = None;
+    let mut failed = false;
+    let mut rest = data;
+    while let Some(([verb, lane, argument], after)) = rest.split_first_chunk::<3>() {
+        rest = after;
+        let lane = lane_of(*lane);
+        let plain = vec![*argument; usize::from(*argument)];
+        let Ok(frame) = sealer.seal(lane, 0, &plain) else { continue };
+        note(&mut sealed, lane, plain);
+        let mut wire: Vec<Frame> = match verb % 8 {
+            0 => vec![frame],
+            1 => vec![],
+            2 => vec![frame.clone(), frame],
+            3 => vec![flip(&frame, *argument)],
+            4 => vec![Frame { lane: lane_of(lane.code().wrapping_add(1).wrapping_add(argument % 3)), ..frame }],
+            5 => vec![Frame { flags: other_flags(frame.flags, *argument), ..frame }],
+            6 => held.replace(frame).into_iter().collect(),
+            _ => {
+                let len = after.len().min(limits::FRAME_PAYLOAD_MAX);
+                vec![Frame { payload: Bytes::copy_from_slice(after.split_at(len).0), ..frame }]
+            }
+        };
+        if verb % 8 != 6 {
+            wire.extend(held.take());
+        }
+        for frame in wire {
+            match opener.open(&frame) {
+                Ok(plain) => {
+                    assert!(!failed, "nothing opens after a failure");
+                    note(&mut opened, frame.lane, plain);
+                }
+                Err(_refused) => failed = true,
+            }
+        }
+    }
+    for (opened, sealed) in opened.iter().zip(&sealed) {
+        assert!(sealed.starts_with(opened), "only a true beginning opens");
+    }
+}
+
+/// A script of two-byte deliveries between two handshakes: to whom and what, and which bit is flipped (0: none).
+///
+/// The first byte says whether both sides hold the same secret (even) or not.
+/// Promise: keys are made only where the secrets are equal, and then they are equal.
+pub fn handshake(data: &[u8]) {
+    let Some((first, script)) = data.split_first() else { return };
+    let same = first % 2 == 0;
+    let mut rng = ChaCha20Rng::from_seed([*first; 32]);
+    let secrets: [&[u8]; 2] = if same { [b"3381", b"3381"] } else { [b"3381", b"3382"] };
+    let mut sent = Vec::new();
+    let mut sides = Vec::new();
+    for (role, secret) in [Role::Customer, Role::Operator].into_iter().zip(secrets) {
+        let Ok((side, element)) = Handshake::start(role, secret, SESSION_ID, "introduction", &mut rng) else { return };
+        sides.push(Some(side));
+        sent.push(element);
+    }
+    let mut codes = Vec::new();
+    for delivery in script.chunks_exact(2).take(16) {
+        let [what, bit] = *delivery else { continue };
+        let Some(side) = sides.get_mut(usize::from(what & 1)).and_then(Option::take) else { continue };
+        let place = usize::from(what >> 1).checked_rem(sent.len()).unwrap_or(0);
+        let mut payload = sent.get(place).cloned().unwrap_or_default();
+        if let Some(byte) = payload.get_mut(usize::from(bit >> 3)).filter(|_| bit != 0) {
+            *byte ^= 1 << (bit & 7);
+        }
+        match side.on(&payload) {
+            Ok(Step::Continue { handshake, send }) => {
+                sent.push(send);
+                if let Some(place) = sides.get_mut(usize::from(what & 1)) {
+                    *place = Some(handshake);
+                }
+            }
+            Ok(Step::Done { keys }) => codes.push(keys.safety_code()),
+            Err(ProveError::Malformed | ProveError::WrongSecret | ProveError::EmptySecret) => {}
+        }
+    }
+    assert!(codes.is_empty() || same, "no keys without the secret");
+    assert!(codes.windows(2).all(|pair| pair.first() == pair.last()), "both sides hold the same keys");
+}
+
+const SESSION_ID: SessionId = SessionId::from_bytes([5; 16]);
+
+/// Keys of both sides after an exchange without faults, always the same ones.
+pub(crate) fn agreed() -> Option<(SessionKeys, SessionKeys)> {
+    let mut rng = ChaCha20Rng::from_seed([1; 32]);
+    let mut start = |role| Handshake::start(role, b"3381", SESSION_ID, "introduction", &mut rng).ok();
+    let ((customer, element_a), (operator, element_b)) = (start(Role::Customer)?, start(Role::Operator)?);
+    let (
+        Ok(Step::Continue { handshake: customer, send: mac_a }),
+        Ok(Step::Continue { handshake: operator, send: mac_b }),
+    ) = (customer.on(&element_b), operator.on(&element_a))
+    else {
+        return None;
+    };
+    match (customer.on(&mac_b), operator.on(&mac_a)) {
+        (Ok(Step::Done { keys: a }), Ok(Step::Done { keys: b })) => Some((a, b)),
+        _ => None,
+    }
+}
+
+/// The customer's sealer and the operator's opener.
+fn one_direction() -> Option<(Sealer, Opener)> {
+    let (customer, operator) = agreed()?;
+    let ((sealer, _), (_, opener)) = (customer.split(Role::Customer), operator.split(Role::Operator));
+    Some((sealer, opener))
+}
+
+fn note(lanes: &mut [Vec<Vec<u8>>; 4], lane: Lane, plain: Vec<u8>) {
+    if let Some(texts) = lanes.get_mut(usize::from(lane.code())) {
+        texts.push(plain);
+    }
+}
+
+fn flip(frame: &Frame, bit: u8) -> Frame {
+    let mut payload = frame.payload.to_vec();
+    let place = usize::from(bit >> 3).checked_rem(payload.len()).unwrap_or(0);
+    if let Some(byte) = payload.get_mut(place) {
+        *byte ^= 1 << (bit & 7);
+    }
+    Frame { payload: payload.into(), ..frame.clone() }
+}
