@@ -92,7 +92,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
 
     let serving = async {
         let certificate = Arc::new(Certificate::load(&config.certificate_file, &config.key_file)?);
-        let tls = tls::web_config(Arc::clone(&certificate) as _)?;
+        let tls = tls::web_config(Arc::clone(&certificate))?;
         let tools = tools::list(&config.tools).await?;
         let app = router::router(tools, metrics.clone())?;
         let limits = Limits {

@@ -130,7 +130,7 @@ fn choose<'a>(listed: &[&'a Tool], visitor: Visitor) -> Option<&'a Tool> {
     exact.or(near).copied()
 }
 
-fn missing<'a>(system: System, words: &'a Words, nothing_listed: bool) -> (String, &'a str) {
+fn missing(system: System, words: &Words, nothing_listed: bool) -> (String, &str) {
     let what = match system {
         System::Computer(os) => words.none_computer.replace("{os}", os_name(os)),
         System::Mobile => words.none_mobile.clone(),

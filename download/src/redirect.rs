@@ -2,8 +2,8 @@
 
 use axum::{
     Router,
-    http::{StatusCode, Uri, header},
-    response::{IntoResponse, Response},
+    http::{StatusCode, Uri, header, uri::PathAndQuery},
+    response::{IntoResponse as _, Response},
 };
 
 use crate::{Metrics, config::Address};
@@ -19,7 +19,7 @@ pub(crate) fn router(address: &Address, metrics: Metrics) -> Router {
 }
 
 fn redirect(address: &Address, uri: &Uri) -> Response {
-    let rest = uri.path_and_query().map(|rest| rest.as_str()).filter(|rest| rest.starts_with('/')).unwrap_or("/");
+    let rest = uri.path_and_query().map(PathAndQuery::as_str).filter(|rest| rest.starts_with('/')).unwrap_or("/");
     let location = format!("{address}{rest}");
     (StatusCode::PERMANENT_REDIRECT, [(header::LOCATION, location)]).into_response()
 }

@@ -8,12 +8,7 @@ mod certificate;
 
 use std::sync::Arc;
 
-use rustls::{
-    ServerConfig,
-    crypto::CryptoProvider,
-    pki_types::CertificateDer,
-    server::{ParsedCertificate, ResolvesServerCert},
-};
+use rustls::{ServerConfig, crypto::CryptoProvider, pki_types::CertificateDer, server::ParsedCertificate};
 use sha2::{Digest as _, Sha256};
 
 pub use authority::{Authority, CertifiedFiles, authority, self_signed};
@@ -63,7 +58,7 @@ pub fn server_config(cert_pem: &[u8], key_pem: &[u8], alpn: &[&[u8]]) -> Result<
 ///
 /// # Errors
 /// See [`TlsError`].
-pub fn relay_config(certificate: Arc<dyn ResolvesServerCert>, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn relay_config(certificate: Arc<Certificate>, alpn: &[&[u8]]) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_no_client_auth()
@@ -76,7 +71,7 @@ pub fn relay_config(certificate: Arc<dyn ResolvesServerCert>, alpn: &[&[u8]]) ->
 ///
 /// # Errors
 /// See [`TlsError`].
-pub fn web_config(certificate: Arc<dyn ResolvesServerCert>) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn web_config(certificate: Arc<Certificate>) -> Result<Arc<ServerConfig>, TlsError> {
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
