@@ -72,14 +72,7 @@ pub enum DecodeError {
 impl Decoder {
     /// A decoder without a picture.
     pub fn new() -> Self {
-        Self {
-            picture: None,
-            update: 0,
-            inflater: None,
-            segment: Vec::new(),
-            ops: Vec::new(),
-            scratch: Vec::new(),
-        }
+        Self { picture: None, update: 0, inflater: None, segment: Vec::new(), ops: Vec::new(), scratch: Vec::new() }
     }
 
     /// Applies one update.
@@ -98,6 +91,12 @@ impl Decoder {
     /// The picture as it is now; none before the first update.
     pub fn picture(&self) -> Option<&Picture> {
         self.picture.as_ref()
+    }
+
+    /// The operations of the update before.
+    #[cfg(test)]
+    pub(super) fn operations(&self) -> &[Op] {
+        &self.ops
     }
 
     fn try_apply(&mut self, bytes: &[u8]) -> Result<Applied, DecodeError> {

@@ -1,19 +1,12 @@
 //! The customer's side: pictures in, updates out.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    clippy::as_conversions,
-    reason = "our own pixels: sizes are checked on entry, and these loops run over every pixel"
-)]
-
-use zstd::stream::raw::{CParameter, Encoder as Deflater, InBuffer, Operation as _, OutBuffer};
 
 use super::{
-    ops::{self, Header, Op},
-    picture::{Damage, Picture, PictureRef, Rect, SizeError, check_size},
+    canvas::Canvas,
+    changes::{self, Tiles},
+    copies,
+    ops::{self, Header},
+    picture::{Damage, PIXEL, PictureRef, SizeError, check_size},
 };
-
-const TILE: u16 = 64;
 
 /// How to encode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +32,7 @@ pub enum EncodeError {
     Short,
     /// zstd failed, which means no memory.
     #[error("the stream cannot be compressed")]
-    Deflate(#[source] std::io::Error),
+    Deflate(#[from] std::io::Error),
     /// JPEG failed.
     #[error("a photograph cannot be packed")]
     Photo(#[from] jpeg_encoder::EncodingError),
@@ -48,9 +41,9 @@ pub enum EncodeError {
 /// One update, ready to be sent as [`crate::message::Message::Screen`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodedUpdate {
-    /// Its number, counted from 1.
+    /// Its number, counted from 1 without gaps.
     pub update: u64,
-    /// Its wire form.
+    /// Its wire form, never longer than [`crate::limits::SCREEN_MESSAGE_LEN_MAX`].
     pub bytes: Vec<u8>,
     /// It begins the picture anew.
     pub reset: bool,
@@ -59,25 +52,24 @@ pub struct EncodedUpdate {
 }
 
 /// Encodes one screen for one viewer.
+///
+/// Every update it returns must reach the viewer, in order; to leave one out, [`Self::reset`].
 pub struct Encoder {
     options: EncodeOptions,
     update: u64,
-    state: Option<State>,
-}
-
-/// What exists between a reset and the next.
-struct State {
-    sent: Picture,
-    deflater: Deflater<'static>,
+    /// None before the first picture, after [`Encoder::reset`] and after an error: then a reset comes next.
+    canvas: Option<Canvas>,
 }
 
 impl Encoder {
     /// An encoder whose first update is a reset.
     pub fn new(options: EncodeOptions) -> Self {
-        Self { options, update: 0, state: None }
+        Self { options, update: 0, canvas: None }
     }
 
     /// Encodes what changed; none when nothing did.
+    ///
+    /// The first picture, one of another size and the one after [`Self::reset`] give a reset, whatever the damage.
     ///
     /// # Errors
     /// See [`EncodeError`]; the next update is then a reset.
@@ -86,79 +78,82 @@ impl Encoder {
         picture: PictureRef<'_>,
         damage: Damage<'_>,
     ) -> Result<Option<EncodedUpdate>, EncodeError> {
-        check_size(picture.width, picture.height)?;
-        let row_len = usize::from(picture.width) * 4;
-        let needed = picture.stride.saturating_mul(usize::from(picture.height) - 1).saturating_add(row_len);
-        if picture.stride < row_len || picture.bgrx.len() < needed {
-            return Err(EncodeError::Short);
+        check(picture)?;
+        let size = (picture.width, picture.height);
+        if let Some(mut canvas) = self.canvas.take().filter(|canvas| canvas.size() == size) {
+            let touched = Tiles::touched(picture.width, picture.height, damage);
+            let changed = changes::take(picture, &touched, &canvas.sent, &mut canvas.next);
+            if changed.is_empty() {
+                self.canvas = Some(canvas);
+                return Ok(None);
+            }
+            let found = copies::find(&canvas.sent, &canvas.next, &changed);
+            return self.send(canvas, |canvas, options| canvas.change(&found, &changed, options)).map(Some);
         }
-        let has_size = |state: &State| (state.sent.width(), state.sent.height()) == (picture.width, picture.height);
-        let kept = self.state.take().filter(has_size);
-        let reset = kept.is_none();
-        let mut state = match kept {
-            Some(state) => state,
-            None => State::new(picture.width, picture.height)?,
-        };
-        let changed = state.take_changes(picture, damage, reset);
-        if changed.is_empty() {
-            self.state = Some(state);
-            return Ok(None);
-        }
-        let list: Vec<Op> = changed.iter().map(|&to| Op::Raw { to }).collect();
-        let mut segment = Vec::new();
-        ops::write_ops(&list, &mut segment);
-        for rect in changed {
-            state.sent.append_bgr(rect, &mut segment);
-        }
-        let deflated = state.deflate(&segment)?;
-        self.update += 1;
-        let header = Header {
-            reset,
-            lossy_pending: false,
-            update: self.update,
-            width: picture.width,
-            height: picture.height,
-            inflated: segment.len() as u32,
-            deflated: deflated.len() as u32,
-            photos: 0,
-        };
-        let mut bytes = Vec::with_capacity(ops::HEADER_LEN + deflated.len() + ops::PADDING);
-        header.write(&mut bytes);
-        bytes.extend_from_slice(&deflated);
-        if bytes.len() < ops::PADDED_BELOW {
-            bytes.resize(bytes.len().next_multiple_of(ops::PADDING), 0);
-        }
-        self.state = Some(state);
-        Ok(Some(EncodedUpdate { update: self.update, bytes, reset, lossy_pending: false }))
+        let mut canvas = Canvas::new(picture.width, picture.height)?;
+        changes::take_rect(picture, canvas.next.rect(), &mut canvas.next);
+        let changed = Tiles::all(picture.width, picture.height);
+        self.send(canvas, |canvas, options| canvas.change(&[], &changed, options)).map(Some)
     }
 
     /// Makes the next update a reset with the full picture, whatever its damage says.
     pub fn reset(&mut self) {
-        self.state = None;
+        self.canvas = None;
     }
 
-    /// Encodes pixels that are not exact yet, roughly `budget_bytes` of them; none when there are none.
+    /// Encodes pixels that are not exact yet, about `budget_bytes` of them but at least one tile; none when there are
+    /// none, or a reset is due. To be called when the screen rests.
     ///
     /// # Errors
     /// See [`EncodeError`]; the next update is then a reset.
-    pub fn refine(&mut self, _budget_bytes: usize) -> Result<Option<EncodedUpdate>, EncodeError> {
-        Ok(None)
+    pub fn refine(&mut self, budget_bytes: usize) -> Result<Option<EncodedUpdate>, EncodeError> {
+        if !self.lossy_pending() {
+            return Ok(None);
+        }
+        let Some(canvas) = self.canvas.take() else { return Ok(None) };
+        self.send(canvas, |canvas, _| canvas.refine(budget_bytes)).map(Some)
     }
 
     /// Whether [`Self::refine`] has something to do.
     pub fn lossy_pending(&self) -> bool {
-        false
+        self.canvas.as_ref().is_some_and(Canvas::lossy_pending)
     }
 
-    /// Hash of the picture the viewer must have, [`Picture::hash`]; it holds while [`Self::lossy_pending`] is false.
-    /// 0 before the first update.
+    /// Hash of the picture the viewer must have, [`super::Picture::hash`]: ask the viewer only while
+    /// [`Self::lossy_pending`] is false. 0 before the first picture.
     pub fn settled_hash(&self) -> u64 {
-        self.state.as_ref().map_or(0, |state| state.sent.hash())
+        self.canvas.as_ref().map_or(0, |canvas| canvas.sent.hash())
     }
 
     /// Changes the options from the next update on.
     pub fn set_options(&mut self, options: EncodeOptions) {
         self.options = options;
+    }
+
+    /// Lets `write` make the parts of an update and joins them; the canvas is kept only when that works.
+    fn send(
+        &mut self,
+        mut canvas: Canvas,
+        write: impl FnOnce(&mut Canvas, EncodeOptions) -> Result<Parts, EncodeError>,
+    ) -> Result<EncodedUpdate, EncodeError> {
+        let parts = write(&mut canvas, self.options)?;
+        let update = self.update.wrapping_add(1);
+        let (width, height) = canvas.size();
+        let header = Header {
+            reset: canvas.is_new,
+            lossy_pending: canvas.lossy_pending(),
+            update,
+            width,
+            height,
+            inflated: len_u32(parts.segment.len()),
+            deflated: 0,
+            photos: len_u32(parts.photos.len()),
+        };
+        let bytes = assemble(header, &parts, &mut canvas)?;
+        canvas.is_new = false;
+        self.update = update;
+        self.canvas = Some(canvas);
+        Ok(EncodedUpdate { update, bytes, reset: header.reset, lossy_pending: header.lossy_pending })
     }
 }
 
@@ -168,58 +163,37 @@ impl std::fmt::Debug for Encoder {
     }
 }
 
-impl State {
-    fn new(width: u16, height: u16) -> Result<Self, EncodeError> {
-        let mut deflater = Deflater::new(3).map_err(EncodeError::Deflate)?;
-        deflater.set_parameter(CParameter::WindowLog(ops::WINDOW_LOG)).map_err(EncodeError::Deflate)?;
-        Ok(Self { sent: Picture::new(width, height)?, deflater })
-    }
+/// The parts of an update before they are compressed and joined.
+pub(super) struct Parts {
+    /// Operations and RAW pixels.
+    pub(super) segment: Vec<u8>,
+    /// JPEG files.
+    pub(super) photos: Vec<u8>,
+}
 
-    fn take_changes(&mut self, picture: PictureRef<'_>, damage: Damage<'_>, all: bool) -> Vec<Rect> {
-        let mut changed = Vec::new();
-        for y in (0..picture.height).step_by(usize::from(TILE)) {
-            for x in (0..picture.width).step_by(usize::from(TILE)) {
-                let tile = Rect { x, y, width: TILE, height: TILE }.clipped(picture.width, picture.height);
-                let touched = match damage {
-                    Damage::Unknown => true,
-                    Damage::Rects(rects) => rects.iter().any(|rect| {
-                        u32::from(rect.x) < tile.right()
-                            && u32::from(tile.x) < rect.right()
-                            && u32::from(rect.y) < tile.bottom()
-                            && u32::from(tile.y) < rect.bottom()
-                    }),
-                };
-                if (all || touched) && self.take_tile(picture, tile) | all {
-                    changed.push(tile);
-                }
-            }
-        }
-        changed
+fn assemble(mut header: Header, parts: &Parts, canvas: &mut Canvas) -> Result<Vec<u8>, EncodeError> {
+    let deflated = canvas.stream.push(&parts.segment)?;
+    header.deflated = len_u32(deflated.len());
+    let len = ops::HEADER_LEN.saturating_add(deflated.len()).saturating_add(parts.photos.len());
+    let mut bytes = Vec::with_capacity(len.saturating_add(ops::PADDING));
+    header.write(&mut bytes);
+    bytes.extend_from_slice(&deflated);
+    bytes.extend_from_slice(&parts.photos);
+    if bytes.len() < ops::PADDED_BELOW {
+        bytes.resize(bytes.len().next_multiple_of(ops::PADDING), 0);
     }
+    Ok(bytes)
+}
 
-    fn take_tile(&mut self, picture: PictureRef<'_>, tile: Rect) -> bool {
-        let mut differs = false;
-        for y in tile.rows() {
-            let start = usize::from(y) * picture.stride + usize::from(tile.x) * 4;
-            let from = &picture.bgrx[start..start + usize::from(tile.width) * 4];
-            let to = self.sent.row_mut(tile.x, y, tile.width);
-            for (to, &[blue, green, red, _]) in to.as_chunks_mut::<4>().0.iter_mut().zip(from.as_chunks::<4>().0) {
-                let new = [blue, green, red, 0];
-                differs |= *to != new;
-                *to = new;
-            }
-        }
-        differs
-    }
+fn check(picture: PictureRef<'_>) -> Result<(), EncodeError> {
+    check_size(picture.width, picture.height)?;
+    let row_len = usize::from(picture.width).saturating_mul(PIXEL);
+    let rows_before_last = usize::from(picture.height).saturating_sub(1);
+    let needed = picture.stride.saturating_mul(rows_before_last).saturating_add(row_len);
+    if picture.stride < row_len || picture.bgrx.len() < needed { Err(EncodeError::Short) } else { Ok(()) }
+}
 
-    fn deflate(&mut self, segment: &[u8]) -> Result<Vec<u8>, EncodeError> {
-        let mut out = Vec::with_capacity(zstd::zstd_safe::compress_bound(segment.len()) + 64);
-        let mut input = InBuffer::around(segment);
-        let mut output = OutBuffer::around(&mut out);
-        while input.pos() < segment.len() {
-            self.deflater.run(&mut input, &mut output).map_err(EncodeError::Deflate)?;
-        }
-        while self.deflater.flush(&mut output).map_err(EncodeError::Deflate)? != 0 {}
-        Ok(out)
-    }
+/// Lengths inside one update are far below 4 GiB.
+fn len_u32(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
 }

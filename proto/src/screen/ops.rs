@@ -2,7 +2,7 @@
 //!
 //! | offset | bytes | header |
 //! |---|---|---|
-//! | 0 | 1 | flags: 1 RESET (a new picture and a new zstd stream begin), 2 LOSSY (some pixels are not exact yet); others 0 |
+//! | 0 | 1 | flags: 1 RESET (a new black picture and a new zstd stream begin), 2 LOSSY (some pixels are not exact yet); others 0 |
 //! | 1 | 8 | number of the update; one more than the one before, anything at RESET |
 //! | 9 | 2 | width of the picture |
 //! | 11 | 2 | height of the picture |
@@ -23,7 +23,7 @@
 //! | 3·n | pixels of the RAW operations in their order: rows of blue, green, red |
 //!
 //! Copies come first and all read the picture before the update; then the rest is painted in order.
-//! Places lie inside the picture. Copies together, and the others together, cover at most twice the picture.
+//! Places lie inside the picture. Copies together, and the others together, cover at most as many pixels as the picture has.
 
 use super::picture::{Rect, check_size};
 
@@ -31,6 +31,8 @@ use super::picture::{Rect, check_size};
 pub(super) const HEADER_LEN: usize = 25;
 /// Operations of one update: one for each tile of the largest picture.
 pub(super) const OPS_MAX: usize = 8192;
+/// Bytes of the longest operation.
+pub(super) const OP_LEN_MAX: usize = 13;
 /// log₂ of the zstd window: all of a 1080p screen in several states.
 pub(super) const WINDOW_LOG: u32 = 24;
 /// Updates shorter than this are padded.
@@ -83,7 +85,9 @@ pub enum FormError {
 
 impl Header {
     pub(super) fn write(&self, out: &mut Vec<u8>) {
-        out.push(u8::from(self.reset).saturating_mul(FLAG_RESET) | u8::from(self.lossy_pending).saturating_mul(FLAG_LOSSY));
+        out.push(
+            u8::from(self.reset).saturating_mul(FLAG_RESET) | u8::from(self.lossy_pending).saturating_mul(FLAG_LOSSY),
+        );
         out.extend_from_slice(&self.update.to_le_bytes());
         out.extend_from_slice(&self.width.to_le_bytes());
         out.extend_from_slice(&self.height.to_le_bytes());
@@ -193,7 +197,7 @@ pub(super) fn read_ops<'a>(
         ops.push(op);
     }
     let Reader(raw) = reader;
-    let area_max = u64::from(width).saturating_mul(u64::from(height)).saturating_mul(2);
+    let area_max = u64::from(width).saturating_mul(u64::from(height));
     if area_max < sums.copied || area_max < sums.painted {
         return Err(FormError::OutOfRange("area"));
     }
@@ -234,12 +238,8 @@ impl Sums {
 
 fn read_op(reader: &mut Reader<'_>) -> Result<Op, FormError> {
     let [kind] = reader.take()?;
-    let to = Rect {
-        x: reader.take_u16()?,
-        y: reader.take_u16()?,
-        width: reader.take_u16()?,
-        height: reader.take_u16()?,
-    };
+    let to =
+        Rect { x: reader.take_u16()?, y: reader.take_u16()?, width: reader.take_u16()?, height: reader.take_u16()? };
     match kind {
         KIND_COPY => Ok(Op::Copy { to, from_x: reader.take_u16()?, from_y: reader.take_u16()? }),
         KIND_FILL => Ok(Op::Fill { to, bgr: reader.take()? }),

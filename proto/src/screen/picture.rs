@@ -184,34 +184,29 @@ impl Picture {
 
 impl Rect {
     /// Number of pixels.
-    pub fn pixels(&self) -> u64 {
+    pub fn pixels(self) -> u64 {
         u64::from(self.width).saturating_mul(u64::from(self.height))
     }
 
     /// Right edge, the first column outside.
-    pub fn right(&self) -> u32 {
+    pub fn right(self) -> u32 {
         u32::from(self.x).saturating_add(u32::from(self.width))
     }
 
     /// Lower edge, the first row outside.
-    pub fn bottom(&self) -> u32 {
+    pub fn bottom(self) -> u32 {
         u32::from(self.y).saturating_add(u32::from(self.height))
     }
 
     /// Whether it has pixels and all of them are inside a picture of this size.
-    pub fn is_inside(&self, width: u16, height: u16) -> bool {
+    pub fn is_inside(self, width: u16, height: u16) -> bool {
         0 < self.width && 0 < self.height && self.right() <= u32::from(width) && self.bottom() <= u32::from(height)
     }
 
     /// The part inside a picture of this size, perhaps empty.
     pub fn clipped(self, width: u16, height: u16) -> Self {
         let (x, y) = (self.x.min(width), self.y.min(height));
-        Self {
-            x,
-            y,
-            width: self.width.min(width.saturating_sub(x)),
-            height: self.height.min(height.saturating_sub(y)),
-        }
+        Self { x, y, width: self.width.min(width.saturating_sub(x)), height: self.height.min(height.saturating_sub(y)) }
     }
 
     /// The rows it covers, at most to row 65 535.
