@@ -33,6 +33,7 @@ struct ToolPage<'a> {
     steps: &'a [String],
     /// What is not there, and what to do then.
     none: Option<(String, &'a str)>,
+    others_heading: &'a str,
     others: Vec<Offer<'a>>,
 }
 
@@ -93,6 +94,7 @@ pub(crate) fn tool(
         offer: chosen.map(|tool| offer(tool, &texts.shared)),
         steps: chosen.map_or(&[], |tool| words.steps(tool.os).as_slice()),
         none,
+        others_heading: if visitor.system == System::Unknown { &texts.shared.choose } else { &texts.shared.others },
         others,
     }
     .render()
@@ -130,14 +132,14 @@ fn choose<'a>(listed: &[&'a Tool], visitor: Visitor) -> Option<&'a Tool> {
     exact.or(near).copied()
 }
 
+/// What is not there, and what to do then.
 fn missing(system: System, words: &Words, nothing_listed: bool) -> (String, &str) {
-    let what = match system {
-        System::Computer(os) => words.none_computer.replace("{os}", os_name(os)),
-        System::Mobile => words.none_mobile.clone(),
-        System::Unknown => words.none_unknown.clone(),
-    };
-    let can_choose = system == System::Unknown && !nothing_listed;
-    (what, if can_choose { &words.none_choose } else { &words.none_do })
+    match system {
+        System::Computer(os) => (words.none_computer.replace("{os}", os_name(os)), &words.none_do_computer),
+        System::Mobile => (words.none_mobile.clone(), &words.none_do),
+        System::Unknown if nothing_listed => (words.none_unknown.clone(), &words.none_do),
+        System::Unknown => (words.none_unknown.clone(), &words.none_choose),
+    }
 }
 
 fn offer<'a>(tool: &'a Tool, shared: &'a Shared) -> Offer<'a> {

@@ -51,6 +51,7 @@ pub(crate) struct Words {
     pub(crate) none_computer: String,
     pub(crate) none_unknown: String,
     pub(crate) none_do: String,
+    pub(crate) none_do_computer: String,
     pub(crate) none_choose: String,
     pub(crate) elsewhere: String,
 }
