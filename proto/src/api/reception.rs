@@ -87,8 +87,8 @@ pub struct EnterRequest {
     pub proof_key: String,
 }
 
-/// Answer of [`ENTER`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+/// Answer of [`ENTER`]. Prints without its token.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EnterAnswer {
     /// How to meet the operator.
     pub pairing: Pairing,
@@ -96,8 +96,14 @@ pub struct EnterAnswer {
     pub token: String,
 }
 
-/// What a tool needs to meet the other one at a relay.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+impl std::fmt::Debug for EnterAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EnterAnswer").field("pairing", &self.pairing).finish_non_exhaustive()
+    }
+}
+
+/// What a tool needs to meet the other one at a relay. Prints without its ticket and its names.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Pairing {
     /// The session.
     pub session_id: SessionId,
@@ -107,6 +113,13 @@ pub struct Pairing {
     pub ticket: String,
     /// The relays of the ticket in the same order, with their addresses.
     pub relays: Vec<RelayAddress>,
+}
+
+impl std::fmt::Debug for Pairing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut pairing = f.debug_struct("Pairing");
+        pairing.field("session_id", &self.session_id).field("relays", &self.relays).finish_non_exhaustive()
+    }
 }
 
 /// Where a relay is.

@@ -333,6 +333,29 @@ mod tests {
     }
 
     #[test]
+    fn the_key_schedule_is_the_vector() {
+        let start = |role, seed| {
+            let mut rng = ChaCha20Rng::from_seed([seed; 32]);
+            Handshake::start(role, b"3381", SessionId::from_bytes([0x5e; 16]), "introduction", &mut rng).unwrap()
+        };
+        let ((customer, _), (_, element_b)) = (start(Role::Customer, 1), start(Role::Operator, 2));
+        let (customer, _) = go_on(customer, &element_b);
+        let State::Confirmation { master, transcript } = customer.state else { panic!("the element was taken") };
+        let keys = session_keys(&master);
+        let made = format!(
+            "transcript = {}\nmaster = {}\nkey_customer = {}\nkey_operator = {}\nsafety = {}\n",
+            hex::encode(transcript),
+            hex::encode(*master),
+            hex::encode(*keys.customer),
+            hex::encode(*keys.operator),
+            keys.safety,
+        );
+        let protocol = include_str!("../../PROTOCOL.md");
+        let (_, after) = protocol.split_once("```keys\n").unwrap();
+        assert!(after.starts_with(&format!("{made}```")), "PROTOCOL.md, block keys, should be:\n{made}");
+    }
+
+    #[test]
     fn a_handshake_prints_as_nothing() {
         let [customer, _] = start_both(b"3381", b"3381");
         assert_eq!(format!("{:?}", customer.0), "Handshake(…)");
