@@ -103,7 +103,7 @@ impl Current {
         let chain = CertificateDer::pem_slice_iter(cert_pem)
             .collect::<Result<Vec<_>, _>>()
             .map_err(|cause| TlsError::Pem { what: "certificate", cause })?;
-        let none = rustls_pki_types::pem::Error::NoItemsFound;
+        let none = rustls::pki_types::pem::Error::NoItemsFound;
         let first = chain.first().ok_or(TlsError::Pem { what: "certificate", cause: none })?;
         let spki = spki_hash(first)?;
         let key =

@@ -31,7 +31,7 @@ pub enum TlsError {
         /// `certificate` or `private key`.
         what: &'static str,
         /// What the reader says.
-        cause: rustls_pki_types::pem::Error,
+        cause: rustls::pki_types::pem::Error,
     },
     /// Certificate and key do not fit each other, or have a form that is not supported.
     #[error("certificate and private key cannot be used: {0}")]
