@@ -1,2 +1,76 @@
-//! client.
-fn main() {}
+//! `uketsuke-client`: the window, or `headless`.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use client::{
+    config::{self, ManagerFlags},
+    desktop::Desktop,
+    headless::{self, HeadlessFlags},
+    ui,
+};
+use desk::lang::Lang;
+use link::api::ManagerApi;
+use tracing_subscriber::EnvFilter;
+
+/// Exit code of a wrong flag or file.
+const USAGE: u8 = 64;
+
+/// Remote support: the customer's side
+#[derive(Debug, Parser)]
+#[command(name = "uketsuke-client", version, about)]
+struct Flags {
+    #[command(flatten)]
+    manager: ManagerFlags,
+    /// Language of the window: ja or en; the system's when absent
+    #[arg(long, value_name = "LANG", global = true)]
+    lang: Option<Lang>,
+    #[command(subcommand)]
+    mode: Option<Mode>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Mode {
+    /// Without a window: JSON lines on standard input and output
+    Headless(HeadlessFlags),
+}
+
+fn main() -> ExitCode {
+    let flags = match Flags::try_parse() {
+        Ok(flags) => flags,
+        Err(error) => {
+            let code = if error.use_stderr() { USAGE } else { 0 };
+            // A terminal that is gone has no use for the message.
+            drop(error.print());
+            return ExitCode::from(code);
+        }
+    };
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("warn,client=info")))
+        .init();
+    link::tls::install_provider();
+    let lang = flags.lang.unwrap_or_else(Lang::system);
+    let api = match config::manager(&flags.manager, config::program_folder().as_deref()) {
+        Ok(api) => api,
+        Err(error) => return fail(&error, USAGE),
+    };
+    let done = match flags.mode {
+        Some(Mode::Headless(flags)) => run_headless(api, flags, lang),
+        None => ui::run(api, Desktop::X11(None), lang).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| fail(&error, 1))
+}
+
+fn run_headless(api: ManagerApi, flags: HeadlessFlags, lang: Lang) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let code = runtime.block_on(headless::run(api, flags, lang.as_str()))?;
+    runtime.shutdown_background();
+    Ok(code)
+}
+
+#[expect(clippy::print_stderr, reason = "the one line that says why the program does not run")]
+fn fail(error: &impl std::fmt::Display, code: u8) -> ExitCode {
+    eprintln!("uketsuke-client: {error}");
+    ExitCode::from(code)
+}

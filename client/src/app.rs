@@ -1,0 +1,526 @@
+//! The flow of the window, pure: what happened goes in, what to do comes out.
+//!
+//! Guarantees: a yes is only ever said to the question that is shown; the customer's "stop" puts the brake on before
+//! anything else; every page has a way out. It draws nothing and waits for nothing (`ui/`, `visit.rs`).
+
+use std::time::{Duration, Instant};
+
+use proto::{
+    close::CloseReason,
+    device::DeviceFact,
+    grant::{GrantKind, Grants},
+    introduction::Introduction,
+    message::Monitor,
+    number::ReceptionNumber,
+};
+
+use crate::{
+    consent::{Brake, Question},
+    enter::EnterError,
+    session::{Command, News},
+    visit::Step,
+};
+
+/// Digits of a reception number.
+pub const DIGITS: usize = 10;
+
+/// The window's state.
+#[derive(Debug, Clone)]
+pub struct App {
+    page: Page,
+    /// What is in the number field, grouped 3-3-4.
+    typed: String,
+    introduction: Option<Introduction>,
+    safety_code: Option<String>,
+    question: Option<Asked>,
+    live: Grants,
+    paused: bool,
+    monitor: Option<Monitor>,
+    shared_since: Option<Instant>,
+    ending: bool,
+}
+
+/// What the window shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Page {
+    /// The number field, perhaps with what went wrong before.
+    Number(Option<Trouble>),
+    /// The manager is asked, the operator is met.
+    Connecting,
+    /// The operator is known and has not asked yet, or a question is shown.
+    Who,
+    /// The screen is seen: a small window beside the bar.
+    Sharing,
+    /// It is over.
+    Ended(CloseReason),
+}
+
+/// What the number page says went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Fewer than ten digits.
+    TooShort,
+    /// The visit failed; the text is chosen by this code.
+    Failed(&'static str),
+}
+
+/// A question that is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The question.
+    pub question: Question,
+    /// Facts that a yes would send.
+    pub facts: Vec<DeviceFact>,
+}
+
+/// What the bar says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// The operator sees the screen.
+    Viewing,
+    /// The operator sees and works.
+    Controlling,
+    /// Neither, for now.
+    Paused,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// The number field holds this now.
+    Typed(String),
+    /// The customer wants to connect.
+    Connect,
+    /// The customer answers the question for this grant.
+    Answer(GrantKind, bool),
+    /// The customer pauses, or goes on.
+    Pause(bool),
+    /// The customer takes the control back.
+    TakeBackControl,
+    /// The customer wants it to end: on every page with a visit.
+    End,
+    /// The customer wants to type another number.
+    Again,
+    /// The visit says something.
+    Step(Step),
+}
+
+/// What to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Start a visit.
+    Visit(ReceptionNumber),
+    /// Put this brake on at once.
+    Brake(Brake),
+    /// Tell the visit.
+    Command(Command),
+    /// The window comes to the front: the customer is asked, or it is over.
+    Raise,
+    /// The window makes room: the bar stays.
+    Lower,
+}
+
+impl App {
+    /// The number page.
+    pub const fn new() -> Self {
+        Self {
+            page: Page::Number(None),
+            typed: String::new(),
+            introduction: None,
+            safety_code: None,
+            question: None,
+            live: Grants::NONE,
+            paused: false,
+            monitor: None,
+            shared_since: None,
+            ending: false,
+        }
+    }
+
+    /// What to show.
+    pub const fn page(&self) -> Page {
+        self.page
+    }
+
+    /// What is in the number field.
+    pub fn typed(&self) -> &str {
+        &self.typed
+    }
+
+    /// Whether all ten digits are typed.
+    pub fn is_number_complete(&self) -> bool {
+        ReceptionNumber::parse(&self.typed).is_ok()
+    }
+
+    /// Who asks, once the manager has said so.
+    pub const fn introduction(&self) -> Option<&Introduction> {
+        self.introduction.as_ref()
+    }
+
+    /// The safety code of the session.
+    pub fn safety_code(&self) -> Option<&str> {
+        self.safety_code.as_deref()
+    }
+
+    /// The question that is shown.
+    pub const fn question(&self) -> Option<&Asked> {
+        self.question.as_ref()
+    }
+
+    /// The monitor that is shared.
+    pub const fn monitor(&self) -> Option<&Monitor> {
+        self.monitor.as_ref()
+    }
+
+    /// What the bar says; none when the screen is not shared.
+    pub fn sharing(&self) -> Option<Sharing> {
+        if !self.live.has(GrantKind::View) {
+            None
+        } else if self.paused {
+            Some(Sharing::Paused)
+        } else if self.live.has(GrantKind::Control) {
+            Some(Sharing::Controlling)
+        } else {
+            Some(Sharing::Viewing)
+        }
+    }
+
+    /// How long the screen has been shared.
+    pub fn shared_for(&self, now: Instant) -> Duration {
+        self.shared_since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// Whether the customer has said "end" and the visit is closing.
+    pub const fn is_ending(&self) -> bool {
+        self.ending
+    }
+
+    /// Something happened.
+    pub fn on(&mut self, event: Event, now: Instant) -> Vec<Effect> {
+        match event {
+            Event::Typed(text) => self.typing(&text),
+            Event::Connect => self.connect(),
+            Event::Answer(kind, allow) => self.answer(kind, allow),
+            Event::Pause(paused) => self.pause(paused),
+            Event::TakeBackControl => self.take_back_control(),
+            Event::End => self.end(),
+            Event::Again => self.again(),
+            Event::Step(step) => self.step(step, now),
+        }
+    }
+
+    fn typing(&mut self, text: &str) -> Vec<Effect> {
+        if let Page::Number(_) = self.page {
+            self.typed = grouped(text);
+            self.page = Page::Number(None);
+        }
+        Vec::new()
+    }
+
+    fn connect(&mut self) -> Vec<Effect> {
+        let Page::Number(_) = self.page else { return Vec::new() };
+        let Ok(number) = ReceptionNumber::parse(&self.typed) else {
+            self.page = Page::Number(Some(Trouble::TooShort));
+            return Vec::new();
+        };
+        *self = Self { page: Page::Connecting, typed: std::mem::take(&mut self.typed), ..Self::new() };
+        vec![Effect::Brake(Brake::Off), Effect::Visit(number)]
+    }
+
+    /// Only the question that is shown can be answered.
+    fn answer(&mut self, kind: GrantKind, allow: bool) -> Vec<Effect> {
+        if self.ending || self.question.take_if(|asked| asked.question.kind == kind).is_none() {
+            return Vec::new();
+        }
+        let command = Effect::Command(Command::Answer(kind, allow));
+        // Control that was taken back left the brake on.
+        let releases = allow && kind == GrantKind::Control && !self.paused;
+        releases.then_some(Effect::Brake(Brake::Off)).into_iter().chain([command]).collect()
+    }
+
+    fn pause(&mut self, paused: bool) -> Vec<Effect> {
+        if self.ending || self.sharing().is_none() {
+            return Vec::new();
+        }
+        self.paused = paused;
+        let brake = if paused { Brake::All } else { Brake::Off };
+        vec![Effect::Brake(brake), Effect::Command(Command::Pause(paused))]
+    }
+
+    fn take_back_control(&mut self) -> Vec<Effect> {
+        if self.ending || !self.live.has(GrantKind::Control) {
+            return Vec::new();
+        }
+        self.live = self.live.without(GrantKind::Control);
+        let brake = if self.paused { Brake::All } else { Brake::Act };
+        vec![Effect::Brake(brake), Effect::Command(Command::TakeBack(GrantKind::Control))]
+    }
+
+    fn end(&mut self) -> Vec<Effect> {
+        if self.ending || !self.is_visiting() {
+            return Vec::new();
+        }
+        self.ending = true;
+        self.question = None;
+        self.live = Grants::NONE;
+        vec![Effect::Brake(Brake::All), Effect::Command(Command::End)]
+    }
+
+    fn again(&mut self) -> Vec<Effect> {
+        if let Page::Ended(_) = self.page {
+            *self = Self::new();
+        }
+        Vec::new()
+    }
+
+    /// Whether a visit is under way; what an old visit still says means nothing.
+    const fn is_visiting(&self) -> bool {
+        match self.page {
+            Page::Connecting | Page::Who | Page::Sharing => true,
+            Page::Number(_) | Page::Ended(_) => false,
+        }
+    }
+
+    fn step(&mut self, step: Step, now: Instant) -> Vec<Effect> {
+        if !self.is_visiting() {
+            return Vec::new();
+        }
+        match step {
+            Step::Introduced(introduction) => self.introduction = Some(introduction),
+            Step::Proved { safety_code, .. } => {
+                self.safety_code = Some(safety_code);
+                self.page = Page::Who;
+                return vec![Effect::Raise];
+            }
+            Step::Session(news) => return self.news(news, now),
+            Step::Failed(_) if self.ending => self.over(CloseReason::CustomerEnded),
+            Step::Failed(error) => self.failed(&error),
+            Step::Ended(reason) => {
+                self.over(reason);
+                return vec![Effect::Raise];
+            }
+        }
+        Vec::new()
+    }
+
+    fn news(&mut self, news: News, now: Instant) -> Vec<Effect> {
+        if self.ending {
+            return Vec::new();
+        }
+        match news {
+            News::Asked(question, facts) => {
+                self.question = Some(Asked { question, facts });
+                return vec![Effect::Raise];
+            }
+            News::Granted(kind) => {
+                self.live = self.live.with(kind);
+                if kind == GrantKind::View {
+                    self.page = Page::Sharing;
+                    self.shared_since.get_or_insert(now);
+                    return vec![Effect::Lower];
+                }
+            }
+            News::Refused { kind, .. } => {
+                self.question.take_if(|asked| asked.question.kind == kind);
+            }
+            News::TakenBack(kind) => self.live = self.live.without(kind),
+            News::Paused(paused) => self.paused = paused,
+            News::Sharing(monitor) => self.monitor = Some(monitor),
+            News::Figures(_) => {}
+        }
+        Vec::new()
+    }
+
+    /// A number that failed can be corrected where it was typed.
+    fn failed(&mut self, error: &EnterError) {
+        let typed = std::mem::take(&mut self.typed);
+        *self = Self { page: Page::Number(Some(Trouble::Failed(error.code()))), typed, ..Self::new() };
+    }
+
+    fn over(&mut self, reason: CloseReason) {
+        let introduction = self.introduction.take();
+        let shared_since = self.shared_since;
+        *self = Self { page: Page::Ended(reason), introduction, shared_since, ..Self::new() };
+    }
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The digits of what was typed or pasted, grouped 3-3-4 as far as they go; everything else is left out.
+pub fn grouped(text: &str) -> String {
+    let mut shown = String::with_capacity(DIGITS + 2);
+    for (index, digit) in digits(text).take(DIGITS).enumerate() {
+        if index == 3 || index == 6 {
+            shown.push('-');
+        }
+        shown.push(digit);
+    }
+    shown
+}
+
+/// Half-width digits of a text that may have full-width ones.
+pub fn digits(text: &str) -> impl Iterator<Item = char> {
+    text.chars().filter_map(|c| match c {
+        '0'..='9' => Some(c),
+        '０'..='９' => char::from_digit(u32::from(c).checked_sub(u32::from('０'))?, 10),
+        _ => None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proto::id::SessionId;
+
+    use super::*;
+
+    fn now() -> Instant {
+        tokio::time::Instant::now().into_std()
+    }
+
+    fn introduction() -> Introduction {
+        Introduction {
+            session_id: SessionId::from_bytes([1; 16]),
+            company_name: "サンプル商事".to_owned(),
+            operator_name: "山田".to_owned(),
+            reason: String::new(),
+            ceiling: GrantKind::ALL.to_vec(),
+        }
+    }
+
+    fn asked(kind: GrantKind) -> Event {
+        let question = Question { kind, reason: String::new(), deadline: now() };
+        Event::Step(Step::Session(News::Asked(question, Vec::new())))
+    }
+
+    fn granted(kind: GrantKind) -> Event {
+        Event::Step(Step::Session(News::Granted(kind)))
+    }
+
+    fn sharing() -> App {
+        let mut app = App::new();
+        app.on(Event::Typed("4129053381".to_owned()), now());
+        app.on(Event::Connect, now());
+        app.on(Event::Step(Step::Introduced(introduction())), now());
+        let proved = Step::Proved { session_id: SessionId::from_bytes([1; 16]), safety_code: "123 456".to_owned() };
+        app.on(Event::Step(proved), now());
+        for kind in [GrantKind::View, GrantKind::Control] {
+            app.on(asked(kind), now());
+            app.on(Event::Answer(kind, true), now());
+            app.on(granted(kind), now());
+        }
+        app
+    }
+
+    #[test]
+    fn digits_are_grouped_while_they_are_typed_or_pasted() {
+        for (typed, shown) in [
+            ("4129", "412-9"),
+            ("412-905", "412-905"),
+            ("４１２９０５３３８１", "412-905-3381"),
+            (" 412 905 3381 99", "412-905-3381"),
+            ("受付番号: 412‐905‐3381です", "412-905-3381"),
+            ("abc", ""),
+        ] {
+            assert_eq!(grouped(typed), shown, "{typed}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_too_short_is_told_here_and_goes_nowhere() {
+        let mut app = App::new();
+        app.on(Event::Typed("412-905".to_owned()), now());
+        assert_eq!(app.on(Event::Connect, now()), []);
+        assert_eq!(app.page(), Page::Number(Some(Trouble::TooShort)));
+    }
+
+    #[test]
+    fn a_number_that_cannot_be_used_stays_in_the_field() {
+        let mut app = App::new();
+        app.on(Event::Typed("4129053381".to_owned()), now());
+        app.on(Event::Connect, now());
+        app.on(Event::Step(Step::Failed(EnterError::NumberUnusable)), now());
+        assert_eq!(app.page(), Page::Number(Some(Trouble::Failed("number_unusable"))));
+        assert_eq!(app.typed(), "412-905-3381");
+    }
+
+    #[test]
+    fn pause_and_end_put_the_brake_on_before_anybody_is_told() {
+        let mut app = sharing();
+        assert_eq!(app.sharing(), Some(Sharing::Controlling));
+        let effects = app.on(Event::Pause(true), now());
+        assert_eq!(effects, [Effect::Brake(Brake::All), Effect::Command(Command::Pause(true))]);
+        assert_eq!(app.sharing(), Some(Sharing::Paused));
+        let effects = app.on(Event::End, now());
+        assert_eq!(effects, [Effect::Brake(Brake::All), Effect::Command(Command::End)]);
+        assert!(app.is_ending() && app.sharing().is_none());
+    }
+
+    #[test]
+    fn control_that_was_taken_back_leaves_the_view() {
+        let mut app = sharing();
+        let effects = app.on(Event::TakeBackControl, now());
+        assert_eq!(effects[0], Effect::Brake(Brake::Act));
+        assert_eq!(app.sharing(), Some(Sharing::Viewing));
+    }
+
+    #[test]
+    fn an_answer_from_the_keyboard_that_comes_twice_counts_once() {
+        let mut app = sharing();
+        app.on(asked(GrantKind::Device), now());
+        assert_eq!(app.on(Event::Answer(GrantKind::Device, true), now()).len(), 1);
+        assert_eq!(app.on(Event::Answer(GrantKind::Device, true), now()), []);
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        let kind = || prop::sample::select(GrantKind::ALL);
+        let session = |news: News| Event::Step(Step::Session(news));
+        prop_oneof![
+            "[0-9]{0,12}".prop_map(Event::Typed),
+            Just(Event::Typed("4129053381".to_owned())),
+            Just(Event::Connect),
+            (kind(), any::<bool>()).prop_map(|(kind, allow)| Event::Answer(kind, allow)),
+            any::<bool>().prop_map(Event::Pause),
+            Just(Event::TakeBackControl),
+            Just(Event::End),
+            Just(Event::Again),
+            Just(Event::Step(Step::Introduced(introduction()))),
+            Just(Event::Step(Step::Failed(EnterError::Busy))),
+            Just(Event::Step(Step::Ended(CloseReason::OperatorEnded))),
+            kind().prop_map(asked),
+            kind().prop_map(granted),
+            kind().prop_map(move |kind| session(News::TakenBack(kind))),
+            kind().prop_map(move |kind| session(News::Refused { kind, timed_out: true })),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_yes_is_only_said_to_the_question_that_is_shown(events in prop::collection::vec(event(), 0..80)) {
+            let mut app = App::new();
+            for event in events {
+                let shown = app.question().map(|asked| asked.question.kind);
+                let effects = app.on(event.clone(), now());
+                for effect in &effects {
+                    if let Effect::Command(Command::Answer(kind, _)) = effect {
+                        prop_assert_eq!(Some(*kind), shown);
+                        prop_assert!(matches!(event, Event::Answer(..)));
+                    }
+                    if let Effect::Command(Command::End | Command::Pause(true) | Command::TakeBack(_)) = effect {
+                        prop_assert!(matches!(effects[0], Effect::Brake(Brake::Act | Brake::All)));
+                    }
+                    if matches!(effect, Effect::Visit(_)) {
+                        prop_assert!(matches!(event, Event::Connect));
+                    }
+                }
+                if matches!(app.page(), Page::Number(_) | Page::Ended(_)) {
+                    prop_assert!(app.question().is_none() && app.sharing().is_none());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! From a typed number to an operator on the other end: number → manager → pairing → relay → proved.
+//!
+//! Walk "a reception number": before it the customer's fingers, after it `session.rs`.
+//! Guarantees: the four secret digits go into the key exchange and nowhere else; a secret that was not proved is told
+//! to the manager, so that the number can be entered again or burns. Cancel-safe: dropping it leaves nothing open.
+
+use std::sync::Arc;
+
+use link::{
+    api::{ApiError, ManagerApi},
+    meet::{MeetError, Meeting, meet},
+    sealed::Sealed,
+};
+use proto::{
+    api::{error::ErrorCode, reception::EnterRequest, session::EndRequest},
+    close::CloseReason,
+    id::SessionId,
+    introduction::Introduction,
+    number::ReceptionNumber,
+    role::Role,
+    ticket::ProofKey,
+};
+use rand_core::OsRng;
+use zeroize::Zeroizing;
+
+/// The manager knows the number; the operator is being met.
+pub struct Entered {
+    /// Who the operator is and what may be asked.
+    pub introduction: Introduction,
+    /// The session.
+    pub session_id: SessionId,
+    /// The manager, with the session's token.
+    pub api: ManagerApi,
+    meeting: Meeting,
+}
+
+/// Both tools have proved the number to each other.
+pub struct Met {
+    /// The way to the operator.
+    pub sealed: Sealed,
+    /// Who the operator is and what may be asked.
+    pub introduction: Introduction,
+    /// The session.
+    pub session_id: SessionId,
+    /// The manager, with the session's token.
+    pub api: ManagerApi,
+}
+
+/// Why nobody was met.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum EnterError {
+    /// Unknown, expired, used, burned or throttled: one answer for all.
+    #[error("this number cannot be used")]
+    NumberUnusable,
+    /// The manager was not reached.
+    #[error("the manager cannot be reached")]
+    ManagerUnreachable,
+    /// The manager or the relays have no room now.
+    #[error("the service is busy")]
+    Busy,
+    /// The manager's answer is not understood.
+    #[error("the manager's answer is not understood")]
+    NotUnderstood,
+    /// The other side is not the operator who gave this number.
+    #[error("the last four digits are not the operator's")]
+    WrongSecret,
+    /// No relay was reached.
+    #[error("no relay can be reached")]
+    RelayUnreachable,
+    /// The operator did not come, or left.
+    #[error("the operator is not there")]
+    OperatorGone,
+}
+
+impl EnterError {
+    /// Its name in the headless mode and in the text catalogue.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            // To a stranger a wrong secret reads like a wrong locator.
+            Self::NumberUnusable | Self::WrongSecret => "number_unusable",
+            Self::ManagerUnreachable => "manager_unreachable",
+            Self::Busy => "busy",
+            Self::NotUnderstood => "not_understood",
+            Self::RelayUnreachable => "relay_unreachable",
+            Self::OperatorGone => "operator_gone",
+        }
+    }
+}
+
+impl From<ApiError> for EnterError {
+    fn from(error: ApiError) -> Self {
+        match error.code() {
+            Some(ErrorCode::NumberUnusable | ErrorCode::Throttled | ErrorCode::NotFound | ErrorCode::WrongState) => {
+                Self::NumberUnusable
+            }
+            Some(ErrorCode::NoRelay | ErrorCode::Busy | ErrorCode::Internal) => Self::Busy,
+            Some(
+                ErrorCode::BadRequest
+                | ErrorCode::LoginFailed
+                | ErrorCode::NotLoggedIn
+                | ErrorCode::Forbidden
+                | ErrorCode::TooManyOpen
+                | ErrorCode::TooLarge
+                | ErrorCode::Unknown,
+            ) => Self::NotUnderstood,
+            None if error.is_temporary() => Self::ManagerUnreachable,
+            None => Self::NotUnderstood,
+        }
+    }
+}
+
+impl From<MeetError> for EnterError {
+    fn from(error: MeetError) -> Self {
+        match error {
+            MeetError::WrongSecret => Self::WrongSecret,
+            MeetError::Unreachable => Self::RelayUnreachable,
+            MeetError::PeerGone(_) | MeetError::Timeout(_) => Self::OperatorGone,
+            MeetError::Refused(CloseReason::Overloaded | CloseReason::Draining) => Self::Busy,
+            MeetError::Refused(CloseReason::WrongSecret) => Self::WrongSecret,
+            MeetError::Refused(_) => Self::RelayUnreachable,
+        }
+    }
+}
+
+/// Sends the locator to the manager.
+///
+/// # Errors
+/// See [`EnterError`].
+pub async fn enter(api: &ManagerApi, number: &ReceptionNumber) -> Result<Entered, EnterError> {
+    let proof_key = Arc::new(ProofKey::random(&mut OsRng));
+    let request = EnterRequest { locator: number.locator(), proof_key: proof_key.public_hex() };
+    let answer = api.enter(&request).await.inspect_err(
+        |error| tracing::info!(event = "enter.failed", reason = %error, "The number was not entered: {error}"),
+    )?;
+    let session_id = answer.pairing.session_id;
+    let introduction =
+        Introduction::read(&answer.pairing.introduction).map_err(|_bad_form| EnterError::NotUnderstood)?;
+    let secret = Zeroizing::new(number.secret().as_bytes().to_vec());
+    let meeting = Meeting { role: Role::Customer, pairing: answer.pairing, proof_key, secret, generation: 1 };
+    Ok(Entered { introduction, session_id, api: api.with_token(&answer.token), meeting })
+}
+
+impl Entered {
+    /// Meets the operator at a relay and proves the secret.
+    ///
+    /// # Errors
+    /// See [`EnterError`]; the manager has been told.
+    pub async fn meet(self) -> Result<Met, EnterError> {
+        let Self { introduction, session_id, api, meeting } = self;
+        match meet(meeting).await {
+            Ok(sealed) => Ok(Met { sealed, introduction, session_id, api }),
+            Err(error) => {
+                let reason = error.reason();
+                tracing::info!(
+                    session.id = %session_id, event = "meet.failed", reason = reason.as_str(),
+                    "The operator was not met: {error}"
+                );
+                if let Err(error) = api.end(session_id, &EndRequest { reason }).await {
+                    tracing::info!(session.id = %session_id, event = "record.lost", reason = %error, "The end was not told");
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::api::error::ErrorBody;
+
+    use super::*;
+
+    fn refused(status: u16, code: ErrorCode) -> EnterError {
+        ApiError::Refused { status, body: ErrorBody { code, message: String::new(), retry_after_secs: None } }.into()
+    }
+
+    #[test]
+    fn every_unusable_number_reads_the_same() {
+        let unusable = refused(404, ErrorCode::NumberUnusable);
+        assert_eq!(unusable.code(), "number_unusable");
+        assert_eq!(refused(429, ErrorCode::Throttled), unusable);
+        assert_eq!(EnterError::from(MeetError::WrongSecret).code(), unusable.code());
+    }
+
+    #[test]
+    fn a_manager_that_is_not_there_is_told_from_one_that_is_busy() {
+        assert_eq!(EnterError::from(ApiError::Unreachable(String::new())).code(), "manager_unreachable");
+        assert_eq!(refused(503, ErrorCode::NoRelay).code(), "busy");
+        assert_eq!(EnterError::from(ApiError::Malformed(String::new())).code(), "not_understood");
+    }
+}

@@ -1,0 +1,254 @@
+//! The tool without a window: JSON lines on standard input and output, see `client/README.md`.
+//!
+//! It grants what `--grant` lists and refuses the rest; everything else is the same code as in the window.
+
+use std::process::ExitCode;
+
+use desk::lines::{Events, LineError};
+use link::api::ManagerApi;
+use proto::{
+    close::CloseReason,
+    device::DeviceFact,
+    grant::{GrantKind, Grants},
+    number::ReceptionNumber,
+};
+use serde::{Deserialize, Serialize};
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc,
+};
+
+use crate::{
+    consent::{Brake, Permit},
+    desktop::Desktop,
+    enter::EnterError,
+    screen::capture::synthetic::Easel,
+    session::{Command, News},
+    visit::{self, Plan, Step},
+};
+
+/// Steps and commands under way at most.
+const QUEUE_MAX: usize = 64;
+
+/// Flags of the headless mode.
+#[derive(Debug, Clone, clap::Args)]
+pub struct HeadlessFlags {
+    /// The reception number, ten digits in any usual form
+    #[arg(long, value_name = "NUMBER")]
+    pub number: String,
+    /// What to grant when it is asked for; everything else is refused
+    #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = grant_kind)]
+    pub grant: Vec<GrantKind>,
+    /// The X11 display to share, for example :7; the one of the environment when absent
+    #[arg(long, value_name = "DISPLAY", conflicts_with = "synthetic")]
+    pub display: Option<String>,
+    /// Shares a synthetic picture of this size instead of a display
+    #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = easel)]
+    pub synthetic: Option<Easel>,
+}
+
+fn grant_kind(text: &str) -> Result<GrantKind, String> {
+    GrantKind::from_name(text).ok_or_else(|| "a grant is one of view, control, device".to_owned())
+}
+
+fn easel(text: &str) -> Result<Easel, String> {
+    let (width, height) = text.split_once('x').ok_or("a size is WIDTHxHEIGHT, for example 1280x800")?;
+    let edge = |text: &str| text.parse::<u16>().map_err(|_not_a_number| "a size has two whole numbers".to_owned());
+    Easel::new(edge(width)?, edge(height)?).map_err(|error| error.to_string())
+}
+
+/// A line of standard input.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(tag = "do", rename_all = "snake_case", deny_unknown_fields)]
+enum Verb {
+    Pause {},
+    Resume {},
+    TakeBack { grant: GrantKind },
+    End {},
+    Figures {},
+}
+
+/// A line of standard output.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+enum Event {
+    Company {
+        company: String,
+        operator: String,
+        reason: String,
+    },
+    Proved {
+        session_id: String,
+        safety_code: String,
+    },
+    Asked {
+        kind: GrantKind,
+        reason: String,
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        facts: Vec<DeviceFact>,
+    },
+    Granted {
+        kind: GrantKind,
+    },
+    Refused {
+        kind: GrantKind,
+        timed_out: bool,
+    },
+    TakenBack {
+        kind: GrantKind,
+    },
+    Sharing {
+        monitor: u8,
+        width: u16,
+        height: u16,
+    },
+    Paused {
+        paused: bool,
+    },
+    Figures {
+        screen_bytes: u64,
+        updates: u64,
+        encode_us_mean: u64,
+        capture_us_mean: u64,
+    },
+    Ended {
+        reason: CloseReason,
+    },
+    Error {
+        code: &'static str,
+        message: String,
+    },
+}
+
+/// Runs one visit without a window.
+///
+/// # Errors
+/// When standard input, standard output or the signals cannot be used.
+pub async fn run(api: ManagerApi, flags: HeadlessFlags, language: &'static str) -> std::io::Result<ExitCode> {
+    let out = Events::stdout();
+    let Ok(number) = ReceptionNumber::parse(&flags.number) else {
+        out.write(&failed(&EnterError::NumberUnusable))?;
+        return Ok(ExitCode::FAILURE);
+    };
+    let desktop = flags.synthetic.map_or_else(|| Desktop::X11(flags.display), Desktop::Synthetic);
+    let grants: Grants = flags.grant.into_iter().collect();
+    let mut lines = desk::lines::stdin::<Verb>()?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let permit = Permit::none();
+    let (commands, taken) = mpsc::channel(QUEUE_MAX);
+    let (steps, mut told) = mpsc::channel(QUEUE_MAX);
+    let plan = Plan { api, number, desktop, permit: permit.clone(), language };
+    let mut visiting = tokio::spawn(visit::visit(plan, taken, steps));
+    let mut open = true;
+    let code = loop {
+        tokio::select! {
+            biased;
+            () = signalled(&mut terminate, &mut interrupt) => order(&commands, &permit, Command::End),
+            line = lines.recv(), if open => match line {
+                Some(Ok(verb)) => order(&commands, &permit, verb.into()),
+                Some(Err(error)) => out.write(&bad_line(&error))?,
+                // Without further commands the session goes on.
+                None => open = false,
+            },
+            step = told.recv() => match step {
+                Some(Step::Ended(reason)) => {
+                    out.write(&Event::Ended { reason })?;
+                    break ExitCode::SUCCESS;
+                }
+                Some(Step::Failed(error)) => {
+                    out.write(&failed(&error))?;
+                    break ExitCode::FAILURE;
+                }
+                Some(step) => {
+                    let answer = answer(&step, grants);
+                    if let Some(event) = event(step) {
+                        out.write(&event)?;
+                    }
+                    if let Some(answer) = answer {
+                        order(&commands, &permit, answer);
+                    }
+                }
+                None => break ExitCode::FAILURE,
+            },
+        }
+    };
+    if let Err(error) = (&mut visiting).await {
+        tracing::error!(event = "visit.broken", reason = %error, "The visit broke");
+    }
+    Ok(code)
+}
+
+async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Puts the brake on at once, then tells the session.
+fn order(commands: &mpsc::Sender<Command>, permit: &Permit, command: Command) {
+    match command {
+        Command::Pause(paused) => permit.brake(if paused { Brake::All } else { Brake::Off }),
+        Command::TakeBack(GrantKind::Control) => permit.brake(Brake::Act),
+        Command::Answer(GrantKind::Control, true) => permit.brake(Brake::Off),
+        Command::End => permit.brake(Brake::All),
+        Command::Answer(..) | Command::TakeBack(_) | Command::Figures => {}
+    }
+    if let Err(error) = commands.try_send(command) {
+        tracing::warn!(event = "command.lost", reason = %error, "The session does not take commands");
+    }
+}
+
+/// The answer to a question, by the list of `--grant`.
+fn answer(step: &Step, grants: Grants) -> Option<Command> {
+    match step {
+        Step::Session(News::Asked(question, _)) => Some(Command::Answer(question.kind, grants.has(question.kind))),
+        Step::Session(_) | Step::Introduced(_) | Step::Proved { .. } | Step::Failed(_) | Step::Ended(_) => None,
+    }
+}
+
+impl From<Verb> for Command {
+    fn from(verb: Verb) -> Self {
+        match verb {
+            Verb::Pause {} => Self::Pause(true),
+            Verb::Resume {} => Self::Pause(false),
+            Verb::TakeBack { grant } => Self::TakeBack(grant),
+            Verb::End {} => Self::End,
+            Verb::Figures {} => Self::Figures,
+        }
+    }
+}
+
+fn event(step: Step) -> Option<Event> {
+    Some(match step {
+        Step::Introduced(who) => {
+            Event::Company { company: who.company_name, operator: who.operator_name, reason: who.reason }
+        }
+        Step::Proved { session_id, safety_code } => Event::Proved { session_id: session_id.to_string(), safety_code },
+        Step::Session(News::Asked(question, facts)) => {
+            Event::Asked { kind: question.kind, reason: question.reason, facts }
+        }
+        Step::Session(News::Granted(kind)) => Event::Granted { kind },
+        Step::Session(News::Refused { kind, timed_out }) => Event::Refused { kind, timed_out },
+        Step::Session(News::TakenBack(kind)) => Event::TakenBack { kind },
+        Step::Session(News::Paused(paused)) => Event::Paused { paused },
+        Step::Session(News::Sharing(monitor)) => {
+            Event::Sharing { monitor: monitor.id, width: monitor.width, height: monitor.height }
+        }
+        Step::Session(News::Figures(figures)) => Event::Figures {
+            screen_bytes: figures.screen_bytes,
+            updates: figures.updates,
+            encode_us_mean: figures.encode_us_mean,
+            capture_us_mean: figures.capture_us_mean,
+        },
+        Step::Failed(_) | Step::Ended(_) => return None,
+    })
+}
+
+fn failed(error: &EnterError) -> Event {
+    Event::Error { code: error.code(), message: error.to_string() }
+}
+
+fn bad_line(error: &LineError) -> Event {
+    Event::Error { code: "bad_command", message: error.to_string() }
+}
