@@ -1,2 +1,120 @@
-//! operator.
-fn main() {}
+//! The operator's tool: a window, or `headless`.
+
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use clap::{Parser as _, error::ErrorKind};
+use desk::{
+    lang::Lang,
+    lines::{self, Events},
+};
+use link::{api::ManagerApi, tls};
+use operator::{
+    engine::Engine,
+    headless::{self, Outcome},
+    options::{HeadlessOptions, ManagerPlace, Mode, Options},
+    text, window,
+};
+use proto::api::login::LoginRequest;
+use serde_json::json;
+
+/// A mistake in flags or files.
+const USAGE: u8 = 64;
+
+fn main() -> ExitCode {
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) => {
+            let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            let printed = error.print().is_ok();
+            return if help && printed { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
+        }
+    };
+    logs();
+    tls::install_provider();
+    let folder = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
+    let place = match options.manager.place(folder.as_deref()) {
+        Ok(place) => place,
+        Err(error) => return complain(&error.to_string(), USAGE),
+    };
+    let ManagerPlace { url, ca_pem } = place;
+    let api = match ManagerApi::new(&url, ca_pem.as_deref()) {
+        Ok(api) => api,
+        Err(error) => return complain(&format!("--manager {url}: {error}"), USAGE),
+    };
+    match &options.mode {
+        Some(Mode::Headless(who)) => headless(api, who),
+        None => window(api, options.lang.unwrap_or_else(Lang::system)),
+    }
+}
+
+fn window(api: ManagerApi, lang: Lang) -> ExitCode {
+    let opened = text::catalogue(lang)
+        .context("the sentences cannot be read")
+        .and_then(|text| window::run(window::Opening { api, text, folder: config_folder() }));
+    match opened {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => complain(&format!("the window cannot be opened: {error:#}"), 1),
+    }
+}
+
+fn headless(api: ManagerApi, who: &HeadlessOptions) -> ExitCode {
+    let password = match who.password() {
+        Ok(password) => password,
+        Err(error) => return complain(&error.to_string(), USAGE),
+    };
+    let request = LoginRequest { company: who.company.clone(), user: who.user.clone(), password };
+    let events = Events::stdout();
+    match run_headless(api, request, events.clone()) {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::NotLoggedIn) => ExitCode::FAILURE,
+        Err(error) => {
+            let told = json!({"event": "error", "code": "failed", "message": format!("{error:#}")});
+            // Standard output may be what failed; the exit code says it, too.
+            drop(events.write(&told));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_headless(api: ManagerApi, request: LoginRequest, events: Events) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let lines = lines::stdin().context("standard input cannot be read")?;
+    let engine = Engine::new(api, Arc::new(|| {}));
+    let outcome = runtime.block_on(headless::run(engine, request, lines, events));
+    runtime.shutdown_background();
+    Ok(outcome)
+}
+
+/// The person's own folder for settings: where the system says.
+fn config_folder() -> Option<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = if cfg!(windows) {
+        variable("APPDATA")
+    } else if cfg!(target_os = "macos") {
+        variable("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")))
+    };
+    base.map(|base| base.join("uketsuke"))
+}
+
+/// Logs go to standard error; `RUST_LOG` says how much.
+fn logs() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new("warn"));
+    let set = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    // A second set-up cannot happen in a program that does it once.
+    drop(set);
+}
+
+fn complain(sentence: &str, code: u8) -> ExitCode {
+    // Nothing can be said when standard error is closed; the exit code says it.
+    drop(writeln!(io::stderr(), "uketsuke-operator: {sentence}"));
+    ExitCode::from(code)
+}

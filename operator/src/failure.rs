@@ -1,0 +1,77 @@
+//! Why a call to the manager failed, as the tool's words: one sentence for the person, one code for a program.
+
+use link::api::ApiError;
+use proto::api::error::ErrorCode;
+
+/// A failed call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// The stable name, also the id of the sentence (`failure.…`).
+    pub code: &'static str,
+    /// One English sentence for developers.
+    pub message: String,
+    /// Seconds to wait before another try, where that is known.
+    pub retry_after_secs: Option<u64>,
+}
+
+/// Every code, so that each is known to have its sentences.
+pub const CODES: &[&str] = &[
+    "bad_request",
+    "login_failed",
+    "not_logged_in",
+    "forbidden",
+    "not_found",
+    "too_many_open",
+    "wrong_state",
+    "throttled",
+    "no_relay",
+    "busy",
+    "internal",
+    "unreachable",
+    "malformed",
+];
+
+impl Failure {
+    /// A failure without a time to wait.
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), retry_after_secs: None }
+    }
+
+    /// Whether the bearer token is not valid any more.
+    pub fn is_logged_out(&self) -> bool {
+        self.code == "not_logged_in"
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.code, "unreachable" | "busy" | "throttled" | "internal" | "malformed")
+    }
+}
+
+impl From<ApiError> for Failure {
+    fn from(error: ApiError) -> Self {
+        match error {
+            ApiError::Refused { body, .. } => {
+                Self { code: name(body.code), message: body.message, retry_after_secs: body.retry_after_secs }
+            }
+            ApiError::Unreachable(cause) => Self::new("unreachable", cause),
+            ApiError::Malformed(cause) => Self::new("malformed", cause),
+        }
+    }
+}
+
+const fn name(code: ErrorCode) -> &'static str {
+    match code {
+        ErrorCode::BadRequest | ErrorCode::TooLarge => "bad_request",
+        ErrorCode::LoginFailed => "login_failed",
+        ErrorCode::NotLoggedIn => "not_logged_in",
+        ErrorCode::Forbidden => "forbidden",
+        ErrorCode::NotFound | ErrorCode::NumberUnusable => "not_found",
+        ErrorCode::TooManyOpen => "too_many_open",
+        ErrorCode::WrongState => "wrong_state",
+        ErrorCode::Throttled => "throttled",
+        ErrorCode::NoRelay => "no_relay",
+        ErrorCode::Busy => "busy",
+        ErrorCode::Internal | ErrorCode::Unknown => "internal",
+    }
+}

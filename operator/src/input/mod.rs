@@ -1,0 +1,9 @@
+//! The operator's pointer and keys on their way to the customer.
+//!
+//! `keymap` knows the keys, `collect` decides what is sent, `queue` holds it until the session takes it,
+//! `capture` says whose the keyboard is.
+
+pub mod capture;
+pub mod collect;
+pub mod keymap;
+pub mod queue;

@@ -1,0 +1,316 @@
+//! The running session: one loop over link, canvas and input.
+//!
+//! Guarantees: receiving never waits for sending; acknowledgements go before pointer and keys and are merged while they
+//! wait; everything the customer may not say ends the session.
+//! It decides nothing about the flow (`crate::app`); it carries.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use link::{
+    meet::{self, Meeting},
+    sealed::{Sealed, SealedEvent, SealedReceiver, SealedSender},
+};
+use proto::{close::CloseReason, id::SessionId, input::Input, message::Message, version};
+use tokio::{
+    sync::mpsc,
+    time::{self, Instant},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    app::event::FromSession,
+    input::queue::Queue,
+    screen::{
+        Changed, Screen,
+        receive::{Received, Receiver},
+    },
+};
+
+/// Replies that may wait to be sent; merged ones count once, so more means a broken other side.
+const REPLIES_MAX: usize = 256;
+/// Commands ahead of the session.
+const COMMANDS_MAX: usize = 64;
+/// Pause between two looks at the round trip.
+const MEASURE_EVERY: Duration = Duration::from_millis(500);
+/// Saying goodbye may take this long.
+const END_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What others hold of a session.
+#[derive(Clone)]
+pub struct Handle {
+    /// Its id.
+    pub session_id: SessionId,
+    /// The customer's screen.
+    pub screen: Screen,
+    /// Pointer and keys.
+    pub queue: Queue,
+    /// Applied updates are told one by one.
+    pub watched: Arc<AtomicBool>,
+    commands: mpsc::Sender<Command>,
+    stop: CancellationToken,
+}
+
+/// What a session tells.
+#[derive(Debug)]
+pub enum News {
+    /// For the machine.
+    Event(SessionId, FromSession),
+    /// An update was applied while somebody watches.
+    Changed(Changed),
+}
+
+/// Called after something visible changed.
+pub type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// The session's own end.
+pub struct Port {
+    handle: Handle,
+    commands: mpsc::Receiver<Command>,
+    news: mpsc::Sender<News>,
+    wake: Wake,
+}
+
+#[derive(Debug)]
+enum Command {
+    Say(Message),
+    End(CloseReason),
+}
+
+/// Both ends of a session that has not begun.
+pub fn open(session_id: SessionId, news: mpsc::Sender<News>, wake: Wake) -> (Handle, Port) {
+    let (sender, commands) = mpsc::channel(COMMANDS_MAX);
+    let handle = Handle {
+        session_id,
+        screen: Screen::default(),
+        queue: Queue::default(),
+        watched: Arc::new(AtomicBool::new(false)),
+        commands: sender,
+        stop: CancellationToken::new(),
+    };
+    (handle.clone(), Port { handle, commands, news, wake })
+}
+
+impl Handle {
+    /// Says something to the customer. `false` when the session is gone or takes nothing more.
+    pub fn say(&self, message: Message) -> bool {
+        self.commands.try_send(Command::Say(message)).is_ok()
+    }
+
+    /// Ends the running session.
+    pub fn end(&self, reason: CloseReason) {
+        if self.commands.try_send(Command::End(reason)).is_err() {
+            self.stop.cancel();
+        }
+    }
+
+    /// Stops meeting, or cuts the session without a word.
+    pub fn stop(&self) {
+        self.stop.cancel();
+    }
+}
+
+/// Meets the customer, then runs the session to its end.
+pub async fn meet_and_run(meeting: Meeting, port: Port) {
+    let stop = port.handle.stop.clone();
+    let met = tokio::select! {
+        () = stop.cancelled() => return,
+        met = meet::meet(meeting) => met,
+    };
+    match met {
+        Ok(sealed) => run(sealed, port).await,
+        Err(error) => {
+            let (id, reason) = (port.handle.session_id, error.reason());
+            warn!(session.id = %id, event = "session.not_met", reason = reason.as_str(), "Session {id}: not met");
+            tell(&port.news, News::Event(id, FromSession::Gone(reason))).await;
+        }
+    }
+}
+
+/// Runs a sealed session to its end.
+pub async fn run(sealed: Sealed, port: Port) {
+    let Port { handle, mut commands, news, wake } = port;
+    let Sealed { sender, mut receiver, safety_code, .. } = sealed;
+    let id = handle.session_id;
+    info!(session.id = %id, event = "session.met", "Session {id}: both sides proved the secret");
+    tell(&news, News::Event(id, FromSession::Met { safety_code })).await;
+    let mut session = Running {
+        receiver: Receiver::new(handle.screen.clone()),
+        replies: VecDeque::from([greeting()]),
+        news,
+        wake,
+        handle,
+    };
+    let reason = session.turn(&sender, &mut receiver, &mut commands).await;
+    if time::timeout(END_TIMEOUT, sender.end(reason)).await.is_err() {
+        warn!(session.id = %id, event = "session.end_slow", "Session {id}: the link did not take the goodbye");
+    }
+    info!(session.id = %id, event = "session.ended", reason = reason.as_str(), "Session {id} ended");
+    tell(&session.news, News::Event(id, FromSession::Gone(reason))).await;
+}
+
+struct Running {
+    handle: Handle,
+    receiver: Receiver,
+    replies: VecDeque<Message>,
+    news: mpsc::Sender<News>,
+    wake: Wake,
+}
+
+impl Running {
+    async fn turn(
+        &mut self,
+        sender: &SealedSender,
+        receiver: &mut SealedReceiver,
+        commands: &mut mpsc::Receiver<Command>,
+    ) -> CloseReason {
+        let queue = self.handle.queue.clone();
+        let stop = self.handle.stop.clone();
+        let mut measure = time::interval(MEASURE_EVERY);
+        let mut input: Option<Input> = None;
+        let mut open = true;
+        loop {
+            let reply = self.replies.front().cloned();
+            let next_input = input.clone();
+            tokio::select! {
+                () = stop.cancelled() => return CloseReason::OperatorEnded,
+                event = receiver.recv() => match event {
+                    SealedEvent::Message(message) => {
+                        if let Err(reason) = self.on_message(message).await {
+                            return reason;
+                        }
+                    }
+                    SealedEvent::Ended(reason) => return reason,
+                },
+                command = commands.recv() => match command {
+                    Some(Command::Say(message)) => self.reply(message),
+                    Some(Command::End(reason)) => return reason,
+                    None => return CloseReason::OperatorEnded,
+                },
+                sent = send(sender, reply), if open && !self.replies.is_empty() => {
+                    self.replies.pop_front();
+                    open = sent;
+                }
+                taken = queue.next(), if open && input.is_none() => input = Some(taken),
+                sent = send(sender, next_input.map(Message::Input)), if open && input.is_some() => {
+                    input = None;
+                    open = sent;
+                }
+                _ = measure.tick() => {
+                    self.handle.screen.lock().figures.round_trip = sender.round_trip();
+                    (self.wake)();
+                }
+            }
+            if REPLIES_MAX < self.replies.len() {
+                return CloseReason::Malformed;
+            }
+        }
+    }
+
+    /// Takes one message.
+    ///
+    /// # Errors
+    /// The reason to end the session.
+    async fn on_message(&mut self, message: Message) -> Result<(), CloseReason> {
+        let event = match message {
+            Message::Greeting { version: 0, .. } => return Err(CloseReason::WrongVersion),
+            // The link answers echoes and credit itself, and an end arrives as the end.
+            Message::Greeting { .. } | Message::Echo { .. } | Message::Echoed { .. } | Message::Credit { .. } => {
+                return Ok(());
+            }
+            Message::End { reason } => return Err(reason),
+            Message::Granted { kind } => FromSession::Granted(kind),
+            Message::Refused { kind, timed_out } => FromSession::Refused { kind, timed_out },
+            Message::TakenBack { kind } => FromSession::TakenBack(kind),
+            Message::Paused { paused } => FromSession::Paused(paused),
+            Message::Monitors { monitors, shared } => FromSession::Monitors(monitors, shared),
+            Message::CursorShape(shape) => {
+                self.receiver.on_cursor_shape(shape);
+                (self.wake)();
+                return Ok(());
+            }
+            Message::CursorPosition { x, y, visible } => {
+                self.receiver.on_cursor_position(x, y, visible);
+                (self.wake)();
+                return Ok(());
+            }
+            Message::Check { update, hash } => {
+                let received = self.receiver.on_check(update, hash);
+                return self.on_received(received).await;
+            }
+            Message::Screen(bytes) => {
+                let received = self.receiver.on_screen(&bytes, Instant::now(), Instant::now);
+                return self.on_received(received).await;
+            }
+            Message::Ask { .. }
+            | Message::ChooseMonitor { .. }
+            | Message::ResetScreen
+            | Message::Checked { .. }
+            | Message::Input(_)
+            | Message::ScreenAck(_) => return Err(CloseReason::Malformed),
+        };
+        self.tell(event).await;
+        Ok(())
+    }
+
+    async fn on_received(&mut self, received: Received) -> Result<(), CloseReason> {
+        let Received { replies, changed, first_picture, hopeless } = received;
+        for reply in replies {
+            self.reply(reply);
+        }
+        if let Some((width, height)) = first_picture {
+            self.tell(FromSession::FirstPicture { width, height }).await;
+        }
+        if let Some(changed) = changed.filter(|_| self.handle.watched.load(Ordering::Relaxed)) {
+            tell(&self.news, News::Changed(changed)).await;
+        }
+        self.handle.screen.announce();
+        (self.wake)();
+        if hopeless { Err(CloseReason::Malformed) } else { Ok(()) }
+    }
+
+    /// Queues a message; of acknowledgements, checks and monitor choices only the newest has to be said.
+    fn reply(&mut self, message: Message) {
+        let newer = |waiting: &Message| match (&message, waiting) {
+            (Message::ScreenAck(_), Message::ScreenAck(_))
+            | (Message::Checked { .. }, Message::Checked { .. })
+            | (Message::ResetScreen, Message::ResetScreen)
+            | (Message::ChooseMonitor { .. }, Message::ChooseMonitor { .. }) => true,
+            (_, _) => false,
+        };
+        self.replies.retain(|waiting| !newer(waiting));
+        self.replies.push_back(message);
+    }
+
+    async fn tell(&self, event: FromSession) {
+        tell(&self.news, News::Event(self.handle.session_id, event)).await;
+    }
+}
+
+/// Sends a message, if there is one. `false` when the link is closed; the receiver then says why.
+async fn send(sender: &SealedSender, message: Option<Message>) -> bool {
+    match message {
+        Some(message) => sender.send(message).await.is_ok(),
+        None => true,
+    }
+}
+
+async fn tell(news: &mpsc::Sender<News>, what: News) {
+    if news.send(what).await.is_err() {
+        warn!(event = "session.unheard", "Nobody listens to the session any more");
+    }
+}
+
+fn greeting() -> Message {
+    Message::Greeting {
+        version: version::MESSAGE_VERSION,
+        tool: concat!("uketsuke-operator ", env!("CARGO_PKG_VERSION")).to_owned(),
+    }
+}

@@ -1,0 +1,166 @@
+//! The first page: a new number, the open numbers, recent sessions.
+
+use desk::look::{self, colour, widget};
+use egui::{Align, Grid, Layout, Margin, RichText, TextEdit, Ui};
+use proto::{
+    api::{
+        reception::ReceptionState,
+        session::{SessionBody, SessionState},
+    },
+    limits,
+};
+
+use super::{Scene, badge, state};
+use crate::{
+    app::{Number, event::Wish},
+    text::{duration, local_time, minutes},
+};
+
+/// Width of the page.
+const WIDTH: f32 = 1080.0;
+/// Recent sessions shown.
+const SESSIONS_SHOWN: usize = 8;
+
+/// What is typed.
+#[derive(Default)]
+pub(super) struct Form {
+    reason: String,
+}
+
+impl Form {
+    pub(super) fn show(&mut self, ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
+        ui.vertical_centered(|ui| {
+            ui.set_max_width(WIDTH.min(ui.available_width()));
+            ui.with_layout(Layout::top_down(Align::Min), |ui| {
+                ui.columns(2, |columns| {
+                    if let [left, right] = columns {
+                        widget::card(left, |ui| self.issue(ui, scene, wishes));
+                        widget::card(right, |ui| numbers(ui, scene, wishes));
+                    }
+                });
+                ui.add_space(look::GAP_LARGE);
+                widget::card(ui, |ui| history(ui, scene, wishes));
+            });
+        });
+    }
+
+    fn issue(&mut self, ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
+        ui.set_min_height(236.0);
+        ui.set_width(ui.available_width());
+        widget::heading(ui, &scene.say("home.issue_title"));
+        widget::explain(ui, &scene.say("home.issue_hint"));
+        ui.add_space(look::GAP);
+        let label = ui.label(scene.say("home.reason"));
+        ui.add(
+            TextEdit::singleline(&mut self.reason)
+                .hint_text(RichText::new(scene.say("home.reason_example")).color(colour::TEXT_QUIET))
+                .char_limit(limits::REASON_LEN_MAX / 4)
+                .margin(Margin::symmetric(12, 10))
+                .desired_width(f32::INFINITY),
+        )
+        .labelled_by(label.id);
+        ui.add_space(look::GAP);
+        let busy = scene.app.issuing;
+        let caption = if busy { scene.say("home.issuing") } else { scene.say("home.issue") };
+        if ui.add_enabled_ui(!busy, |ui| widget::primary(ui, &caption).clicked()).inner {
+            let reason = std::mem::take(&mut self.reason).trim().to_owned();
+            wishes.push(Wish::Issue { reason, life_secs: None });
+        }
+    }
+}
+
+fn numbers(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
+    ui.set_min_height(236.0);
+    ui.set_width(ui.available_width());
+    widget::heading(ui, &scene.say("home.numbers_title"));
+    let open: Vec<_> = scene.app.numbers.iter().filter(|number| number.is_open()).collect();
+    if open.is_empty() {
+        widget::explain(ui, &scene.say("home.no_numbers"));
+    }
+    for number in open {
+        ui.add_space(look::GAP);
+        one_number(ui, scene, number, wishes);
+    }
+}
+
+fn one_number(ui: &mut Ui, scene: &Scene<'_>, number: &Number, wishes: &mut Vec<Wish>) {
+    let digits = number.own.as_ref().map_or_else(
+        || {
+            format!(
+                "{}-····",
+                number.locator.as_str().split_at_checked(3).map_or_else(String::new, |(a, b)| format!("{a}-{b}"))
+            )
+        },
+        |own| own.number.reveal(),
+    );
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(&digits).monospace().size(20.0).strong());
+        let (word, ground) = state(scene, number.state);
+        badge(ui, &word, ground);
+        if number.state == ReceptionState::Issued {
+            let left = minutes(number.secs_left(scene.now_ms));
+            ui.label(RichText::new(scene.fill("home.left", &[("time", &left)])).color(colour::TEXT_QUIET));
+        }
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            if number.own.is_some() {
+                let open = scene.say("home.open_number");
+                if widget::link(ui, &open).clicked() {
+                    wishes.push(Wish::ShowNumber(number.reception_id));
+                }
+            } else if widget::link(ui, &scene.say("number.cancel")).clicked() {
+                wishes.push(Wish::Cancel(number.reception_id));
+            }
+        });
+    });
+    if number.own.is_none() {
+        ui.label(RichText::new(scene.say("home.not_here")).small().color(colour::TEXT_QUIET));
+    } else if !number.reason.is_empty() {
+        ui.label(RichText::new(&number.reason).small().color(colour::TEXT_QUIET));
+    }
+}
+
+fn history(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
+    ui.set_width(ui.available_width());
+    ui.horizontal(|ui| {
+        widget::heading(ui, &scene.say("home.history_title"));
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            if widget::link(ui, &scene.say("home.refresh")).clicked() {
+                wishes.push(Wish::Refresh);
+            }
+        });
+    });
+    let Some(sessions) = &scene.app.history else {
+        widget::explain(ui, &scene.say("home.history_loading"));
+        return;
+    };
+    if sessions.is_empty() {
+        widget::explain(ui, &scene.say("home.no_history"));
+        return;
+    }
+    ui.add_space(look::GAP);
+    Grid::new("history").num_columns(4).spacing([36.0, 10.0]).striped(true).min_col_width(140.0).show(ui, |ui| {
+        for id in ["home.when", "home.duration", "home.how", "home.reason_short"] {
+            ui.label(RichText::new(scene.say(id)).small().color(colour::TEXT_QUIET));
+        }
+        ui.end_row();
+        for session in sessions.iter().take(SESSIONS_SHOWN) {
+            row(ui, scene, session);
+            ui.end_row();
+        }
+    });
+}
+
+fn row(ui: &mut Ui, scene: &Scene<'_>, session: &SessionBody) {
+    ui.label(local_time(session.entered_at_ms, scene.zone));
+    ui.label(session.duration_ms.map_or_else(|| "—".to_owned(), duration));
+    let how = match (session.state, session.end_reason) {
+        (SessionState::Ended, Some(reason)) => scene.say(&format!("ended.{}", reason.as_str())),
+        (SessionState::Ended, None) => "—".to_owned(),
+        (SessionState::Joining | SessionState::Proving | SessionState::Consenting | SessionState::Connected, _) => {
+            scene.say("home.running")
+        }
+    };
+    ui.label(how);
+    let reason = if session.reason.is_empty() { "—" } else { &session.reason };
+    ui.add(egui::Label::new(reason).truncate());
+}

@@ -1,0 +1,205 @@
+//! The pages, driven as a person would, without a display.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::sync::Arc;
+
+use desk::{lang::Lang, look};
+use egui_kittest::{Harness, kittest::Queryable as _};
+use operator::{
+    app::{
+        App,
+        event::{Event, FromSession, Manager, Own, Verb, Wish},
+    },
+    failure::Failure,
+    input::capture::Capture,
+    login::Remembered,
+    text,
+    ui::{Pages, View},
+};
+use proto::{
+    api::{
+        login::LoginAnswer,
+        reception::{Event as Reception, Pairing, ReceptionBody, ReceptionState},
+    },
+    close::CloseReason,
+    grant::GrantKind,
+    id::{CompanyId, OperatorId, ReceptionId, SessionId},
+    number::ReceptionNumber,
+    ticket::ProofKey,
+};
+use rand_core::OsRng;
+
+const NOW: i64 = 1_700_000_000_000;
+
+struct Desk {
+    pages: Pages,
+    app: App,
+    wishes: Vec<Wish>,
+}
+
+fn desk(lang: Lang, app: App) -> Harness<'static, Desk> {
+    let remembered = Remembered { company: "demo".into(), user: "yamada".into() };
+    let pages = Pages::new(text::catalogue(lang).unwrap(), Capture::default(), remembered, jiff::tz::TimeZone::UTC);
+    let mut dressed = false;
+    Harness::builder().with_size([1280.0, 800.0]).with_max_steps(8).allow_missing_glyphs().build_ui_state(
+        move |ui, desk: &mut Desk| {
+            if !dressed {
+                look::apply(ui.ctx());
+                dressed = true;
+            }
+            let view = View { app: Arc::new(desk.app.clone()), session: None };
+            desk.wishes.extend(desk.pages.show(ui, &view, NOW));
+        },
+        Desk { pages, app, wishes: Vec::new() },
+    )
+}
+
+fn play(app: &mut App, events: impl IntoIterator<Item = Event>) {
+    for event in events {
+        app.on(event, NOW);
+    }
+}
+
+fn logged_in() -> App {
+    let mut app = App::default();
+    let answer = LoginAnswer {
+        token: "t".into(),
+        expires_at_ms: NOW,
+        operator_id: OperatorId::from_bytes([1; 16]),
+        operator_name: "山田".into(),
+        company_id: CompanyId::from_bytes([2; 16]),
+        company_name: "例示商事".into(),
+    };
+    play(&mut app, [Event::Manager(Manager::LoggedIn(answer))]);
+    app
+}
+
+fn with_number() -> App {
+    let mut app = logged_in();
+    let own = Own {
+        number: ReceptionNumber::parse("412-905-3381").unwrap(),
+        proof_key: Arc::new(ProofKey::random(&mut OsRng)),
+    };
+    let body = ReceptionBody {
+        reception_id: ReceptionId::from_bytes([3; 16]),
+        locator: "412905".parse().unwrap(),
+        state: ReceptionState::Issued,
+        reason: "印刷".into(),
+        issued_at_ms: NOW,
+        expires_at_ms: NOW + 545_000,
+        unproved_count: 0,
+    };
+    play(&mut app, [Event::Manager(Manager::Issued(own, body))]);
+    app
+}
+
+fn asking() -> App {
+    let mut app = with_number();
+    let session_id = SessionId::from_bytes([9; 16]);
+    let pairing = Pairing { session_id, introduction: String::new(), ticket: String::new(), relays: Vec::new() };
+    let entered = Reception::Entered { reception_id: ReceptionId::from_bytes([3; 16]), pairing };
+    play(
+        &mut app,
+        [
+            Event::Manager(Manager::Told(entered)),
+            Event::Session(session_id, FromSession::Met { safety_code: "123 456".into() }),
+        ],
+    );
+    app
+}
+
+#[test]
+fn a_failed_login_says_what_to_do_and_not_which_field_was_wrong() {
+    let mut app = App::default();
+    play(&mut app, [Event::Manager(Manager::Failed(Verb::Login, Failure::new("login_failed", "")))]);
+    let mut harness = desk(Lang::En, app);
+    harness.run_ok();
+    harness.get_by_label_contains("Check company code, ID and password");
+}
+
+#[test]
+fn the_password_is_handed_over_once_and_the_field_is_empty_then() {
+    let mut harness = desk(Lang::En, App::default());
+    harness.run_ok();
+    let field = harness.get_by_label("Password");
+    field.focus();
+    field.type_text("s3cret!x");
+    harness.run_ok();
+    harness
+        .get_by(|node| node.role() == egui::accesskit::Role::Button && node.label().as_deref() == Some("Log in"))
+        .click();
+    harness.run_ok();
+    let wishes = std::mem::take(&mut harness.state_mut().wishes);
+    let Some(Wish::Login(request)) = wishes.into_iter().next() else { panic!("a login was wished") };
+    assert_eq!((request.company.as_str(), request.user.as_str()), ("demo", "yamada"));
+    assert_eq!(request.password, "s3cret!x");
+    assert_eq!(harness.get_by_label("Password").value().unwrap_or_default(), "");
+}
+
+#[test]
+fn issuing_shows_the_number_its_time_and_how_to_say_it() {
+    let mut harness = desk(Lang::En, logged_in());
+    harness.run_ok();
+    harness.get_by_label("Issue a number").click();
+    harness.run_ok();
+    assert!(matches!(harness.state().wishes.as_slice(), [Wish::Issue { .. }]));
+    let mut harness = desk(Lang::En, with_number());
+    harness.run_ok();
+    harness.get_by_label("412-905-3381");
+    harness.get_by_label("9:05 left");
+    harness.get_by_label_contains("four one two");
+    harness.get_by_label("Cancel number").click();
+    harness.run_ok();
+    assert!(matches!(harness.state().wishes.as_slice(), [Wish::Cancel(_)]));
+}
+
+#[test]
+fn a_burned_number_is_explained_in_both_languages() {
+    for (lang, words) in [(Lang::En, "three times"), (Lang::Ja, "3 回続いた")] {
+        let mut app = with_number();
+        let burned = Reception::Burned { reception_id: ReceptionId::from_bytes([3; 16]) };
+        play(&mut app, [Event::Manager(Manager::Told(burned))]);
+        let mut harness = desk(lang, app);
+        harness.run_ok();
+        harness.get_by_label_contains(words);
+        assert!(harness.query_by_label("412-905-3381").is_none(), "the secret is forgotten");
+    }
+}
+
+#[test]
+fn while_the_customer_is_asked_the_seconds_are_shown_and_a_refusal_can_be_answered() {
+    let mut app = asking();
+    let mut harness = desk(Lang::En, app.clone());
+    harness.run_steps(3);
+    harness.get_by_label_contains("120 seconds");
+    let refused = FromSession::Refused { kind: GrantKind::View, timed_out: false };
+    play(&mut app, [Event::Session(SessionId::from_bytes([9; 16]), refused)]);
+    let mut harness = desk(Lang::En, app);
+    harness.run_ok();
+    harness.get_by_label("Ask again").click();
+    harness.run_ok();
+    assert!(matches!(harness.state().wishes.as_slice(), [Wish::Ask { kind: GrantKind::View, .. }]));
+}
+
+#[test]
+fn the_end_says_why_and_leads_home() {
+    let mut app = asking();
+    let id = SessionId::from_bytes([9; 16]);
+    play(&mut app, [Event::Session(id, FromSession::Gone(CloseReason::CustomerEnded))]);
+    let mut harness = desk(Lang::En, app);
+    harness.run_ok();
+    harness.get_by_label("The customer ended the session");
+    harness.get_by_label("Back to the first page").click();
+    harness.run_ok();
+    assert!(matches!(harness.state().wishes.as_slice(), [Wish::ShowHome]));
+}
+
+#[test]
+fn the_language_can_be_changed_on_every_page() {
+    let mut harness = desk(Lang::Ja, logged_in());
+    harness.run_ok();
+    harness.get_by_label("受付番号を発行する");
+    harness.get_by_label("English").click();
+    harness.run_ok();
+    harness.get_by_label("Issue a number");
+}
