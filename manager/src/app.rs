@@ -6,7 +6,9 @@ use ops::clock::Clock;
 use proto::{api::UnixMillis, ticket::SigningKey};
 use rand_core::{CryptoRngCore, OsRng, RngCore as _};
 
-use crate::{config::Config, db::Db, login::gate::HashGate, metrics::Metrics};
+use crate::{
+    config::Config, db::Db, events::Hub, login::gate::HashGate, metrics::Metrics, reception::locator::LocatorKey,
+};
 
 /// The manager's state. Cheap to clone; everything that must last is in the database.
 #[derive(Clone)]
@@ -23,13 +25,27 @@ pub struct App {
     pub signing_key: Arc<SigningKey>,
     /// Where passwords are hashed, a few at a time.
     pub hash_gate: HashGate,
+    /// The event streams that are open at this manager.
+    pub events: Hub,
+    /// Hashes and seals locators.
+    pub locators: LocatorKey,
 }
 
 impl App {
     /// Puts the parts together.
     pub fn new(db: Db, clock: Clock, config: Config, metrics: Metrics, signing_key: SigningKey) -> Self {
         let hash_gate = HashGate::new(&config.login, metrics.core.manager_hash_queue.clone());
-        Self { db, clock, config: Arc::new(config), metrics, signing_key: Arc::new(signing_key), hash_gate }
+        let locators = LocatorKey::of(&signing_key);
+        Self {
+            db,
+            clock,
+            config: Arc::new(config),
+            metrics,
+            signing_key: Arc::new(signing_key),
+            hash_gate,
+            events: Hub::default(),
+            locators,
+        }
     }
 
     /// UTC milliseconds.

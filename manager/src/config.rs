@@ -5,16 +5,16 @@
 use std::{
     net::{Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use ops::{
     config::{ConfigError, Span},
     logs::LogFormat,
 };
+use proto::limits;
 use serde::{Deserialize, Serialize};
 
-use crate::{db, login};
+use crate::{db, events, login, reception, relays, session};
 
 /// Where everything is kept that must last.
 const DATA_FOLDER: &str = "/var/lib/uketsuke-manager";
@@ -22,6 +22,8 @@ const DATA_FOLDER: &str = "/var/lib/uketsuke-manager";
 const HTTPS: u16 = 443;
 /// The port of metrics and health, on loopback.
 const PRIVATE: u16 = 9471;
+/// Seconds of a day.
+const DAY_SECS: u64 = 24 * 60 * 60;
 
 /// The whole configuration file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +47,14 @@ pub struct Config {
     pub database: db::Config,
     /// Section `[login]`.
     pub login: login::Config,
+    /// Section `[reception]`.
+    pub reception: reception::Config,
+    /// Section `[session]`.
+    pub session: session::Config,
+    /// Section `[relays]`.
+    pub relays: relays::Config,
+    /// Section `[events]`.
+    pub events: events::Config,
 }
 
 /// Section `[http]`.
@@ -72,6 +82,10 @@ impl Default for Config {
             http: HttpConfig::default(),
             database: db::Config::default(),
             login: login::Config::default(),
+            reception: reception::Config::default(),
+            session: session::Config::default(),
+            relays: relays::Config::default(),
+            events: events::Config::default(),
         }
     }
 }
@@ -97,23 +111,36 @@ impl Config {
 
     /// The first key whose value cannot work, and why.
     fn mistake(&self) -> Option<(&'static str, String)> {
+        let (life_min, life_max) = (limits::RECEPTION_LIFE_MIN.as_secs(), limits::RECEPTION_LIFE_MAX.as_secs());
         let database = self.database.url().err().map(|error| ("database.url_file", error.to_string()));
         let spans = [
-            ("http.request_timeout", self.http.request_timeout, Duration::from_secs(1), Duration::from_secs(60)),
-            ("http.drain", self.http.drain, Duration::ZERO, Duration::from_secs(600)),
-            ("login.life", self.login.life, Duration::from_secs(60), Duration::from_secs(30 * 86_400)),
-            ("login.idle", self.login.idle, Duration::from_secs(60), Duration::from_secs(30 * 86_400)),
-            ("login.attempts_window", self.login.attempts_window, Duration::from_secs(1), Duration::from_secs(86_400)),
-            ("login.hash_wait", self.login.hash_wait, Duration::from_millis(1), Duration::from_secs(30)),
+            ("http.request_timeout", self.http.request_timeout, 1, 60),
+            ("http.drain", self.http.drain, 0, 600),
+            ("login.life", self.login.life, 60, 30 * DAY_SECS),
+            ("login.idle", self.login.idle, 60, 30 * DAY_SECS),
+            ("login.attempts_window", self.login.attempts_window, 1, DAY_SECS),
+            ("login.hash_wait", self.login.hash_wait, 0, 30),
+            ("reception.life", self.reception.life, life_min, life_max),
+            ("session.refusal_time", self.session.refusal_time, 0, 2),
+            ("session.lease", self.session.lease, 30, 600),
+            ("session.joining_max", self.session.joining_max, 10, 600),
+            ("session.proving_max", self.session.proving_max, 10, 600),
+            ("session.relay_grace", self.session.relay_grace, 0, 60),
+            ("relays.alive_for", self.relays.alive_for, 2, 600),
+            ("relays.heartbeat_every", self.relays.heartbeat_every, 1, 60),
+            ("events.keep", self.events.keep, 60, 30 * DAY_SECS),
         ];
-        let span = spans.into_iter().find(|(_, value, least, most)| value.get() < *least || *most < value.get());
-        let span = span.map(|(key, _, least, most)| {
-            (key, format!("must be from {} to {}", Span::new(least), Span::new(most)))
-        });
+        let span = spans.into_iter().map(|(key, value, least, most)| (key, value, Span::secs(least), Span::secs(most)));
+        let span = span.into_iter().find(|(_, value, least, most)| value < least || most < value);
+        let span = span.map(|(key, _, least, most)| (key, format!("must be from {least} to {most}")));
         let port = (self.listen == self.private_listen && self.listen.port() != 0)
             .then(|| ("private_listen", "must not be the same as listen".to_owned()));
         let connections = (self.http.connections_max == 0)
             .then(|| ("http.connections_max", "must be at least 1".to_owned()));
-        database.or(span).or(port).or(connections)
+        let heartbeat = (self.relays.alive_for <= self.relays.heartbeat_every)
+            .then(|| ("relays.alive_for", "must be longer than relays.heartbeat_every".to_owned()));
+        let relays_max = (limits::TICKET_RELAYS_MAX < usize::from(self.relays.per_session_max.get()))
+            .then(|| ("relays.per_session_max", format!("must be at most {}", limits::TICKET_RELAYS_MAX)));
+        database.or(span).or(port).or(connections).or(heartbeat).or(relays_max)
     }
 }

@@ -20,6 +20,10 @@ pub mod admin;
 pub mod company;
 pub mod operator;
 pub mod login;
+pub mod reception;
+pub mod session;
+pub mod relays;
+pub mod events;
 pub mod serve;
 pub mod cli;
 

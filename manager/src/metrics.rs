@@ -3,6 +3,8 @@
 use ops::metrics::{MetricError, Registry};
 use prometheus::{HistogramVec, IntCounterVec, IntGauge};
 
+use crate::{events::EventsMetrics, reception::ReceptionMetrics, relays::RelaysMetrics, session::SessionMetrics};
+
 /// Answers: which route is slower than a person notices (0.1 s) or than its deadline?
 const REQUEST_BUCKETS: &[f64] = &[0.005, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0];
 
@@ -13,12 +15,10 @@ ops::metrics! {
         pub manager_http_requests_total: IntCounterVec["route", "status"],
         /// Seconds from a request's head to its answer's head, by route.
         pub manager_http_request_seconds: HistogramVec["route"] in REQUEST_BUCKETS,
-        /// Logins tried, by result: ok, failed, locked, throttled, busy.
+        /// Logins tried, by result: ok, unknown, locked, stopped, wrong_password, throttled, busy.
         pub manager_logins_total: IntCounterVec["result"],
         /// Logins that wait for their turn to hash a password.
         pub manager_hash_queue: IntGauge,
-        /// Events appended to the audit chain, by event.
-        pub manager_audit_appended_total: IntCounterVec["event"],
     }
 }
 
@@ -29,6 +29,14 @@ pub struct Metrics {
     pub registry: Registry,
     /// Requests and logins.
     pub core: CoreMetrics,
+    /// Of `reception/`.
+    pub reception: ReceptionMetrics,
+    /// Of `session/`.
+    pub session: SessionMetrics,
+    /// Of `relays/`.
+    pub relays: RelaysMetrics,
+    /// Of `events/`.
+    pub events: EventsMetrics,
 }
 
 impl Metrics {
@@ -38,7 +46,13 @@ impl Metrics {
     /// A name is taken.
     pub fn new() -> Result<Self, MetricError> {
         let registry = Registry::new("manager");
-        let core = CoreMetrics::declare(&registry)?;
-        Ok(Self { registry, core })
+        Ok(Self {
+            core: CoreMetrics::declare(&registry)?,
+            reception: ReceptionMetrics::declare(&registry)?,
+            session: SessionMetrics::declare(&registry)?,
+            relays: RelaysMetrics::declare(&registry)?,
+            events: EventsMetrics::declare(&registry)?,
+            registry,
+        })
     }
 }

@@ -32,7 +32,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     app::{self, App},
     error::ApiError,
-    login,
+    events, login, reception, relays, session,
 };
 
 /// Where the OpenAPI document is.
@@ -92,7 +92,12 @@ pub fn openapi() -> Document {
 }
 
 fn routes() -> OpenApiRouter<App> {
-    OpenApiRouter::with_openapi(Info::openapi()).merge(login::router())
+    OpenApiRouter::with_openapi(Info::openapi())
+        .merge(login::router())
+        .merge(reception::router())
+        .merge(session::router())
+        .merge(relays::router())
+        .merge(events::router())
 }
 
 /// Times, counts, names and bounds one request.

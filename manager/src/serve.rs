@@ -17,9 +17,9 @@ use crate::{
     app::{self, App},
     config::Config,
     db::{self, Db, DbError, UrlFileError},
-    fetch_one, login,
+    events, fetch_one, login,
     metrics::Metrics,
-    router,
+    router, session,
     signing_key::{self, SigningKeyError},
 };
 
@@ -94,6 +94,8 @@ pub async fn run(
     tasks.spawn(certificate.watch(CERTIFICATE_EVERY, stop.clone()));
     tasks.spawn(watch_database(app.clone(), database, stop.clone()));
     tasks.spawn(sweep(app.clone(), stop.clone()));
+    tasks.spawn(session::sweep::run(app.clone(), stop.clone()));
+    tasks.spawn(events::run(app.clone(), stop.clone()));
 
     let limits = web::Limits {
         connections: app.config.http.connections_max,

@@ -1,0 +1,251 @@
+//! `POST` and `GET /v1/receptions`, and extending one.
+
+use axum::{Json, extract::State, http::HeaderMap};
+use proto::{
+    api::{
+        error::{ErrorBody, ErrorCode},
+        reception::{IssueRequest, RECEPTION_EXTEND, RECEPTIONS, ReceptionBody, ReceptionList},
+    },
+    id::ReceptionId,
+    limits,
+    number::Locator,
+};
+use serde_json::json;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::{
+    proof_key::PublicProofKey,
+    state::{Reception, Stage},
+    store::{self, Stored},
+};
+use crate::{
+    app::{self, App},
+    audit::{self, Actor, AuditEvent},
+    db::Tx,
+    error::{ApiError, ApiResult},
+    extract::{Body, InPath},
+    login::LoggedIn,
+    throttle::millis,
+};
+
+/// The header that makes issuing repeatable.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Its longest value.
+const KEY_LEN_MAX: usize = 64;
+/// Locators drawn before giving up; with a tenth of all in use, 32 misses in a row never happen.
+const DRAWS_MAX: usize = 32;
+/// Attempts to find a free place when several tools of one operator issue at the same moment.
+const PLACES_MAX: usize = 4;
+
+/// Routes of this slice.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(issue, list)).routes(routes!(extend))
+}
+
+/// Issues a number. The same `Idempotency-Key` gives the same reception again.
+#[utoipa::path(
+    post,
+    path = RECEPTIONS,
+    tag = "receptions",
+    security(("bearer" = [])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "At most 64 printable ASCII characters")),
+    request_body = IssueRequest,
+    responses(
+        (status = 200, body = ReceptionBody),
+        (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody),
+        (status = 409, body = ErrorBody, description = "Three numbers are open already"),
+    ),
+)]
+async fn issue(
+    State(app): State<App>,
+    login: LoggedIn,
+    headers: HeaderMap,
+    Body(request): Body<IssueRequest>,
+) -> ApiResult<Json<ReceptionBody>> {
+    let key = idempotency_key(&headers)?;
+    let proof_key = PublicProofKey::parse(&request.proof_key)?;
+    let reason = checked_reason(request.reason)?;
+    let life_ms = checked_life(&app, request.life_secs)?;
+    for _ in 0..PLACES_MAX {
+        let now_ms = app.now_ms();
+        let reception = Reception {
+            id: ReceptionId::from_bytes(app::draw_id()),
+            company_id: login.company_id,
+            operator_id: login.operator_id,
+            proof_key: proof_key.to_hex(),
+            reason: reason.clone(),
+            issued_at_ms: now_ms,
+            life_ms,
+            expires_at_ms: now_ms.saturating_add(life_ms),
+            unproved_count: 0,
+            stage: Stage::Issued,
+        };
+        if let Some(stored) = try_issue(&app, reception, &key).await? {
+            return Ok(Json(shown(&app, stored)?));
+        }
+    }
+    Err(ApiError::busy("every place for a number was taken at the same moment"))
+}
+
+/// The operator's own open receptions.
+#[utoipa::path(
+    get,
+    path = RECEPTIONS,
+    tag = "receptions",
+    security(("bearer" = [])),
+    responses((status = 200, body = ReceptionList), (status = 401, body = ErrorBody)),
+)]
+async fn list(State(app): State<App>, login: LoggedIn) -> ApiResult<Json<ReceptionList>> {
+    let mut tx = app.db.read().await?;
+    let open = store::open_of(&mut tx, login.operator_id).await?;
+    let receptions = open.into_iter().map(|stored| shown(&app, stored)).collect::<ApiResult<_>>()?;
+    Ok(Json(ReceptionList { receptions }))
+}
+
+/// Gives a number its full life again, counted from now.
+#[utoipa::path(
+    post,
+    path = RECEPTION_EXTEND,
+    tag = "receptions",
+    security(("bearer" = [])),
+    params(("reception_id" = ReceptionId, Path)),
+    responses(
+        (status = 200, body = ReceptionBody),
+        (status = 401, body = ErrorBody),
+        (status = 404, body = ErrorBody),
+        (status = 409, body = ErrorBody, description = "It is closed already"),
+    ),
+)]
+async fn extend(
+    State(app): State<App>,
+    login: LoggedIn,
+    InPath(reception_id): InPath<ReceptionId>,
+) -> ApiResult<Json<ReceptionBody>> {
+    let now_ms = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    let stored = lock_own(&mut tx, &login, reception_id).await?;
+    let reception = stored.reception.extend(now_ms).map_err(|wrong| ApiError::wrong_state(wrong.to_string()))?;
+    store::save(&mut tx, &reception).await?;
+    let detail = json!({ "expires_at_ms": reception.expires_at_ms });
+    audit::append(&mut tx, audited(&reception, "reception.extended", now_ms, detail)).await?;
+    tx.commit().await?;
+    Ok(Json(shown(&app, Stored { reception, ..stored })?))
+}
+
+/// Locks a reception of this operator; anybody else's is not there.
+///
+/// # Errors
+/// `NotFound`, or what the database says.
+pub async fn lock_own(tx: &mut Tx, login: &LoggedIn, reception_id: ReceptionId) -> ApiResult<Stored> {
+    store::lock(tx, reception_id)
+        .await?
+        .filter(|stored| stored.reception.operator_id == login.operator_id)
+        .ok_or(ApiError::not_found())
+}
+
+/// A reception as its operator sees it.
+///
+/// # Errors
+/// `Internal` when the digits were sealed under another key.
+pub fn shown(app: &App, stored: Stored) -> ApiResult<ReceptionBody> {
+    let Stored { reception, locator_sealed } = stored;
+    let locator = app
+        .locators
+        .open(&locator_sealed, reception.id)
+        .ok_or_else(|| ApiError::internal(format!("reception {} was sealed under another key", reception.id)))?;
+    Ok(ReceptionBody {
+        reception_id: reception.id,
+        locator,
+        state: reception.stage.state(),
+        reason: reception.reason,
+        issued_at_ms: reception.issued_at_ms,
+        expires_at_ms: reception.expires_at_ms,
+        unproved_count: reception.unproved_count,
+    })
+}
+
+/// Stores a new reception, or finds the one of this key; `None` when the place was taken at the same moment.
+async fn try_issue(app: &App, reception: Reception, key: &str) -> ApiResult<Option<Stored>> {
+    let operator_id = reception.operator_id;
+    let mut tx = app.db.begin().await?;
+    if let Some(found) = store::find_by_key(&mut tx, operator_id, key).await? {
+        return Ok(Some(found));
+    }
+    if i64::from(limits::RECEPTIONS_OPEN_MAX) <= store::count_open(&mut tx, operator_id).await? {
+        return Err(ApiError::new(ErrorCode::TooManyOpen));
+    }
+    let locator = free_locator(app, &mut tx, &reception).await?;
+    let locator_sealed =
+        app.locators.seal(locator, reception.id).ok_or_else(|| ApiError::internal("the locator cannot be sealed"))?;
+    let stored = Stored { reception, locator_sealed };
+    if !store::insert(&mut tx, &stored, &app.locators.mac(locator), key).await? {
+        return Ok(None);
+    }
+    let reception = &stored.reception;
+    let detail = json!({ "expires_at_ms": reception.expires_at_ms });
+    audit::append(&mut tx, audited(reception, "reception.issued", reception.issued_at_ms, detail)).await?;
+    tx.commit().await?;
+    app.metrics.reception.manager_receptions_issued_total.inc();
+    let id = reception.id;
+    tracing::info!(reception.id = %id, event = "reception.issued", "Reception {id} issued");
+    Ok(Some(stored))
+}
+
+/// Draws locators until one is neither in use nor resting.
+async fn free_locator(app: &App, tx: &mut Tx, reception: &Reception) -> ApiResult<Locator> {
+    let free_at_ms = reception.expires_at_ms.saturating_add(millis(limits::LOCATOR_REST));
+    for _ in 0..DRAWS_MAX {
+        let locator = Locator::random(&mut app::os_rng());
+        if store::take_locator(tx, &app.locators.mac(locator), free_at_ms, reception.issued_at_ms).await? {
+            return Ok(locator);
+        }
+    }
+    Err(ApiError::busy("no free locator was found"))
+}
+
+fn audited(
+    reception: &Reception,
+    event: &'static str,
+    at_ms: proto::api::UnixMillis,
+    detail: serde_json::Value,
+) -> AuditEvent {
+    AuditEvent {
+        at_ms,
+        company: Some(reception.company_id),
+        actor: Actor::Operator(reception.operator_id),
+        event,
+        reception: Some(reception.id),
+        session: None,
+        detail,
+    }
+}
+
+fn idempotency_key(headers: &HeaderMap) -> ApiResult<String> {
+    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(hex::encode(app::draw_id())) };
+    value
+        .to_str()
+        .ok()
+        .filter(|key| (1..=KEY_LEN_MAX).contains(&key.len()))
+        .map(str::to_owned)
+        .ok_or(ApiError::bad_request("Idempotency-Key must have 1 to 64 printable ASCII characters"))
+}
+
+fn checked_reason(reason: String) -> ApiResult<String> {
+    if limits::REASON_LEN_MAX < reason.len() {
+        return Err(ApiError::bad_request("reason must have at most 300 bytes"));
+    }
+    if reason.chars().any(char::is_control) {
+        return Err(ApiError::bad_request("reason must have no control characters"));
+    }
+    Ok(reason)
+}
+
+fn checked_life(app: &App, life_secs: Option<u64>) -> ApiResult<i64> {
+    let life = life_secs.map_or(app.config.reception.life.get(), std::time::Duration::from_secs);
+    if (limits::RECEPTION_LIFE_MIN..=limits::RECEPTION_LIFE_MAX).contains(&life) {
+        Ok(millis(life))
+    } else {
+        Err(ApiError::bad_request("life_secs must be from 60 to 3600"))
+    }
+}

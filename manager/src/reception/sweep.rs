@@ -1,0 +1,44 @@
+//! What time does to receptions: they expire, and their locators rest.
+
+use super::{closed, state::name, store};
+use crate::{app::App, audit::Actor, db::DbResult};
+
+/// Receptions looked at in one round.
+const BATCH: i64 = 200;
+
+/// Expires what is over; how many.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn sweep(app: &App) -> DbResult<u64> {
+    let now_ms = app.now_ms();
+    let mut tx = app.db.read().await?;
+    let over = store::expired(&mut tx, now_ms, BATCH).await?;
+    drop(tx);
+    let mut count = 0u64;
+    for (id,) in over {
+        let Ok(reception_id) = id.parse() else { continue };
+        let mut tx = app.db.begin().await?;
+        let Some(stored) = store::lock(&mut tx, reception_id).await? else { continue };
+        // Entered, extended or closed since the look: then there is nothing to do.
+        let Ok(reception) = stored.reception.expire(now_ms) else { continue };
+        closed(&mut tx, &reception, None, Actor::Manager, now_ms).await?;
+        tx.commit().await?;
+        app.events.wake(reception.operator_id);
+        let state = name(reception.stage.state());
+        app.metrics.reception.manager_receptions_closed_total.with_label_values(&[state]).inc();
+        count = count.saturating_add(1);
+    }
+    Ok(count)
+}
+
+/// Forgets locators that have rested; how many.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn forget(app: &App) -> DbResult<u64> {
+    let mut tx = app.db.begin().await?;
+    let forgotten = store::forget_locators(&mut tx, app.now_ms()).await?;
+    tx.commit().await?;
+    Ok(forgotten)
+}

@@ -1,0 +1,189 @@
+//! `POST /v1/relay/heartbeat` and `POST /v1/relay/report`.
+
+use axum::{
+    Json,
+    extract::{DefaultBodyLimit, FromRequestParts, State},
+    http::request::Parts,
+};
+use proto::{
+    api::{
+        UnixMillis,
+        error::{ErrorBody, ErrorCode},
+        relay::{
+            HEARTBEAT, HeartbeatAnswer, HeartbeatRequest, REPORT, ReportAnswer, ReportEvent, ReportRequest, ReportWhat,
+            TicketKey,
+        },
+    },
+    id::RelayId,
+    limits,
+};
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use super::store;
+use crate::{
+    app::App,
+    db::{DbResult, Tx},
+    error::{ApiError, ApiResult},
+    extract::{Bearer, Body},
+    session,
+    throttle::millis,
+};
+
+/// 20,000 ids of 35 bytes with their commas fit.
+pub const HEARTBEAT_BODY_MAX: usize = 1024 * 1024;
+/// Sessions that one heartbeat may name.
+const SESSIONS_MAX: usize = 20_000;
+/// Events in one report.
+const EVENTS_MAX: usize = 500;
+/// A host name, a colon and a port.
+const ADDRESS_LEN_MAX: usize = 260;
+/// A program version.
+const VERSION_LEN_MAX: usize = 64;
+
+/// A relay that is known, as an argument of a handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Relay(pub RelayId);
+
+impl FromRequestParts<App> for Relay {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let Bearer(token) = Bearer::from_request_parts(parts, app).await?;
+        let mut tx = app.db.read().await?;
+        store::find(&mut tx, &token).await?.map(Self).ok_or(ApiError::new(ErrorCode::NotLoggedIn))
+    }
+}
+
+/// Routes of this slice.
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
+        .routes(routes!(heartbeat))
+        .routes(routes!(report))
+        .layer(DefaultBodyLimit::max(HEARTBEAT_BODY_MAX))
+}
+
+/// A relay says that it is alive and which sessions it has; they keep their lease.
+#[utoipa::path(
+    post,
+    path = HEARTBEAT,
+    tag = "relays",
+    security(("bearer" = [])),
+    request_body = HeartbeatRequest,
+    responses(
+        (status = 200, body = HeartbeatAnswer),
+        (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody),
+    ),
+)]
+async fn heartbeat(
+    State(app): State<App>,
+    Relay(relay_id): Relay,
+    Body(said): Body<HeartbeatRequest>,
+) -> ApiResult<Json<HeartbeatAnswer>> {
+    check_heartbeat(&said)?;
+    let now_ms = app.now_ms();
+    let sessions = serde_json::json!(said.sessions).to_string();
+    let mut tx = app.db.begin().await?;
+    store::heard(&mut tx, relay_id, &said, now_ms).await?;
+    session::store::seen(&mut tx, &sessions, now_ms).await?;
+    let ended_since_ms = now_ms.saturating_sub(millis(limits::TICKET_LIFE.saturating_add(limits::CLOCK_SKEW_MAX)));
+    let revoked = session::store::ended_among(&mut tx, &sessions, ended_since_ms).await?;
+    tx.commit().await?;
+    app.metrics.relays.manager_relay_heartbeats_total.inc();
+    let key = app.signing_key.verifying_key();
+    Ok(Json(HeartbeatAnswer {
+        ticket_keys: vec![TicketKey { key_id: key.key_id().to_owned(), public_key: key.to_hex() }],
+        revoked,
+        now_ms,
+        next_secs: u32::try_from(app.config.relays.heartbeat_every.get().as_secs()).unwrap_or(u32::MAX).max(1),
+    }))
+}
+
+/// A relay tells what happened; repeated until it is acknowledged, stored once.
+#[utoipa::path(
+    post,
+    path = REPORT,
+    tag = "relays",
+    security(("bearer" = [])),
+    request_body = ReportRequest,
+    responses(
+        (status = 200, body = ReportAnswer),
+        (status = 400, body = ErrorBody),
+        (status = 401, body = ErrorBody),
+    ),
+)]
+async fn report(
+    State(app): State<App>,
+    Relay(relay_id): Relay,
+    Body(report): Body<ReportRequest>,
+) -> ApiResult<Json<ReportAnswer>> {
+    check_report(&report)?;
+    let now_ms = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    let stored_before = store::lock_reports(&mut tx, relay_id, &report.boot, now_ms).await?;
+    let mut stored_seq = u64::try_from(stored_before).unwrap_or(0);
+    let (mut taken, mut repeated) = (0u64, 0u64);
+    for event in report.events {
+        if event.seq <= stored_seq {
+            repeated = repeated.saturating_add(1);
+            continue;
+        }
+        stored_seq = event.seq;
+        taken = taken.saturating_add(1);
+        take(&mut tx, event, now_ms).await?;
+    }
+    store::stored(&mut tx, relay_id, &report.boot, i64::try_from(stored_seq).unwrap_or(i64::MAX)).await?;
+    tx.commit().await?;
+    let counted = &app.metrics.relays.manager_relay_reports_total;
+    counted.with_label_values(&["stored"]).inc_by(taken);
+    counted.with_label_values(&["repeated"]).inc_by(repeated);
+    Ok(Json(ReportAnswer { stored_seq }))
+}
+
+/// Stores one event; one of a session that is not known tells nothing and is passed over.
+async fn take(tx: &mut Tx, event: ReportEvent, now_ms: UnixMillis) -> DbResult<()> {
+    // A relay whose clock is ahead must not write the future.
+    let at_ms = event.at_ms.min(now_ms);
+    match event.what {
+        ReportWhat::Joined { role: _ } => session::store::seen_at_relay(tx, event.session_id, now_ms).await,
+        ReportWhat::Paired => session::store::paired(tx, event.session_id, now_ms).await,
+        ReportWhat::Ended { reason, customer_bytes, operator_bytes } => {
+            let bytes = [customer_bytes, operator_bytes].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
+            session::store::ended_at_relay(tx, event.session_id, at_ms, reason, bytes).await
+        }
+    }
+}
+
+fn check_heartbeat(said: &HeartbeatRequest) -> ApiResult<()> {
+    let port = said.address.rsplit_once(':').and_then(|(host, port)| {
+        let host_ok = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+        host_ok.then_some(port)?.parse::<u16>().ok()
+    });
+    if ADDRESS_LEN_MAX < said.address.len() || port.is_none_or(|port| port == 0) {
+        return Err(ApiError::bad_request("address must be a host and a port"));
+    }
+    if !is_hex(&said.spki, 64) {
+        return Err(ApiError::bad_request("spki must have 64 lower-case hexadecimal digits"));
+    }
+    if VERSION_LEN_MAX < said.version.len() {
+        return Err(ApiError::bad_request("version is too long"));
+    }
+    if SESSIONS_MAX < said.sessions.len() {
+        return Err(ApiError::bad_request("sessions has more than 20000 ids"));
+    }
+    Ok(())
+}
+
+fn check_report(report: &ReportRequest) -> ApiResult<()> {
+    if !is_hex(&report.boot, 32) {
+        return Err(ApiError::bad_request("boot must have 32 lower-case hexadecimal digits"));
+    }
+    if EVENTS_MAX < report.events.len() {
+        return Err(ApiError::bad_request("events has more than 500 events"));
+    }
+    Ok(())
+}
+
+fn is_hex(text: &str, digits: usize) -> bool {
+    text.len() == digits && text.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+}

@@ -1,0 +1,190 @@
+//! Rows of relays and of how far their reports are stored.
+
+use proto::{
+    api::{UnixMillis, reception::RelayAddress, relay::HeartbeatRequest},
+    id::RelayId,
+};
+use serde_json::json;
+
+use crate::{
+    app,
+    audit::{self, Actor, AuditEvent},
+    bearer::{BearerHash, BearerToken},
+    db::{Db, DbError, DbResult, Tx},
+    execute, fetch_all, fetch_one, fetch_optional,
+};
+
+#[derive(sqlx::FromRow)]
+struct AddressRow {
+    relay_id: String,
+    address: String,
+    spki: String,
+}
+
+/// Makes a relay known, under a name that is free, else [`DbError::Duplicate`]. The token is shown once.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn enroll(db: &Db, name: &str, now_ms: UnixMillis) -> DbResult<(RelayId, BearerToken)> {
+    let relay_id = RelayId::from_bytes(app::draw_id());
+    let token = BearerToken::random(&mut app::os_rng());
+    let mut tx = db.begin().await?;
+    execute!(
+        &mut tx,
+        "INSERT INTO relays
+        (relay_id, name, token_hash, address, spki, program_version, draining, free_sessions, heard_at_ms,
+            created_at_ms)
+        VALUES ($1, $2, $3, '', '', '', FALSE, 0, 0, $4)",
+        relay_id.to_string(),
+        name,
+        token.hash().as_str(),
+        now_ms
+    )?;
+    let event = AuditEvent {
+        at_ms: now_ms,
+        company: None,
+        actor: Actor::CommandLine,
+        event: "relay.enrolled",
+        reception: None,
+        session: None,
+        detail: json!({ "relay_id": relay_id, "name": name }),
+    };
+    audit::append(&mut tx, event).await?;
+    tx.commit().await?;
+    Ok((relay_id, token))
+}
+
+/// The relay whose token has this hash.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn find(tx: &mut Tx, token: &BearerHash) -> DbResult<Option<RelayId>> {
+    let row = fetch_optional!(
+        tx,
+        (String,),
+        "SELECT relay_id
+        FROM relays
+        WHERE token_hash = $1",
+        token.as_str()
+    )?;
+    row.map(|(id,)| parse_id(&id)).transpose()
+}
+
+/// Notes what a relay says of itself.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn heard(tx: &mut Tx, relay_id: RelayId, said: &HeartbeatRequest, now_ms: UnixMillis) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE relays
+        SET address = $2, spki = $3, program_version = $4, draining = $5, free_sessions = $6, heard_at_ms = $7
+        WHERE relay_id = $1",
+        relay_id.to_string(),
+        &said.address,
+        &said.spki,
+        &said.version,
+        said.draining,
+        i64::from(said.free_sessions),
+        now_ms
+    )?;
+    Ok(())
+}
+
+/// Relays for a new session: heard since `heard_since_ms`, not draining, not full; most room first.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn choose(tx: &mut Tx, heard_since_ms: UnixMillis, limit: i64) -> DbResult<Vec<RelayAddress>> {
+    let rows = fetch_all!(
+        tx,
+        AddressRow,
+        "SELECT relay_id, address, spki
+        FROM relays
+        WHERE heard_at_ms >= $1
+        AND draining = FALSE
+        AND free_sessions > 0
+        ORDER BY free_sessions DESC, relay_id
+        LIMIT $2",
+        heard_since_ms,
+        limit
+    )?;
+    rows.into_iter()
+        .map(|row| Ok(RelayAddress { relay_id: parse_id(&row.relay_id)?, address: row.address, spki: row.spki }))
+        .collect()
+}
+
+/// How many relays were heard since `heard_since_ms`.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn count_alive(tx: &mut Tx, heard_since_ms: UnixMillis) -> DbResult<i64> {
+    let (alive,) = fetch_one!(
+        tx,
+        (i64,),
+        "SELECT COUNT(*)
+        FROM relays
+        WHERE heard_at_ms >= $1",
+        heard_since_ms
+    )?;
+    Ok(alive)
+}
+
+/// Up to which event the reports of a relay's run are stored; the row stays locked until the transaction ends.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn lock_reports(tx: &mut Tx, relay_id: RelayId, boot: &str, now_ms: UnixMillis) -> DbResult<i64> {
+    let (stored_seq,) = fetch_one!(
+        tx,
+        (i64,),
+        "INSERT INTO relay_reports (relay_id, boot, stored_seq, reported_at_ms)
+        VALUES ($1, $2, 0, $3)
+        ON CONFLICT (relay_id, boot) DO UPDATE
+        SET reported_at_ms = $3
+        RETURNING stored_seq",
+        relay_id.to_string(),
+        boot,
+        now_ms
+    )?;
+    Ok(stored_seq)
+}
+
+/// Notes up to which event they are stored now.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn stored(tx: &mut Tx, relay_id: RelayId, boot: &str, seq: i64) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE relay_reports
+        SET stored_seq = $3
+        WHERE relay_id = $1
+        AND boot = $2",
+        relay_id.to_string(),
+        boot,
+        seq
+    )?;
+    Ok(())
+}
+
+/// Forgets runs that reported nothing since `before_ms`; how many.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn forget(tx: &mut Tx, before_ms: UnixMillis) -> DbResult<u64> {
+    execute!(
+        tx,
+        "DELETE FROM relay_reports
+        WHERE reported_at_ms < $1",
+        before_ms
+    )
+}
+
+fn parse_id(text: &str) -> DbResult<RelayId> {
+    text.parse().map_err(|_not_an_id| DbError::InconsistentRow {
+        table: "relays",
+        column: "relay_id",
+        id: text.to_owned(),
+    })
+}

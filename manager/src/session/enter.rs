@@ -1,0 +1,264 @@
+//! `POST /v1/enter`: a customer typed a number, and one session begins.
+//!
+//! Unknown, expired, used, burned, cancelled and throttled numbers give one answer, one text, and one time: a refusal
+//! takes at least the configured time, whatever happened inside.
+
+use std::{net::IpAddr, time::Duration};
+
+use axum::{Json, extract::State};
+use proto::{
+    api::{
+        UnixMillis,
+        error::{ErrorBody, ErrorCode},
+        reception::{ENTER, EnterAnswer, EnterRequest, Event, Pairing, RelayAddress},
+    },
+    grant::GrantKind,
+    id::SessionId,
+    introduction::Introduction,
+    limits,
+    role::Role,
+    ticket::{Ticket, TicketError, TicketRelay},
+};
+use rand_core::RngCore as _;
+use serde_json::json;
+
+use super::{
+    close::audited,
+    guess::{self, Level, Verdict},
+    state::{Session, Stage},
+    store::{self, NewSession},
+};
+use crate::{
+    app::{self, App},
+    audit::{self, Actor, AuditEvent},
+    bearer::BearerToken,
+    db::{DbResult, Tx},
+    error::{ApiError, ApiResult},
+    events,
+    extract::{Body, Source},
+    fetch_one,
+    reception::{self, proof_key::PublicProofKey, state::Reception},
+    relays,
+    throttle::millis,
+};
+
+/// A refusal takes up to this much longer at random, so that nothing can be learnt from many measurements.
+const JITTER_MS: u32 = 50;
+/// The most that a customer may allow in this version.
+const CEILING: [GrantKind; 3] = [GrantKind::View, GrantKind::Control, GrantKind::Device];
+
+/// Enters a number. Every reason why it cannot be used reads the same.
+#[utoipa::path(
+    post,
+    path = ENTER,
+    tag = "receptions",
+    request_body = EnterRequest,
+    responses(
+        (status = 200, body = EnterAnswer),
+        (status = 400, body = ErrorBody),
+        (status = 404, body = ErrorBody, description = "Unknown, expired, used, burned or throttled"),
+        (status = 503, body = ErrorBody, description = "No relay is alive"),
+    ),
+)]
+pub async fn enter(
+    State(app): State<App>,
+    Source(source): Source,
+    Body(request): Body<EnterRequest>,
+) -> ApiResult<Json<EnterAnswer>> {
+    let refused_at = refusal_time(app.config.session.refusal_time.get());
+    let answer = enter_from(&app, source, &request).await;
+    if answer.as_ref().err().is_some_and(|refusal| refusal.code() == ErrorCode::NumberUnusable) {
+        tokio::time::sleep_until(refused_at).await;
+    }
+    answer.map(Json)
+}
+
+/// What [`enter`] does, without its waiting.
+///
+/// # Errors
+/// `NumberUnusable`, `BadRequest`, `NoRelay`, or what the database says.
+pub async fn enter_from(app: &App, source: IpAddr, request: &EnterRequest) -> ApiResult<EnterAnswer> {
+    let proof_key = PublicProofKey::parse(&request.proof_key)?;
+    let result = try_enter(app, source, request, proof_key).await;
+    let label = match &result {
+        Ok(_) => "ok",
+        Err(refusal) if refusal.code() == ErrorCode::NumberUnusable => return result,
+        Err(refusal) if refusal.code() == ErrorCode::NoRelay => "no_relay",
+        Err(_) => "failed",
+    };
+    count(app, label);
+    result
+}
+
+async fn try_enter(
+    app: &App,
+    source: IpAddr,
+    request: &EnterRequest,
+    proof_key: PublicProofKey,
+) -> ApiResult<EnterAnswer> {
+    let now_ms = app.now_ms();
+    let config = &app.config.session;
+    let mut tx = app.db.begin().await?;
+    // Before anything is known of the number, so that the answer does not depend on it.
+    let relays = choose_relays(app, &mut tx, now_ms).await?;
+    let (verdict, level) = guess::count(&mut tx, config, source, now_ms).await?;
+    note_level(app, level);
+    if verdict == Verdict::Throttled {
+        tx.commit().await?;
+        return Err(unusable(app, "throttled"));
+    }
+    let session_id = SessionId::from_bytes(app::draw_id());
+    let mac = app.locators.mac(request.locator);
+    let Some(reception) = reception::store::enter(&mut tx, &mac, session_id, now_ms).await? else {
+        tx.commit().await?;
+        return Err(unusable(app, "unusable"));
+    };
+    guess::forgive(&mut tx, config, source, now_ms).await?;
+    let token = BearerToken::random(&mut app::os_rng());
+    let entry = Entry { session_id, now_ms, relays };
+    let (pairing, told) = begin(app, &mut tx, &reception, &entry, proof_key, &token).await?;
+    tx.commit().await?;
+    app.events.wake(told);
+    let id = reception.id;
+    tracing::info!(reception.id = %id, session.id = %session_id, event = "reception.entered", "Reception {id} entered");
+    Ok(EnterAnswer { pairing, token: token.reveal().to_owned() })
+}
+
+/// What every part of a new session needs to know.
+struct Entry {
+    session_id: SessionId,
+    now_ms: UnixMillis,
+    relays: Vec<RelayAddress>,
+}
+
+/// Stores the session, and tells the operator and the audit; gives the customer's pairing and whom to wake.
+async fn begin(
+    app: &App,
+    tx: &mut Tx,
+    reception: &Reception,
+    entry: &Entry,
+    customer_key: PublicProofKey,
+    token: &BearerToken,
+) -> ApiResult<(Pairing, proto::id::OperatorId)> {
+    let now_ms = entry.now_ms;
+    let (company_name, operator_name) = names(tx, reception).await?;
+    let session = Session {
+        id: entry.session_id,
+        reception_id: reception.id,
+        company_id: reception.company_id,
+        operator_id: reception.operator_id,
+        entered_at_ms: now_ms,
+        hard_end_at_ms: now_ms.saturating_add(millis(limits::SESSION_LIFE_MAX)),
+        last_seen_at_ms: now_ms,
+        view_granted_at_ms: None,
+        stage: Stage::Joining,
+    };
+    let introduction = Introduction {
+        session_id: session.id,
+        company_name,
+        operator_name: operator_name.clone(),
+        reason: reception.reason.clone(),
+        ceiling: CEILING.to_vec(),
+    };
+    let introduction = introduction.sign(&app.signing_key).map_err(ApiError::internal)?;
+    let operator_key = PublicProofKey::parse(&reception.proof_key)?;
+    let operator_side = pairing(app, &session, entry, &introduction, (Role::Operator, operator_key))?;
+    let customer_side = pairing(app, &session, entry, &introduction, (Role::Customer, customer_key))?;
+    let new = NewSession {
+        session: &session,
+        operator_name: &operator_name,
+        reason: &reception.reason,
+        token: &token.hash(),
+    };
+    store::insert(tx, new).await?;
+    let told = Event::Entered { reception_id: reception.id, pairing: operator_side };
+    events::store::append(tx, session.operator_id, &told, now_ms).await?;
+    let detail = json!({ "relays": entry.relays.iter().map(|relay| relay.relay_id).collect::<Vec<_>>() });
+    let entered = AuditEvent {
+        detail: json!({ "unproved_count": reception.unproved_count }),
+        ..audited(&session, "reception.entered", Actor::Stranger, now_ms, json!({}))
+    };
+    audit::append(tx, entered).await?;
+    audit::append(tx, audited(&session, "session.began", Actor::Manager, now_ms, detail)).await?;
+    Ok((customer_side, session.operator_id))
+}
+
+/// One side's ticket, with as many relays as fit its length.
+fn pairing(
+    app: &App,
+    session: &Session,
+    entry: &Entry,
+    introduction: &str,
+    (role, proof_key): (Role, PublicProofKey),
+) -> ApiResult<Pairing> {
+    let mut relays = entry.relays.clone();
+    loop {
+        let ticket = Ticket {
+            session_id: session.id,
+            role,
+            proof_key_hash: proof_key.hash(),
+            relays: relays
+                .iter()
+                .map(|relay| TicketRelay { relay_id: relay.relay_id, spki: relay.spki.clone() })
+                .collect(),
+            rate_max: app.config.session.rate_max.get(),
+            issued_at_ms: entry.now_ms,
+            expires_at_ms: entry.now_ms.saturating_add(millis(limits::TICKET_LIFE)),
+            hard_end_at_ms: session.hard_end_at_ms,
+        };
+        match ticket.sign(&app.signing_key) {
+            Ok(ticket) => {
+                return Ok(Pairing { session_id: session.id, introduction: introduction.to_owned(), ticket, relays });
+            }
+            Err(TicketError::Malformed) if 1 < relays.len() => drop(relays.pop()),
+            Err(error) => return Err(ApiError::internal(error)),
+        }
+    }
+}
+
+async fn choose_relays(app: &App, tx: &mut Tx, now_ms: UnixMillis) -> ApiResult<Vec<RelayAddress>> {
+    let config = &app.config.relays;
+    let most = i64::from(config.per_session_max.get()).min(i64::try_from(limits::TICKET_RELAYS_MAX).unwrap_or(1));
+    let since_ms = now_ms.saturating_sub(millis(config.alive_for.get()));
+    let relays = relays::store::choose(tx, since_ms, most).await?;
+    if relays.is_empty() { Err(ApiError::new(ErrorCode::NoRelay)) } else { Ok(relays) }
+}
+
+/// Names of company and operator, as the customer shall see them.
+async fn names(tx: &mut Tx, reception: &Reception) -> DbResult<(String, String)> {
+    fetch_one!(
+        tx,
+        (String, String),
+        "SELECT c.name AS company_name, o.name AS operator_name
+        FROM operators o
+        JOIN companies c ON c.company_id = o.company_id
+        WHERE o.operator_id = $1",
+        reception.operator_id.to_string()
+    )
+}
+
+fn unusable(app: &App, result: &'static str) -> ApiError {
+    count(app, result);
+    tracing::info!(event = "reception.refused", reason = result, "An entry was refused: {result}");
+    ApiError::new(ErrorCode::NumberUnusable)
+}
+
+fn count(app: &App, result: &'static str) {
+    app.metrics.session.manager_reception_entries_total.with_label_values(&[result]).inc();
+}
+
+fn note_level(app: &App, level: Level) {
+    let value = match level {
+        Level::Calm => 0,
+        Level::Soft => 1,
+        Level::Hard => 2,
+    };
+    app.metrics.session.manager_reception_throttle_level.set(value);
+}
+
+/// When a refusal may be told.
+fn refusal_time(least: Duration) -> tokio::time::Instant {
+    let jitter = app::os_rng().next_u32() % JITTER_MS.saturating_add(1);
+    let wait = least.saturating_add(Duration::from_millis(jitter.into()));
+    tokio::time::Instant::now().checked_add(wait).unwrap_or_else(tokio::time::Instant::now)
+}

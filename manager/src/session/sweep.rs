@@ -1,0 +1,157 @@
+//! What time does: sessions whose tools or relays died are closed, numbers expire, old rows go.
+
+use std::time::Duration;
+
+use proto::{api::UnixMillis, close::CloseReason, id::SessionId};
+use tokio_util::sync::CancellationToken;
+use tracing::warn;
+
+use super::close;
+use crate::{app::App, audit::Actor, db::DbResult, fetch_all, reception, relays, throttle::millis};
+
+/// Pause between two rounds.
+const EVERY: Duration = Duration::from_secs(2);
+/// Sessions closed for one cause in one round.
+const BATCH: i64 = 200;
+/// Pause between two rounds of forgetting.
+const FORGET_EVERY_MS: i64 = 10 * 60 * 1000;
+/// Runs of relays are remembered this long after their last report.
+const REPORTS_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
+/// A gap between rounds from which leases are counted anew: nobody could renew them meanwhile.
+const GAP_MAX_MS: i64 = 15_000;
+
+/// What a sweep remembers between its rounds.
+#[derive(Debug, Clone, Copy)]
+pub struct Sweep {
+    /// Rounds have followed each other without a gap since then.
+    steady_since_ms: UnixMillis,
+    last_round_ms: UnixMillis,
+    forgot_at_ms: UnixMillis,
+}
+
+#[derive(sqlx::FromRow)]
+struct Due {
+    session_id: String,
+    at_ms: i64,
+    reason: String,
+}
+
+/// Sweeps again and again until `stop`.
+pub async fn run(app: App, stop: CancellationToken) {
+    let mut turn = tokio::time::interval(EVERY);
+    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut sweep = Sweep::begin(app.now_ms());
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = turn.tick() => {}
+        }
+        if let Err(error) = sweep.round(&app).await {
+            warn!(event = "sweep.failed", error = %error, "What is over could not be closed; the next round tries again");
+        }
+    }
+}
+
+impl Sweep {
+    /// A sweep that begins now: leases get their full time, because nobody could renew them before.
+    pub const fn begin(now_ms: UnixMillis) -> Self {
+        Self { steady_since_ms: now_ms, last_round_ms: now_ms, forgot_at_ms: 0 }
+    }
+
+    /// One round; how many sessions it closed.
+    ///
+    /// # Errors
+    /// [`crate::db::DbError`].
+    pub async fn round(&mut self, app: &App) -> DbResult<usize> {
+        let now_ms = app.now_ms();
+        let due = due(app, now_ms, self.lost_before(app, now_ms)).await?;
+        let mut closed = 0usize;
+        for (session_id, reason, at_ms) in due {
+            let mut tx = app.db.begin().await?;
+            let ended = close::end(&mut tx, session_id, (reason, at_ms), Actor::Manager, now_ms).await?;
+            tx.commit().await?;
+            ended.tell(app);
+            closed = closed.saturating_add(usize::from(ended.ended()));
+        }
+        reception::sweep::sweep(app).await?;
+        self.count_relays(app, now_ms).await?;
+        if self.forgot_at_ms.saturating_add(FORGET_EVERY_MS) <= now_ms {
+            self.forgot_at_ms = now_ms;
+            reception::sweep::forget(app).await?;
+            let mut tx = app.db.begin().await?;
+            relays::store::forget(&mut tx, now_ms.saturating_sub(REPORTS_KEPT_MS)).await?;
+            tx.commit().await?;
+        }
+        self.last_round_ms = now_ms;
+        Ok(closed)
+    }
+
+    /// Sessions not seen since then are lost. Time in which this manager or the database was away does not count.
+    fn lost_before(&mut self, app: &App, now_ms: UnixMillis) -> UnixMillis {
+        if self.last_round_ms.saturating_add(GAP_MAX_MS) < now_ms {
+            self.steady_since_ms = now_ms;
+        }
+        let lease_ms = millis(app.config.session.lease.get());
+        if self.steady_since_ms.saturating_add(lease_ms) <= now_ms { now_ms.saturating_sub(lease_ms) } else { 0 }
+    }
+
+    async fn count_relays(&self, app: &App, now_ms: UnixMillis) -> DbResult<()> {
+        let mut tx = app.db.read().await?;
+        let since_ms = now_ms.saturating_sub(millis(app.config.relays.alive_for.get()));
+        app.metrics.relays.manager_relays_alive.set(relays::store::count_alive(&mut tx, since_ms).await?);
+        Ok(())
+    }
+}
+
+/// Sessions that must be closed, why, and since when they are over.
+async fn due(
+    app: &App,
+    now_ms: UnixMillis,
+    lost_before_ms: UnixMillis,
+) -> DbResult<Vec<(SessionId, CloseReason, UnixMillis)>> {
+    let config = &app.config.session;
+    let before = |span: ops::config::Span| now_ms.saturating_sub(millis(span.get()));
+    let mut tx = app.db.read().await?;
+    let rows = fetch_all!(
+        &mut tx,
+        Due,
+        "SELECT session_id,
+            CASE
+                WHEN relay_ended_at_ms <= $1 THEN relay_ended_at_ms
+                WHEN hard_end_at_ms <= $2 THEN hard_end_at_ms
+                WHEN state = 'joining' AND entered_at_ms <= $3 THEN $2
+                WHEN state = 'proving' AND paired_at_ms <= $4 THEN $2
+                ELSE last_seen_at_ms
+            END AS at_ms,
+            CASE
+                WHEN relay_ended_at_ms <= $1 THEN relay_end_reason
+                WHEN hard_end_at_ms <= $2 THEN 'hard_end'
+                WHEN state = 'joining' AND entered_at_ms <= $3 THEN 'peer_timeout'
+                WHEN state = 'proving' AND paired_at_ms <= $4 THEN 'prove_timeout'
+                ELSE 'abnormal'
+            END AS reason
+        FROM sessions
+        WHERE ended_at_ms IS NULL
+        AND (
+            relay_ended_at_ms <= $1
+            OR hard_end_at_ms <= $2
+            OR (state = 'joining' AND entered_at_ms <= $3)
+            OR (state = 'proving' AND paired_at_ms <= $4)
+            OR last_seen_at_ms <= $5
+        )
+        ORDER BY last_seen_at_ms
+        LIMIT $6",
+        before(config.relay_grace),
+        now_ms,
+        before(config.joining_max),
+        before(config.proving_max),
+        lost_before_ms,
+        BATCH
+    )?;
+    let known = |row: Due| {
+        let reason = CloseReason::from_name(&row.reason).unwrap_or(CloseReason::Abnormal);
+        Some((row.session_id.parse().ok()?, reason, row.at_ms))
+    };
+    Ok(rows.into_iter().filter_map(known).collect())
+}
