@@ -172,10 +172,10 @@ impl std::fmt::Debug for Handshake {
 /// Fills a key from another one; `info` is the concatenation of its parts. The only way keys are derived.
 pub(super) fn expand<const N: usize>(key: &[u8; KEY_LEN], info: &[&[u8]]) -> Zeroizing<[u8; N]> {
     let mut out = Zeroizing::new([0; N]);
-    // INVARIANT: 32 bytes are a full SHA-256 key, and N is far below HKDF's 8,160 bytes, so neither step can fail.
-    let filled =
-        Hkdf::<Sha256>::from_prk(key).is_ok_and(|hkdf| hkdf.expand_multi_info(info, out.as_mut_slice()).is_ok());
-    debug_assert!(filled, "HKDF takes 32-byte keys and gives short outputs");
+    let filled = Hkdf::<Sha256>::from_prk(key)
+        .and_then(|hkdf| hkdf.expand_multi_info(info, out.as_mut_slice()).map_err(|_too_long| hkdf::InvalidPrkLength));
+    // Only a mistake of ours can fail here, and then no key is better than a key of zeros.
+    assert!(filled.is_ok(), "HKDF-SHA256 takes 32-byte keys and gives up to 8,160 bytes");
     out
 }
 
@@ -210,9 +210,8 @@ fn confirmation(master: &[u8; KEY_LEN], role: Role, transcript: &[u8; 32]) -> Hm
     let key = expand::<KEY_LEN>(master, &[b"uketsuke v1 confirm ", role.as_str().as_bytes()]);
     // HMAC-SHA256 pads a 32-byte key to its 64-byte block; `new` takes that block and cannot fail.
     let mut block = Zeroizing::new([0; 64]);
-    if let Some(start) = block.first_chunk_mut() {
-        *start = *key;
-    }
+    let (start, _zeros) = block.split_at_mut(KEY_LEN);
+    start.copy_from_slice(&*key);
     let mut mac = <Hmac<Sha256> as hmac::digest::KeyInit>::new((&*block).into());
     mac.update(transcript);
     mac
@@ -229,7 +228,7 @@ mod tests {
     use proptest::prelude::*;
     use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
-    use super::*;
+    use super::{super::Chain, *};
     use crate::frame::Lane;
 
     const SESSION: SessionId = SessionId::from_bytes([3; 16]);
@@ -342,13 +341,19 @@ mod tests {
         let (customer, _) = go_on(customer, &element_b);
         let State::Confirmation { master, transcript } = customer.state else { panic!("the element was taken") };
         let keys = session_keys(&master);
+        let mut chain = Chain::new(&keys.customer, Lane::Input, 1);
+        let first = *chain.key;
+        chain.advance(Lane::Input);
         let made = format!(
-            "transcript = {}\nmaster = {}\nkey_customer = {}\nkey_operator = {}\nsafety = {}\n",
+            "transcript = {}\nmaster = {}\nkey_customer = {}\nkey_operator = {}\nsafety = {}\n\
+             key_customer_input_0 = {}\nkey_customer_input_1 = {}\n",
             hex::encode(transcript),
             hex::encode(*master),
             hex::encode(*keys.customer),
             hex::encode(*keys.operator),
             keys.safety,
+            hex::encode(first),
+            hex::encode(*chain.key),
         );
         let protocol = include_str!("../../PROTOCOL.md");
         let (_, after) = protocol.split_once("```keys\n").unwrap();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use proto::{
+    api::{login, reception, relay, session},
     close::CloseReason,
     frame::{FrameType, Lane},
     grant::GrantKind,
@@ -130,6 +131,30 @@ fn messages_are_the_table() {
     let rows: Vec<[String; 3]> =
         table("Messages").into_iter().map(|row| [row[0].clone(), row[1].clone(), row[2].clone()]).collect();
     assert_eq!(rows, said);
+}
+
+#[test]
+fn every_path_of_the_api_is_in_the_table() {
+    let rows: Vec<String> = table("API of the manager").into_iter().map(|row| row[1].clone()).collect();
+    for path in [
+        login::LOGIN,
+        login::LOGOUT,
+        reception::RECEPTIONS,
+        reception::RECEPTION_CANCEL,
+        reception::RECEPTION_EXTEND,
+        reception::ENTER,
+        reception::EVENTS,
+        session::SESSION_PROVED,
+        session::SESSION_CONSENT,
+        session::SESSION_DEVICE,
+        session::SESSION_END,
+        session::SESSIONS,
+        relay::HEARTBEAT,
+        relay::REPORT,
+    ] {
+        let stands = |row: &&String| row.split([' ', '?']).nth(1) == Some(path);
+        assert!(rows.iter().any(|row| stands(&row)), "{path}");
+    }
 }
 
 #[test]
