@@ -5,6 +5,7 @@
 
 mod accounts;
 mod command;
+mod sessions;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -49,6 +50,12 @@ enum Command {
     /// Operators of a company
     #[command(subcommand)]
     Operator(OperatorCommand),
+    /// Relays
+    #[command(subcommand)]
+    Relay(RelayCommand),
+    /// Support sessions
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
     /// The audit record
     #[command(subcommand)]
     Audit(AuditCommand),
@@ -108,6 +115,32 @@ enum OperatorCommand {
     Stop(OperatorFlags),
     /// Opens an account that failed logins have locked
     Unlock(OperatorFlags),
+}
+
+#[derive(Debug, Subcommand)]
+enum RelayCommand {
+    /// Makes a relay known and prints its token, once
+    Enroll {
+        /// Name of the relay for people
+        #[arg(long)]
+        name: ShownName,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SessionsCommand {
+    /// Lists sessions with start, end and duration, newest first
+    List {
+        /// Only of the company with this code
+        #[arg(long)]
+        company: Option<CompanyCode>,
+        /// How many at most
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(i64).range(1..=10_000))]
+        limit: i64,
+        /// As JSON, in the form of the API
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -182,6 +215,8 @@ fn run(flags: Flags) -> Result<(), Failure> {
         | Command::Admin(_)
         | Command::Company(_)
         | Command::Operator(_)
+        | Command::Relay(_)
+        | Command::Sessions(_)
         | Command::Audit(_)
         | Command::Openapi => {}
     }
@@ -205,6 +240,10 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Failure> {
         }
         Command::Operator(OperatorCommand::Stop(who)) => accounts::stop_operator(config, &who).await,
         Command::Operator(OperatorCommand::Unlock(who)) => accounts::unlock_operator(config, &who).await,
+        Command::Relay(RelayCommand::Enroll { name }) => accounts::enroll_relay(config, &name).await,
+        Command::Sessions(SessionsCommand::List { company, limit, json }) => {
+            sessions::list(&config, company.as_ref(), limit, json).await
+        }
         Command::Audit(AuditCommand::Verify) => command::verify_audit(&config).await,
         Command::Config(_) | Command::Openapi => Ok(()),
     }

@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_hash_of_a_row_never_changes_between_versions() {
-        assert_eq!(row().computed_hash(), "PENDING");
+        assert_eq!(row().computed_hash(), "4200de33b5543b1bbaa2f24b3f16c389238c329c9467690fac415feca5801e00");
     }
 
     #[test]

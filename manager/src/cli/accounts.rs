@@ -15,7 +15,7 @@ use crate::{
     db::DbError,
     login::password::{LEN_MAX, LEN_MAX_DEFAULT, NewPassword, PasswordHash},
     operator::{self, UserId, store::NewOperator},
-    serve,
+    relays, serve,
 };
 
 pub(super) async fn create_admin(
@@ -85,6 +85,16 @@ pub(super) async fn unlock_operator(config: Config, who: &OperatorFlags) -> Resu
     tx.commit().await.context("database")?;
     app.db.close().await;
     say("operator: unlocked")
+}
+
+/// The token goes to standard output alone, so that it can be written to a file.
+pub(super) async fn enroll_relay(config: Config, name: &ShownName) -> Result<(), Failure> {
+    let app = open(config).await?;
+    let enrolled = relays::enroll(&app.db, name.as_str(), app.now_ms()).await;
+    let (relay_id, token) = free("--name", name.as_str(), enrolled)?;
+    app.db.close().await;
+    tracing::info!(relay.id = %relay_id, event = "relay.enrolled", "Relay {relay_id} enrolled");
+    say(token.reveal())
 }
 
 async fn open(config: Config) -> Result<App, Failure> {

@@ -60,7 +60,7 @@ pub(super) async fn verify_audit(config: &Config) -> Result<(), Failure> {
 }
 
 /// Opens a database that must be there already.
-async fn open_existing(config: &Config) -> Result<Db, Failure> {
+pub(super) async fn open_existing(config: &Config) -> Result<Db, Failure> {
     let url = config.database.url().map_err(anyhow::Error::from)?;
     if let db::url::DatabaseUrl::Sqlite(path) = &url
         && !path.exists()

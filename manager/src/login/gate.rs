@@ -22,7 +22,9 @@ pub struct HashGate {
 
 /// A place at the gate; it is free again when this is dropped.
 #[derive(Debug)]
-pub struct HashPlace(OwnedSemaphorePermit);
+pub struct HashPlace {
+    _permit: OwnedSemaphorePermit,
+}
 
 /// No place came free in time, or too many wait already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -50,7 +52,7 @@ impl HashGate {
     /// [`HashGateBusy`] after the configured wait, or at once when too many wait.
     pub async fn enter(&self) -> Result<HashPlace, HashGateBusy> {
         if let Ok(place) = Arc::clone(&self.places).try_acquire_owned() {
-            return Ok(HashPlace(place));
+            return Ok(HashPlace { _permit: place });
         }
         if self.queue_max <= self.queue.get() {
             return Err(HashGateBusy);
@@ -58,7 +60,7 @@ impl HashGate {
         let waiting = Waiting::new(&self.queue);
         let place = tokio::time::timeout(self.wait, Arc::clone(&self.places).acquire_owned()).await;
         drop(waiting);
-        place.ok().and_then(Result::ok).map(HashPlace).ok_or(HashGateBusy)
+        place.ok().and_then(Result::ok).map(|permit| HashPlace { _permit: permit }).ok_or(HashGateBusy)
     }
 
     /// Whether `password` is the one of `hash`. Without a hash it works as long and says no.

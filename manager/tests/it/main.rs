@@ -1,0 +1,14 @@
+//! The manager from outside: its routes, its rows on both engines, its command line.
+
+mod testing;
+
+mod audit;
+mod cli;
+mod config;
+mod events;
+mod login;
+mod reception;
+mod relays;
+mod server;
+mod session;
+mod store;

@@ -1,0 +1,274 @@
+//! What holds for every route, and the running server on real sockets.
+
+use std::{
+    io::{self, Write},
+    path::Path,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, Bytes},
+    http::{Method, StatusCode},
+};
+use manager::{config::Config, db::url::DatabaseUrl, router, serve};
+use ops::{shutdown::Shutdown, tls};
+use proto::{api::error::ErrorCode, limits};
+use rustls::{
+    ClientConfig, RootCertStore,
+    pki_types::{CertificateDer, ServerName, pem::PemObject as _},
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+};
+use tokio_rustls::TlsConnector;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::testing::{Manager, PASSWORD, on_both};
+
+#[tokio::test]
+async fn every_answer_has_the_security_headers_and_an_id() {
+    on_both(|db| async {
+        let manager = Manager::new(db);
+        let mut ids = Vec::new();
+        for path in ["/v1/openapi.json", "/", "/v1/../secret", "/v1/login", "/v1/logout"] {
+            let answer = manager.get(path, None).await;
+            for (name, value) in [
+                ("cache-control", "no-store"),
+                ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
+                ("referrer-policy", "no-referrer"),
+                ("strict-transport-security", "max-age=63072000; includeSubDomains"),
+                ("x-content-type-options", "nosniff"),
+            ] {
+                assert_eq!(answer.headers[name], value, "{path}");
+            }
+            ids.push(answer.headers["x-request-id"].to_str().unwrap().to_owned());
+        }
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 5);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn unknown_paths_and_wrong_methods_have_our_body() {
+    on_both(|db| async {
+        let manager = Manager::new(db);
+
+        let unknown = manager.get("/v1/nothing", None).await;
+        assert_eq!((unknown.status, unknown.error().code), (StatusCode::NOT_FOUND, ErrorCode::NotFound));
+        let wrong = manager.get("/v1/login", None).await;
+        assert_eq!((wrong.status, wrong.error().code), (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::BadRequest));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn garbage_is_refused_with_a_clear_sentence() {
+    on_both(|db| async {
+        let manager = Manager::new(db);
+        let deep = "[".repeat(30_000);
+        for (body, says) in [
+            ("", "EOF"),
+            ("{", "EOF"),
+            ("null", "LoginRequest"),
+            ("{}", "company"),
+            (r#"{"company":1,"user":"a","password":"b"}"#, "company"),
+            (r#"{"company":"a","user":"b"}"#, "password"),
+            (deep.as_str(), "body"),
+        ] {
+            let answer = manager.post("/v1/login", None, body).await;
+            assert_eq!((answer.status, answer.error().code), (StatusCode::BAD_REQUEST, ErrorCode::BadRequest), "{says}");
+            assert!(answer.error().message.contains(says), "{}", answer.error().message);
+        }
+        let binary = Body::from(vec![0xff_u8; 64]);
+        let answer = manager.send(Method::POST, "/v1/login", None, "192.0.2.1", binary).await;
+        assert_eq!(answer.error().code, ErrorCode::BadRequest);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused_before_it_is_read() {
+    on_both(|db| async {
+        let manager = Manager::new(db);
+        let padding = |len: usize| format!(r#"{{"company":"a","user":"b","password":"{}"}}"#, "x".repeat(len));
+
+        let fits = manager.post("/v1/login", None, &padding(limits::API_BODY_MAX - 100)).await;
+        assert_eq!(fits.error().code, ErrorCode::LoginFailed);
+        let large = manager.post("/v1/login", None, &padding(limits::API_BODY_MAX)).await;
+        assert_eq!((large.status, large.error().code), (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::TooLarge));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_that_never_comes_ends_at_the_deadline() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = DatabaseUrl::Sqlite(folder.path().join("test.sqlite"));
+    let db = manager::db::Db::open(&url, 1).await.unwrap();
+    manager::db::migrate::run(&db).await.unwrap();
+    let manager = Manager::new(db);
+    tokio::time::pause();
+
+    let silent = Body::from_stream(tokio_stream::pending::<Result<Bytes, io::Error>>());
+    let answer = manager.send(Method::POST, "/v1/login", None, "192.0.2.1", silent).await;
+
+    assert_eq!((answer.status, answer.error().code), (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy));
+}
+
+#[tokio::test]
+async fn the_document_names_every_route_and_schema_of_the_login() {
+    on_both(|db| async {
+        let manager = Manager::new(db);
+        let document: serde_json::Value = manager.get(router::OPENAPI, None).await.json();
+
+        assert!(document["paths"]["/v1/login"]["post"]["responses"]["401"].is_object());
+        assert!(document["paths"]["/v1/logout"]["post"]["security"][0]["bearer"].is_array());
+        assert!(document["components"]["schemas"]["LoginAnswer"].is_object());
+        assert!(document["components"]["schemas"]["ErrorBody"].is_object());
+        assert_eq!(document, serde_json::to_value(router::openapi()).unwrap());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_route_and_status() {
+    on_both(|db| async {
+        let manager = Manager::new(db);
+        manager.logged_in().await;
+        manager.get("/nowhere/at/all", None).await;
+
+        let text = manager.app.metrics.registry.text();
+        assert!(text.contains("manager_http_requests_total{route=\"/v1/login\",status=\"200\"} 1"), "{text}");
+        assert!(text.contains("manager_http_requests_total{route=\"none\",status=\"404\"} 1"), "{text}");
+        assert!(text.contains("manager_http_request_seconds_count{route=\"/v1/login\"} 1"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn passwords_and_tokens_are_never_logged() {
+    let lines = Lines::default();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(lines.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    on_both(|db| async {
+        let manager = Manager::new(db);
+        let login = manager.logged_in().await;
+        manager.login("acme", "yamada", "Planted-Wrong-1").await;
+        manager.login("planted-company", "planted-user", "Planted-Wrong-2").await;
+        manager.post("/v1/login", None, r#"{"company":"a","user":"b","password":["Planted-Wrong-3"]}"#).await;
+        manager.post("/v1/logout", Some(&login.token), "").await;
+
+        let text = String::from_utf8_lossy(&lines.0.lock().unwrap()).into_owned();
+        assert!(text.contains("login.succeeded") && text.contains("login.failed"), "{text}");
+        for secret in [PASSWORD, "Planted", "planted", "$argon2id", login.token.as_str()] {
+            assert!(!text.contains(secret), "{secret} is in the log");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_server_answers_over_tls_says_it_is_ready_and_drains() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = tls::authority().unwrap();
+    let config = configured(folder.path(), &authority.issue(&["localhost"]).unwrap());
+    let (public, private) = (bound().await, bound().await);
+    let (address, private_address) = (public.local_addr().unwrap(), private.local_addr().unwrap());
+    let shutdown = Shutdown::new();
+    let server = tokio::spawn(serve::run(config, public, private, shutdown.clone()));
+
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(authority.ca_pem().as_bytes()).unwrap()).unwrap();
+    let client = ClientConfig::builder_with_provider(tls::provider())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(client));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    stream.write_all(request("/v1/openapi.json").as_bytes()).await.unwrap();
+    let answer = text(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains("Uketsuke manager"));
+
+    until_ready(private_address).await;
+    let metrics = plain(private_address, "/metrics").await;
+    assert!(metrics.contains("manager_http_requests_total{route=\"/v1/openapi.json\",status=\"200\"} 1"), "{metrics}");
+    assert!(metrics.contains("manager_build_info") && metrics.contains("manager_config_info"));
+
+    shutdown.drain();
+    server.await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+/// Log lines in memory.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(&mut *self.0.lock().unwrap(), bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+fn configured(folder: &Path, files: &tls::CertifiedFiles) -> Config {
+    let at = |name: &str| folder.join(name);
+    std::fs::write(at("certificate.pem"), &files.cert_pem).unwrap();
+    std::fs::write(at("certificate.key"), &files.key_pem).unwrap();
+    let mut config = Config {
+        certificate_file: at("certificate.pem"),
+        certificate_key_file: at("certificate.key"),
+        signing_key_file: at("signing.key"),
+        ..Config::default()
+    };
+    config.database.url = DatabaseUrl::Sqlite(at("manager.sqlite"));
+    config
+}
+
+async fn bound() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+fn request(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
+}
+
+async fn plain(address: std::net::SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request(path).as_bytes()).await.unwrap();
+    text(&mut stream).await
+}
+
+async fn text(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+    let mut bytes = Vec::new();
+    tokio::time::timeout(Duration::from_secs(30), stream.read_to_end(&mut bytes)).await.unwrap().unwrap();
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Asks until the database was seen; the server looks at once when it starts.
+async fn until_ready(address: std::net::SocketAddr) {
+    let ready = async {
+        while !plain(address, "/readyz").await.contains("200 OK") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), ready).await.unwrap();
+}

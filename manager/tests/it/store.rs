@@ -1,0 +1,140 @@
+//! Rows and statements on both engines.
+
+use manager::{
+    company,
+    db::{self, DbError},
+    execute, fetch_all, fetch_one, fetch_optional,
+    throttle::{self, Rate, Taken},
+};
+use std::time::Duration;
+
+use crate::testing::{START_MS, at_once, on_both};
+
+#[derive(Debug, PartialEq, sqlx::FromRow)]
+struct Everything {
+    id: String,
+    number: i64,
+    yes: bool,
+    nothing: Option<String>,
+    bytes: Vec<u8>,
+}
+
+#[tokio::test]
+async fn one_statement_gives_the_same_on_both_engines() {
+    on_both(|db| async move {
+        let mut tx = db.begin().await.unwrap();
+        match db.engine() {
+            db::Engine::Sqlite => {
+                execute!(&mut tx, "CREATE TABLE t (id TEXT, number BIGINT, yes BOOLEAN, nothing TEXT, bytes BLOB)")
+            }
+            db::Engine::Postgres => {
+                execute!(&mut tx, "CREATE TABLE t (id TEXT, number BIGINT, yes BOOLEAN, nothing TEXT, bytes BYTEA)")
+            }
+        }
+        .unwrap();
+        let inserted = execute!(
+            &mut tx,
+            "INSERT INTO t (id, number, yes, nothing, bytes) VALUES ($1, $2, $3, $4, $5)",
+            "一",
+            i64::MIN,
+            true,
+            None::<String>,
+            vec![0_u8, 255]
+        );
+        assert_eq!(inserted.unwrap(), 1);
+        let row = Everything { id: "一".to_owned(), number: i64::MIN, yes: true, nothing: None, bytes: vec![0, 255] };
+        assert_eq!(fetch_one!(&mut tx, Everything, "SELECT * FROM t").unwrap(), row);
+        assert_eq!(fetch_all!(&mut tx, (i64,), "SELECT COUNT(*) FROM t WHERE yes = TRUE").unwrap(), [(1,)]);
+        let first = fetch_optional!(
+            &mut tx,
+            (String,),
+            "UPDATE t SET yes = FALSE WHERE yes = TRUE AND number < $1 RETURNING id",
+            0_i64
+        );
+        assert_eq!(first.unwrap(), Some(("一".to_owned(),)));
+        let second = fetch_optional!(&mut tx, (String,), "UPDATE t SET yes = FALSE WHERE yes = TRUE RETURNING id");
+        assert_eq!(second.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_dropped_changes_nothing() {
+    on_both(|db| async move {
+        let mut tx = db.begin().await.unwrap();
+        company::create(&mut tx, &"acme".parse().unwrap(), &"A".parse().unwrap(), START_MS).await.unwrap();
+        drop(tx);
+
+        let mut tx = db.read().await.unwrap();
+        assert_eq!(company::store::find(&mut tx, &"acme".parse().unwrap()).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_simultaneous_companies_with_one_code_one_is_created() {
+    on_both(|db| async move {
+        let results = at_once(8, |_| {
+            let db = db.clone();
+            async move {
+                let mut tx = db.begin().await?;
+                company::create(&mut tx, &"acme".parse().unwrap(), &"A".parse().unwrap(), START_MS).await?;
+                tx.commit().await
+            }
+        })
+        .await;
+
+        assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+        assert!(results.iter().filter_map(|result| result.as_ref().err()).all(|e| matches!(e, DbError::Duplicate(_))));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_read_sees_one_moment_and_cannot_write_to_postgresql() {
+    on_both(|db| async move {
+        let mut read = db.read().await.unwrap();
+        let before = fetch_one!(&mut read, (i64,), "SELECT COUNT(*) FROM companies").unwrap();
+        let mut tx = db.begin().await.unwrap();
+        company::create(&mut tx, &"acme".parse().unwrap(), &"A".parse().unwrap(), START_MS).await.unwrap();
+        tx.commit().await.unwrap();
+
+        assert_eq!(fetch_one!(&mut read, (i64,), "SELECT COUNT(*) FROM companies").unwrap(), before);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn simultaneous_takers_of_a_bucket_get_no_more_than_it_holds() {
+    on_both(|db| async move {
+        let rate = Rate { max: 7, window: Duration::from_secs(60) };
+        let taken = at_once(20, |_| {
+            let db = db.clone();
+            async move {
+                let mut tx = db.begin().await.unwrap();
+                let taken = throttle::take(&mut tx, "test", "somebody", rate, START_MS).await.unwrap();
+                tx.commit().await.unwrap();
+                taken
+            }
+        })
+        .await;
+
+        assert_eq!(taken.iter().filter(|taken| **taken == Taken::Within).count(), 7);
+        let mut tx = db.begin().await.unwrap();
+        assert!(!throttle::has_room(&mut tx, "test", "somebody", rate, START_MS).await.unwrap());
+        assert!(throttle::has_room(&mut tx, "test", "another", rate, START_MS).await.unwrap());
+        assert!(throttle::has_room(&mut tx, "test", "somebody", rate, START_MS + 60_000).await.unwrap());
+        assert_eq!(throttle::sweep(&mut tx, START_MS + 60_000).await.unwrap(), 1);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn migrating_twice_changes_nothing_and_both_engines_have_the_same_migrations() {
+    on_both(|db| async move { db::migrate::run(&db).await.unwrap() }).await;
+
+    let names = |migrator: &sqlx::migrate::Migrator| {
+        migrator.iter().map(|migration| (migration.version, migration.description.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(names(&db::migrate::SQLITE), names(&db::migrate::POSTGRES));
+}
