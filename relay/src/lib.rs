@@ -1,1 +1,231 @@
-//! relay.
+//! The relay: forwards and forgets.
+//!
+//! Reading order is the life of a connection: listen → admit → pair → forward → report.
+//! A tool connects, shows a ticket, is put together with the one other tool of its session, and from then on its frames
+//! are copied to the other side as they are; when one side leaves, the other is told and everything is freed.
+//!
+//! Guarantees: exactly two sides in a session; nothing is admitted without a ticket of the manager and the key it names;
+//! every buffer, queue and wait is bounded; neither direction ever waits for the other. It writes nothing to disk.
+//! It does not know who talks about what: the frames are sealed from tool to tool.
+#![forbid(unsafe_code)]
+
+pub mod config;
+
+pub mod listen;
+
+pub mod admit;
+
+pub mod pair;
+
+pub mod forward;
+
+pub mod limit;
+
+pub mod drain;
+
+pub mod report;
+
+pub mod metrics;
+
+pub mod cli;
+
+use std::{io, sync::Arc};
+
+use link::api::{ApiError, ManagerApi};
+use ops::{
+    clock::Clock,
+    metrics::{MetricError, Registry},
+    private::{self, Readiness},
+    shutdown::Shutdown,
+    tls::{Certificate, TlsError},
+};
+use proto::{close::CloseReason, hello::RelayWord, id::SessionId, version};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use self::{
+    admit::Keys,
+    config::{Config, Deadlines, Limits},
+    forward::{Seat, Urgency},
+    metrics::RelayMetrics,
+    pair::Pairs,
+    report::Reports,
+};
+
+/// A relay that is ready to serve: keys and certificate are read, nothing listens yet.
+pub struct Relay {
+    pub(crate) limits: Limits,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) clock: Clock,
+    pub(crate) keys: Keys,
+    pub(crate) pairs: Pairs<Arc<Seat>>,
+    pub(crate) reports: Reports,
+    pub(crate) metrics: RelayMetrics,
+    pub(crate) acceptor: TlsAcceptor,
+    pub(crate) public_address: String,
+    pub(crate) manager: Option<ManagerApi>,
+    /// One task for each connection, and those that outlive a request.
+    pub(crate) connections: TaskTracker,
+    registry: Registry,
+    certificate: Arc<Certificate>,
+}
+
+/// Why a relay cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The certificate cannot be read or made.
+    #[error(transparent)]
+    Certificate(#[from] TlsError),
+    /// A file that the configuration names cannot be read.
+    #[error("{file}: {cause}")]
+    File {
+        /// The file.
+        file: String,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// A ticket key of the configuration is not one.
+    #[error("ticket key {0} has not 64 hexadecimal digits")]
+    TicketKey(String),
+    /// The manager's address or certificate authority cannot be used.
+    #[error("the manager cannot be called: {0}")]
+    Manager(#[from] ApiError),
+    /// A metric is declared twice.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+}
+
+/// Runs a relay until `shutdown` says otherwise: prepares it, serves, drains.
+///
+/// # Errors
+/// [`StartError`] as an I/O error of kind `InvalidInput`, and those of the listeners.
+pub async fn run(
+    config: &Config,
+    listener: TcpListener,
+    private_listener: Option<TcpListener>,
+    shutdown: Shutdown,
+) -> io::Result<()> {
+    let relay =
+        Relay::prepare(config, Clock::system()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    relay.serve(listener, private_listener, shutdown).await
+}
+
+impl Relay {
+    /// Reads or makes everything that serving needs.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn prepare(config: &Config, clock: Clock) -> Result<Arc<Self>, StartError> {
+        let certificate = Arc::new(config.certificate()?);
+        let resolver: Arc<Certificate> = Arc::clone(&certificate);
+        let acceptor = TlsAcceptor::from(ops::tls::relay_config(resolver, &[version::ALPN])?);
+        let registry = Registry::new("relay");
+        registry.build_info(env!("CARGO_PKG_VERSION"))?;
+        if let Ok(hash) = ops::config::fingerprint(config) {
+            registry.config_info(&hash)?;
+        }
+        let manager = config.manager_api()?;
+        Ok(Arc::new(Self {
+            limits: config.limits,
+            deadlines: config.deadlines,
+            clock,
+            keys: Keys::new(config.static_keys()?),
+            pairs: Pairs::new(config.limits.sessions),
+            reports: Reports::new(manager.is_some()),
+            metrics: RelayMetrics::declare(&registry)?,
+            acceptor,
+            public_address: config.public_address.clone(),
+            manager,
+            connections: TaskTracker::new(),
+            registry,
+            certificate,
+        }))
+    }
+
+    /// SHA-256 of the public key that tools pin, 64 hexadecimal digits.
+    pub fn spki(&self) -> String {
+        self.certificate.spki_hash()
+    }
+
+    /// Everything that is counted, in the text format that Prometheus reads.
+    pub fn metrics_text(&self) -> String {
+        self.registry.text()
+    }
+
+    /// Sessions at this relay now.
+    pub fn sessions(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Bytes that wait in all queues now.
+    pub fn queued_bytes(&self) -> usize {
+        self.pairs.everybody(false).iter().map(|seat| seat.waiting()).sum()
+    }
+
+    /// Serves until draining is over or forced.
+    ///
+    /// # Errors
+    /// A listener breaks.
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        private_listener: Option<TcpListener>,
+        shutdown: Shutdown,
+    ) -> io::Result<()> {
+        let mut readiness = Readiness::new();
+        let has_key = readiness.condition("ticket key");
+        has_key.set(self.keys.has_any());
+        info!(
+            event = "relay.started", address = %listener.local_addr()?, spki = self.spki(),
+            "Relay listens on {}", listener.local_addr()?
+        );
+        let private = async {
+            match private_listener {
+                Some(private) => private::serve(private, self.registry.clone(), readiness, shutdown.clone()).await,
+                None => std::future::pending().await,
+            }
+        };
+        let work = async {
+            tokio::join!(
+                listen::accept_until_drained(&self, listener, &shutdown),
+                report::heartbeats(&self, &has_key, &shutdown),
+                report::deliver(&self, &shutdown),
+                self.renew_certificate(&shutdown),
+            );
+        };
+        let forced = async {
+            shutdown.forced().cancelled().await;
+            tokio::time::sleep(drain::FORCED_TIMEOUT).await;
+        };
+        tokio::select! {
+            biased;
+            () = work => {}
+            () = forced => {}
+            served = private => {
+                served?;
+            }
+        }
+        // Whoever is still half way in is cut.
+        shutdown.force();
+        self.connections.close();
+        self.connections.wait().await;
+        info!(event = "relay.stopped", "Relay stopped");
+        Ok(())
+    }
+
+    /// Ends every connection of a session.
+    pub(crate) fn end_session(&self, session_id: SessionId, reason: CloseReason) {
+        for seat in self.pairs.seats(session_id) {
+            seat.close(RelayWord::Refused(reason), Urgency::Now);
+        }
+    }
+
+    async fn renew_certificate(&self, shutdown: &Shutdown) {
+        Arc::clone(&self.certificate).watch(CERTIFICATE_WATCH, shutdown.draining()).await;
+    }
+}
+
+/// How often a certificate file is looked at again; renewals come weeks before the end.
+const CERTIFICATE_WATCH: std::time::Duration = std::time::Duration::from_secs(60);

@@ -1,0 +1,292 @@
+//! The relay's configuration; every key is in `ops/config/relay.toml` with its reason.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use link::api::ManagerApi;
+use ops::{
+    config::{ConfigError, Span},
+    logs::LogFormat,
+    tls::{self, Certificate, TlsError},
+};
+use proto::{limits, ticket::VerifyingKey};
+use serde::{Deserialize, Serialize};
+
+use crate::StartError;
+
+/// Everything a relay must know.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where tools connect.
+    pub listen: SocketAddr,
+    /// Host name or address and port that tools dial, as the manager tells them.
+    pub public_address: String,
+    /// Where metrics and health are served; never reachable from outside.
+    pub private_listen: SocketAddr,
+    /// Form of the log lines.
+    pub log_format: LogFormat,
+    /// Address of the manager, `https://…`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manager: Option<String>,
+    /// The only certificate authority that vouches for the manager, PEM; the system's when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manager_ca_file: Option<PathBuf>,
+    /// Holds the token that `uketsuke-manager relay enroll` printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_file: Option<PathBuf>,
+    /// Certificate chain, PEM. Without it the relay makes its own at start.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<PathBuf>,
+    /// Private key of the certificate, PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<PathBuf>,
+    /// What strangers and tools may use up.
+    pub limits: Limits,
+    /// How long the relay waits.
+    pub deadlines: Deadlines,
+    /// Keys of tickets that are valid besides those the manager tells.
+    pub ticket_keys: Vec<TicketKey>,
+}
+
+/// What strangers and tools may use up.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Open connections.
+    pub connections: usize,
+    /// Open connections from one IPv4 address or one IPv6 /64 network.
+    pub connections_per_address: usize,
+    /// Connections that are not admitted yet.
+    pub handshakes: usize,
+    /// Sessions, waiting ones included.
+    pub sessions: usize,
+    /// How long sessions may go on after the first signal to stop.
+    pub drain: Span,
+}
+
+/// How long the relay waits.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deadlines {
+    /// From accept to a finished TLS handshake.
+    pub tls_handshake: Span,
+    /// From there to a complete hello.
+    pub hello: Span,
+    /// For the other side to come.
+    pub peer: Span,
+    /// For a write to make progress.
+    pub write_stall: Span,
+}
+
+/// A key of tickets.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TicketKey {
+    /// Name in the footer of tickets.
+    pub key_id: String,
+    /// Ed25519 public key, 64 hexadecimal digits.
+    pub public_key: String,
+}
+
+/// Two for each session, and a quarter more for those that come and go; below 20,000 file descriptors.
+const CONNECTIONS: usize = 10_240;
+/// A large office behind one address.
+const CONNECTIONS_PER_ADDRESS: usize = 512;
+/// A flood of half-open connections fills this and no more: 10 s each, so 100 strangers a second.
+const HANDSHAKES: usize = 1_024;
+/// See [`CONNECTIONS`]. At 1.2 MiB at most for both queues, 5 GiB in the worst case; usually a hundredth of it.
+const SESSIONS: usize = 4_096;
+/// Most sessions end by themselves in this time.
+const DRAIN: Span = Span::secs(10 * 60);
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([0, 0, 0, 0], 443)),
+            public_address: String::new(),
+            private_listen: SocketAddr::from(([127, 0, 0, 1], 9443)),
+            log_format: LogFormat::Auto,
+            manager: None,
+            manager_ca_file: None,
+            token_file: None,
+            certificate_file: None,
+            key_file: None,
+            limits: Limits::default(),
+            deadlines: Deadlines::default(),
+            ticket_keys: Vec::new(),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: CONNECTIONS,
+            connections_per_address: CONNECTIONS_PER_ADDRESS,
+            handshakes: HANDSHAKES,
+            sessions: SESSIONS,
+            drain: DRAIN,
+        }
+    }
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self {
+            tls_handshake: Span::new(limits::TLS_HANDSHAKE_TIMEOUT),
+            hello: Span::new(limits::HELLO_TIMEOUT),
+            peer: Span::new(limits::PEER_TIMEOUT),
+            write_stall: Span::new(limits::WRITE_STALL_TIMEOUT),
+        }
+    }
+}
+
+impl Config {
+    /// Rules over several keys. `path` is the file, for the message.
+    ///
+    /// # Errors
+    /// The first rule that is broken, on one line that names the key.
+    pub fn check(&self, path: Option<&Path>) -> Result<(), ConfigError> {
+        let wrong = |key: &str, message: &str| Err(ConfigError::at(path, key, message));
+        if self.manager.is_none() && self.ticket_keys.is_empty() {
+            return wrong("manager", "neither a manager nor ticket_keys: this relay could never admit anybody");
+        }
+        if self
+            .public_address
+            .rsplit_once(':')
+            .is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+        {
+            return wrong(
+                "public_address",
+                "must be a host and a port that tools can dial, such as \"relay1.example.jp:443\"",
+            );
+        }
+        if self.manager.is_some() && self.token_file.is_none() {
+            return wrong("token_file", "is missing: the manager knows this relay by its token");
+        }
+        if self.manager.as_ref().is_some_and(|url| !url.starts_with("https://")) {
+            return wrong("manager", "must begin with https://");
+        }
+        if self.manager.is_none() && (self.token_file.is_some() || self.manager_ca_file.is_some()) {
+            return wrong("manager", "is missing, but token_file or manager_ca_file is there");
+        }
+        if self.certificate_file.is_some() != self.key_file.is_some() {
+            let key = if self.key_file.is_none() { "key_file" } else { "certificate_file" };
+            return wrong(key, "is missing: certificate_file and key_file go together");
+        }
+        for (place, key) in self.ticket_keys.iter().enumerate() {
+            if VerifyingKey::from_hex(&key.key_id, &key.public_key).is_err() {
+                return wrong(&format!("ticket_keys[{place}].public_key"), "must have 64 hexadecimal digits");
+            }
+        }
+        for (key, value) in [
+            ("limits.connections", self.limits.connections),
+            ("limits.connections_per_address", self.limits.connections_per_address),
+            ("limits.handshakes", self.limits.handshakes),
+            ("limits.sessions", self.limits.sessions),
+        ] {
+            if value == 0 {
+                return wrong(key, "must be at least 1");
+            }
+        }
+        for (key, file) in [
+            ("manager_ca_file", &self.manager_ca_file),
+            ("token_file", &self.token_file),
+            ("certificate_file", &self.certificate_file),
+            ("key_file", &self.key_file),
+        ] {
+            if let Some(file) = file
+                && let Err(error) = fs::File::open(file)
+            {
+                return wrong(key, &format!("{}: {error}", file.display()));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn certificate(&self) -> Result<Certificate, TlsError> {
+        if let (Some(certificate), Some(key)) = (&self.certificate_file, &self.key_file) {
+            return Certificate::load(certificate, key);
+        }
+        // Tools pin the key and never look at the name.
+        let made = tls::self_signed(&["relay.invalid"])?;
+        Certificate::from_pem(made.cert_pem.as_bytes(), made.key_pem.as_bytes())
+    }
+
+    pub(crate) fn static_keys(&self) -> Result<Vec<VerifyingKey>, StartError> {
+        let key = |key: &TicketKey| {
+            VerifyingKey::from_hex(&key.key_id, &key.public_key)
+                .map_err(|_not_hex| StartError::TicketKey(key.key_id.clone()))
+        };
+        self.ticket_keys.iter().map(key).collect()
+    }
+
+    pub(crate) fn manager_api(&self) -> Result<Option<ManagerApi>, StartError> {
+        let Some(url) = &self.manager else { return Ok(None) };
+        let read = |file: &PathBuf| {
+            fs::read(file).map_err(|cause| StartError::File { file: file.display().to_string(), cause })
+        };
+        let ca = self.manager_ca_file.as_ref().map(read).transpose()?;
+        let token = self.token_file.as_ref().map(read).transpose()?.unwrap_or_default();
+        let api = ManagerApi::new(url, ca.as_deref())?;
+        Ok(Some(api.with_token(String::from_utf8_lossy(&token).trim())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "[[ticket_keys]]\nkey_id = \"a\"\npublic_key = \
+                       \"0000000000000000000000000000000000000000000000000000000000000000\"\n";
+
+    #[test]
+    fn the_documented_configuration_is_read_and_names_every_key() {
+        let text = include_str!("../../ops/config/relay.toml");
+        let uncommented: String =
+            text.lines().map(|line| line.strip_prefix("#= ").unwrap_or(line)).fold(String::new(), |mut all, line| {
+                all.push_str(line);
+                all.push('\n');
+                all
+            });
+
+        let config: Config = ops::config::parse(&uncommented).unwrap();
+
+        let shown = ops::config::print(&config).unwrap();
+        let full: toml::Table = toml::from_str(&uncommented).unwrap();
+        let known: toml::Table = toml::from_str(&shown).unwrap();
+        assert_eq!(full.keys().collect::<Vec<_>>(), known.keys().collect::<Vec<_>>());
+        assert_eq!(full["limits"].as_table().unwrap().len(), known["limits"].as_table().unwrap().len());
+        assert_eq!(full["deadlines"].as_table().unwrap().len(), known["deadlines"].as_table().unwrap().len());
+    }
+
+    #[test]
+    fn a_relay_that_could_never_admit_anybody_does_not_start() {
+        let config: Config = ops::config::parse("public_address = \"r:443\"").unwrap();
+
+        let mistake = config.check(None).unwrap_err();
+
+        assert_eq!(mistake.key(), "manager");
+    }
+
+    #[test]
+    fn each_mistake_names_its_key() {
+        let cases = [
+            (format!("public_address = \"no port\"\n{KEY}"), "public_address"),
+            (format!("public_address = \"r:1\"\nmanager = \"http://m\"\ntoken_file = \"t\"\n{KEY}"), "manager"),
+            (format!("public_address = \"r:1\"\nmanager = \"https://m\"\n{KEY}"), "token_file"),
+            (format!("public_address = \"r:1\"\ncertificate_file = \"c\"\n{KEY}"), "key_file"),
+            (format!("public_address = \"r:1\"\n{}", KEY.replace("00\"", "0\"")), "ticket_keys[0].public_key"),
+            (format!("public_address = \"r:1\"\n{KEY}[limits]\nsessions = 0\n"), "limits.sessions"),
+        ];
+
+        for (text, key) in cases {
+            let config: Config = ops::config::parse(&text).unwrap();
+            assert_eq!(config.check(None).unwrap_err().key(), key, "{text}");
+        }
+    }
+}

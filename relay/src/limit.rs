@@ -1,0 +1,169 @@
+//! Limits of rate and number: a token bucket, and connections by source address. Pure.
+
+use std::{
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::Duration,
+};
+
+use dashmap::{DashMap, Entry};
+use tokio::time::Instant;
+
+/// Tokens that come back at a steady rate, up to a burst; may be overdrawn by what must not wait.
+#[derive(Debug, Clone, Copy)]
+pub struct Bucket {
+    /// Tokens a second.
+    rate: u64,
+    burst: u64,
+    /// Negative when overdrawn.
+    tokens: f64,
+    filled_at: Instant,
+}
+
+impl Bucket {
+    /// A full bucket.
+    pub fn new(rate: u64, burst: u64, now: Instant) -> Self {
+        Self { rate, burst, tokens: as_float(burst), filled_at: now }
+    }
+
+    /// Whether anything may be taken now.
+    pub fn is_open(&mut self, now: Instant) -> bool {
+        let passed = now.saturating_duration_since(self.filled_at).as_secs_f64();
+        self.tokens = passed.mul_add(as_float(self.rate), self.tokens).min(as_float(self.burst));
+        self.filled_at = now;
+        0.0 < self.tokens
+    }
+
+    /// Takes `count` tokens, more than there are if need be.
+    pub fn take(&mut self, count: u64) {
+        self.tokens -= as_float(count);
+    }
+
+    /// When [`Self::is_open`] will be true again, if nothing more is taken. A bucket without rate opens in an hour.
+    pub fn opens_at(&self) -> Instant {
+        let wait = (-self.tokens).max(0.0) / as_float(self.rate.max(1));
+        // One millisecond more, so that rounding never wakes the writer too early.
+        let wait = Duration::try_from_secs_f64(wait.min(3600.0)).unwrap_or_default();
+        self.filled_at + wait + Duration::from_millis(1)
+    }
+}
+
+/// Open connections by source: an IPv4 address, or an IPv6 /64, which is what one household or office has.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    counts: Arc<DashMap<IpAddr, usize>>,
+}
+
+/// One counted connection; dropping it gives the place back.
+#[derive(Debug)]
+pub struct Counted {
+    sources: Sources,
+    source: IpAddr,
+}
+
+impl Sources {
+    /// Counts a connection, or says that its source has too many.
+    pub fn count(&self, address: IpAddr, max: usize) -> Option<Counted> {
+        let source = source_of(address);
+        let mut count = self.counts.entry(source).or_insert(0);
+        if max <= *count {
+            return None;
+        }
+        *count = count.saturating_add(1);
+        drop(count);
+        Some(Counted { sources: self.clone(), source })
+    }
+
+    /// Sources with at least one connection.
+    pub fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Whether nobody is connected.
+    pub fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        if let Entry::Occupied(mut entry) = self.sources.counts.entry(self.source) {
+            let left = entry.get().saturating_sub(1);
+            if left == 0 {
+                entry.remove();
+            } else {
+                entry.insert(left);
+            }
+        }
+    }
+}
+
+/// The unit by which sources are counted.
+pub fn source_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => IpAddr::V4(address),
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "rates and bursts are far below 2^52 bytes")]
+const fn as_float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bucket_lets_its_rate_through_and_no_more() {
+        let begun = Instant::now();
+        let mut bucket = Bucket::new(1_000, 500, begun);
+
+        let mut taken = 0u64;
+        for millisecond in 0..10_000u64 {
+            let now = begun + Duration::from_millis(millisecond);
+            while bucket.is_open(now) {
+                bucket.take(100);
+                taken += 100;
+            }
+        }
+
+        assert!((10_400..=10_700).contains(&taken), "{taken}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_must_not_wait_overdraws_and_the_rest_waits_longer() {
+        let begun = Instant::now();
+        let mut bucket = Bucket::new(1_000, 100, begun);
+
+        bucket.take(2_100);
+
+        assert!(!bucket.is_open(begun));
+        assert!(bucket.opens_at() - begun >= Duration::from_secs(2));
+        assert!(bucket.is_open(bucket.opens_at()));
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_source_and_a_mapped_ipv4_address_is_ipv4() {
+        let source = |text: &str| source_of(text.parse().unwrap());
+
+        assert_eq!(source("2001:db8:1:2::1"), source("2001:db8:1:2:ffff::9"));
+        assert_ne!(source("2001:db8:1:2::1"), source("2001:db8:1:3::1"));
+        assert_eq!(source("::ffff:192.0.2.7"), source("192.0.2.7"));
+    }
+
+    #[test]
+    fn places_come_back_when_connections_end() {
+        let sources = Sources::default();
+        let address: IpAddr = "192.0.2.7".parse().unwrap();
+        let first = sources.count(address, 2);
+        let second = sources.count(address, 2);
+
+        assert!(first.is_some() && second.is_some() && sources.count(address, 2).is_none());
+        drop(first);
+        assert!(sources.count(address, 2).is_some());
+        drop(second);
+        assert!(sources.is_empty());
+    }
+}

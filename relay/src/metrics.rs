@@ -1,0 +1,54 @@
+//! What the relay counts. Labels are closed sets; no id, address or number is ever one.
+
+use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
+
+/// Answers: how many handshakes are slower than a person notices?
+const HANDSHAKE_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+/// Answers: how long is a usual session, and how many go on for hours?
+const SESSION_BUCKETS: &[f64] = &[1.0, 10.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 28800.0];
+/// Answers: is the way between tool and relay good enough to work on a screen?
+const ROUND_TRIP_BUCKETS: &[f64] = &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6];
+/// Answers: how long do pictures wait for the rate of their ticket?
+const WAIT_BUCKETS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
+
+ops::metrics! {
+    /// Everything the relay counts.
+    pub struct RelayMetrics {
+        /// Connections, by how their TLS handshake went or which limit turned them away.
+        pub relay_connections_total: IntCounterVec["transport", "result"],
+        /// Seconds from accept to finished TLS handshake.
+        pub relay_handshake_seconds: HistogramVec["transport"] in HANDSHAKE_BUCKETS,
+        /// Connections with TLS that got no seat, by close reason.
+        pub relay_joins_refused_total: IntCounterVec["reason"],
+        /// Sessions with one side, waiting for the other.
+        pub relay_sessions_waiting: IntGauge,
+        /// Sessions with both sides.
+        pub relay_sessions_active: IntGauge,
+        /// Sessions that ended here, by close reason.
+        pub relay_sessions_ended_total: IntCounterVec["reason"],
+        /// Seconds from the first side's coming to the end.
+        pub relay_session_seconds: Histogram in SESSION_BUCKETS,
+        /// Payload bytes written to the other side.
+        pub relay_forwarded_bytes_total: IntCounterVec["lane", "direction"],
+        /// Frames written to the other side.
+        pub relay_forwarded_frames_total: IntCounterVec["lane", "direction"],
+        /// Frames that could not be passed on, because the other side is not there.
+        pub relay_dropped_frames_total: IntCounterVec["lane", "reason"],
+        /// Seconds that screen and bulk frames waited for the rate of a ticket.
+        pub relay_limit_wait_seconds: HistogramVec["scope"] in WAIT_BUCKETS,
+        /// Writes that made no progress in time; each ends a connection.
+        pub relay_write_stalls_total: IntCounter,
+        /// Round trips between relay and tools, measured by pings.
+        pub relay_peer_rtt_seconds: HistogramVec["transport"] in ROUND_TRIP_BUCKETS,
+        /// 1 while the relay takes no new sessions.
+        pub relay_draining: IntGauge,
+        /// Reports that the manager has not acknowledged yet.
+        pub relay_reports_pending: IntGauge,
+        /// Reports that were dropped because the manager was away too long.
+        pub relay_reports_dropped_total: IntCounter,
+        /// Heartbeats, by how they went.
+        pub relay_heartbeats_total: IntCounterVec["result"],
+        /// Seconds by which the manager's clock is ahead of this one.
+        pub relay_clock_offset_seconds: Gauge,
+    }
+}

@@ -1,0 +1,300 @@
+//! What the relay tells the manager: heartbeats, and reports of what happened. It also learns keys and revocations.
+//!
+//! Reports wait in memory until the manager says it has stored them, and are repeated until then; the manager takes each
+//! number once. With the manager away the relay keeps its keys and goes on serving; when more reports wait than fit,
+//! the oldest are dropped and counted, and the manager's own sweep closes those sessions.
+
+use std::{
+    collections::VecDeque,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use ops::{private::Condition, shutdown::Shutdown};
+use proto::{
+    api::{
+        UnixMillis,
+        relay::{HeartbeatAnswer, HeartbeatRequest, ReportEvent, ReportRequest, ReportWhat},
+    },
+    close::CloseReason,
+    id::SessionId,
+    ticket::VerifyingKey,
+};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+use tracing::{info, warn};
+
+use crate::Relay;
+
+/// Reports that wait at most: three for each of some 6,000 sessions.
+const WAITING_MAX: usize = 20_000;
+/// Reports in one call, as the API says.
+const CALL_EVENTS_MAX: usize = 500;
+/// Sessions named in one heartbeat, as the API says.
+const HEARTBEAT_SESSIONS_MAX: usize = 20_000;
+/// Reports gather this long, so that a session's beginning is one call.
+const GATHER: Duration = Duration::from_millis(500);
+/// First and longest pause after a failed call; between them it doubles, with jitter.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+/// See [`RETRY_MIN`]. Well below the lease of 90 s.
+const RETRY_MAX: Duration = Duration::from_secs(20);
+/// Longest pause between heartbeats, whatever the manager asks for: well below the lease of 90 s.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(30);
+/// After the relay has drained, its last reports have this long.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Reports that wait.
+#[derive(Debug)]
+pub struct Reports {
+    queue: Mutex<Queue>,
+    boot: String,
+    wake: Notify,
+    /// A manager is configured.
+    wanted: bool,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    events: VecDeque<ReportEvent>,
+    last_seq: u64,
+    dropped: u64,
+}
+
+impl Reports {
+    /// Nothing waits yet. When nobody wants reports, none are kept.
+    pub fn new(wanted: bool) -> Self {
+        let boot = format!("{:032x}", rand::random::<u128>());
+        Self { queue: Mutex::default(), boot, wake: Notify::new(), wanted }
+    }
+
+    /// Adds a report.
+    pub fn push(&self, session_id: SessionId, at_ms: UnixMillis, what: ReportWhat) {
+        if !self.wanted {
+            return;
+        }
+        let mut queue = self.lock();
+        if WAITING_MAX <= queue.events.len() {
+            queue.events.pop_front();
+            queue.dropped = queue.dropped.saturating_add(1);
+        }
+        queue.last_seq = queue.last_seq.saturating_add(1);
+        let seq = queue.last_seq;
+        queue.events.push_back(ReportEvent { seq, session_id, at_ms, what });
+        drop(queue);
+        self.wake.notify_one();
+    }
+
+    /// Reports that wait.
+    pub fn len(&self) -> usize {
+        self.lock().events.len()
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The next call, if there is anything to say.
+    pub fn next_call(&self) -> Option<ReportRequest> {
+        let events: Vec<_> = self.lock().events.iter().take(CALL_EVENTS_MAX).cloned().collect();
+        (!events.is_empty()).then(|| ReportRequest { boot: self.boot.clone(), events })
+    }
+
+    /// Forgets what the manager has stored.
+    pub fn stored(&self, stored_seq: u64) {
+        let mut queue = self.lock();
+        while queue.events.front().is_some_and(|event| event.seq <= stored_seq) {
+            queue.events.pop_front();
+        }
+    }
+
+    fn take_dropped(&self) -> u64 {
+        std::mem::take(&mut self.lock().dropped)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sends heartbeats until the relay is stopped, and takes keys and revocations from their answers.
+pub(crate) async fn heartbeats(relay: &Relay, has_key: &Condition, shutdown: &Shutdown) {
+    let Some(manager) = &relay.manager else { return };
+    let draining = shutdown.draining();
+    let mut failures = 0;
+    loop {
+        let is_draining = draining.is_cancelled();
+        let pause = match manager.heartbeat(&heartbeat_of(relay, is_draining)).await {
+            Ok(answer) => {
+                if 0 < failures || !has_key.is_met() {
+                    info!(event = "manager.reached", count = answer.ticket_keys.len(), "The manager answers");
+                }
+                failures = 0;
+                let pause = Duration::from_secs(u64::from(answer.next_secs)).clamp(RETRY_MIN, HEARTBEAT_MAX);
+                learn(relay, answer);
+                has_key.set(relay.keys.has_any());
+                relay.metrics.relay_heartbeats_total.with_label_values(&["ok"]).inc();
+                pause
+            }
+            Err(error) => {
+                relay.metrics.relay_heartbeats_total.with_label_values(&["failed"]).inc();
+                if failures == 0 {
+                    warn!(event = "manager.lost", error = %error, "A heartbeat failed; the relay goes on with its keys");
+                }
+                failures += 1;
+                backoff(failures, rand::random())
+            }
+        };
+        tokio::select! {
+            () = sleep(pause) => {}
+            // The manager must know at once that nobody is to be sent here any more.
+            () = draining.cancelled(), if !is_draining => {}
+            () = over(relay, shutdown), if is_draining => return,
+        }
+    }
+}
+
+/// Delivers reports until the relay is stopped and, for a short while, those of the stop itself.
+pub(crate) async fn deliver(relay: &Relay, shutdown: &Shutdown) {
+    if relay.manager.is_none() {
+        return;
+    }
+    tokio::select! {
+        () = deliver_forever(relay) => {}
+        () = over(relay, shutdown) => {
+            let _in_time = timeout(FLUSH_TIMEOUT, deliver_rest(relay)).await;
+        }
+    }
+}
+
+/// Ends when the relay drains and nobody is here any more.
+async fn over(relay: &Relay, shutdown: &Shutdown) {
+    shutdown.draining().cancelled().await;
+    while !relay.pairs.is_empty() {
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn deliver_forever(relay: &Relay) {
+    let mut failures = 0;
+    loop {
+        relay.reports.wake.notified().await;
+        sleep(GATHER).await;
+        while !relay.reports.is_empty() {
+            if deliver_once(relay).await {
+                failures = 0;
+            } else {
+                failures += 1;
+                sleep(backoff(failures, rand::random())).await;
+            }
+        }
+    }
+}
+
+async fn deliver_rest(relay: &Relay) {
+    while !relay.reports.is_empty() {
+        if !deliver_once(relay).await {
+            sleep(RETRY_MIN).await;
+        }
+    }
+}
+
+/// One call; whether it was stored.
+async fn deliver_once(relay: &Relay) -> bool {
+    let (Some(manager), Some(call)) = (&relay.manager, relay.reports.next_call()) else { return true };
+    let answer = manager.report(&call).await;
+    let is_stored = match answer {
+        Ok(answer) => {
+            relay.reports.stored(answer.stored_seq);
+            call.events.first().is_some_and(|first| first.seq <= answer.stored_seq)
+        }
+        Err(error) => {
+            warn!(event = "report.failed", error = %error, count = call.events.len(), "Reports were not stored yet");
+            false
+        }
+    };
+    relay.metrics.relay_reports_dropped_total.inc_by(relay.reports.take_dropped());
+    relay.metrics.relay_reports_pending.set(i64::try_from(relay.reports.len()).unwrap_or(i64::MAX));
+    is_stored
+}
+
+fn heartbeat_of(relay: &Relay, draining: bool) -> HeartbeatRequest {
+    let free = relay.limits.sessions.saturating_sub(relay.pairs.len());
+    HeartbeatRequest {
+        address: relay.public_address.clone(),
+        spki: relay.spki(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        draining,
+        free_sessions: if draining { 0 } else { u32::try_from(free).unwrap_or(u32::MAX) },
+        sessions: relay.pairs.ids(HEARTBEAT_SESSIONS_MAX),
+    }
+}
+
+/// Takes keys and revocations, and ends what is revoked.
+fn learn(relay: &Relay, answer: HeartbeatAnswer) {
+    let offset_ms = answer.now_ms.saturating_sub(relay.clock.now_ms());
+    let offset_secs = Duration::from_millis(offset_ms.unsigned_abs()).as_secs_f64();
+    relay.metrics.relay_clock_offset_seconds.set(if offset_ms < 0 { -offset_secs } else { offset_secs });
+    let mut keys = Vec::new();
+    for key in answer.ticket_keys {
+        match VerifyingKey::from_hex(&key.key_id, &key.public_key) {
+            Ok(key) => keys.push(key),
+            Err(_not_hex) => warn!(event = "key.unusable", "The manager told a ticket key that is not one"),
+        }
+    }
+    relay.keys.tell(keys, answer.revoked.iter().copied());
+    for session_id in answer.revoked {
+        relay.end_session(session_id, CloseReason::Revoked);
+    }
+}
+
+/// The pause after so many failures: doubling, between half and all of it at random. `spread` is in 0..1.
+fn backoff(failures: u32, spread: f64) -> Duration {
+    let whole = RETRY_MIN.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(RETRY_MAX);
+    whole.mul_f64(0.5 + spread.clamp(0.0, 1.0) / 2.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::role::Role;
+
+    use super::*;
+
+    const SESSION: SessionId = SessionId::from_bytes([1; 16]);
+
+    #[test]
+    fn reports_are_numbered_and_repeated_until_they_are_stored() {
+        let reports = Reports::new(true);
+        reports.push(SESSION, 1, ReportWhat::Joined { role: Role::Customer });
+        reports.push(SESSION, 2, ReportWhat::Paired);
+
+        let first = reports.next_call().unwrap();
+        reports.stored(1);
+        let second = reports.next_call().unwrap();
+
+        assert_eq!(first.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(second.events.iter().map(|event| event.seq).collect::<Vec<_>>(), [2]);
+        assert_eq!(first.boot, second.boot);
+    }
+
+    #[test]
+    fn a_manager_that_stays_away_costs_a_bounded_queue_and_the_loss_is_counted() {
+        let reports = Reports::new(true);
+
+        for _ in 0..=WAITING_MAX {
+            reports.push(SESSION, 1, ReportWhat::Paired);
+        }
+
+        assert_eq!((reports.len(), reports.take_dropped()), (WAITING_MAX, 1));
+        assert_eq!(reports.next_call().unwrap().events.len(), CALL_EVENTS_MAX);
+    }
+
+    #[test]
+    fn the_pause_grows_and_stays_below_the_lease() {
+        assert_eq!(backoff(1, 1.0), RETRY_MIN);
+        assert!(backoff(1, 0.0) < backoff(3, 0.0));
+        assert_eq!(backoff(60, 1.0), RETRY_MAX);
+    }
+}

@@ -1,0 +1,141 @@
+//! Two tools meet through a real relay and prove their secret to each other.
+
+use std::sync::Arc;
+
+use link::{
+    meet::{MeetError, Meeting, meet},
+    sealed::SealedEvent,
+};
+use proto::{close::CloseReason, frame::Lane, grant::GrantKind, message::Message, role::Role};
+use tokio::time::timeout;
+use zeroize::Zeroizing;
+
+use crate::world::{PATIENCE, World};
+
+fn meeting(world: &World, role: Role, secret: &[u8], introduction: &str) -> Meeting {
+    let side = world.side(role, 1);
+    Meeting {
+        role,
+        pairing: world.pairing(&side, introduction),
+        proof_key: Arc::clone(&side.proof_key),
+        secret: Zeroizing::new(secret.to_vec()),
+        generation: 1,
+    }
+}
+
+#[tokio::test]
+async fn two_tools_that_know_the_secret_talk_and_end() {
+    let world = World::start().await;
+
+    let (customer, operator) = tokio::join!(
+        meet(meeting(&world, Role::Customer, b"3381", "introduction")),
+        meet(meeting(&world, Role::Operator, b"3381", "introduction")),
+    );
+    let (customer, mut operator) = (customer.unwrap(), operator.unwrap());
+    let mut receiver = customer.receiver;
+
+    assert_eq!(customer.safety_code, operator.safety_code);
+    operator.sender.send(Message::Ask { kind: GrantKind::View, reason: String::new() }).await.unwrap();
+    let asked = receiver.recv().await;
+    assert_eq!(asked, SealedEvent::Message(Message::Ask { kind: GrantKind::View, reason: String::new() }));
+    let picture = Message::Screen((0..3_000_000u32).map(|n| u8::try_from(n % 253).unwrap()).collect());
+    customer.sender.send(picture.clone()).await.unwrap();
+    assert_eq!(operator.receiver.recv().await, SealedEvent::Message(picture));
+    assert!(3_000_000 < customer.sender.lane_bytes(Lane::Screen));
+
+    let (ended, ()) = tokio::join!(receiver.recv(), operator.sender.end(CloseReason::OperatorEnded));
+
+    assert_eq!(ended, SealedEvent::Ended(CloseReason::OperatorEnded));
+    assert_eq!(operator.receiver.recv().await, SealedEvent::Ended(CloseReason::OperatorEnded));
+    world.until("the session is over", |world| world.relay.sessions() == 0).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_secret_is_seen_by_both() {
+    let world = World::start().await;
+
+    let (customer, operator) = tokio::join!(
+        meet(meeting(&world, Role::Customer, b"3381", "introduction")),
+        meet(meeting(&world, Role::Operator, b"3382", "introduction")),
+    );
+
+    assert_eq!(customer.err(), Some(MeetError::WrongSecret));
+    assert_eq!(operator.err(), Some(MeetError::WrongSecret));
+    world.until("the session is over", |world| world.relay.sessions() == 0).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn tools_that_were_told_different_names_never_agree() {
+    let world = World::start().await;
+
+    let (customer, operator) = tokio::join!(
+        meet(meeting(&world, Role::Customer, b"3381", "the bank")),
+        meet(meeting(&world, Role::Operator, b"3381", "the thief")),
+    );
+
+    assert_eq!(customer.err(), Some(MeetError::WrongSecret));
+    assert_eq!(operator.err(), Some(MeetError::WrongSecret));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn the_next_relay_is_tried_when_the_first_is_away() {
+    let world = World::start().await;
+    let with_dead_relay = |role| {
+        let mut meeting = meeting(&world, role, b"3381", "introduction");
+        let mut dead = meeting.pairing.relays[0].clone();
+        dead.address = "127.0.0.1:1".to_owned();
+        meeting.pairing.relays.insert(0, dead);
+        meeting
+    };
+
+    let (customer, operator) =
+        tokio::join!(meet(with_dead_relay(Role::Customer)), meet(with_dead_relay(Role::Operator)));
+
+    assert!(customer.is_ok() && operator.is_ok());
+    drop((customer, operator));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_at_any_relay_is_unreachable_and_a_refusal_is_told() {
+    let world = World::start().await;
+    let mut nowhere = meeting(&world, Role::Customer, b"3381", "introduction");
+    nowhere.pairing.relays[0].address = "127.0.0.1:1".to_owned();
+    let mut refused = meeting(&world, Role::Customer, b"3381", "introduction");
+    refused.pairing.ticket = "v4.public.nonsense".to_owned();
+
+    assert_eq!(meet(nowhere).await.err(), Some(MeetError::Unreachable));
+    assert_eq!(meet(refused).await.err(), Some(MeetError::Refused(CloseReason::TicketUnknown)));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn dropping_one_side_ends_the_other() {
+    let world = World::start().await;
+    let (customer, operator) = tokio::join!(
+        meet(meeting(&world, Role::Customer, b"3381", "introduction")),
+        meet(meeting(&world, Role::Operator, b"3381", "introduction")),
+    );
+    let mut operator = operator.unwrap();
+
+    drop(customer.unwrap());
+
+    let ended = timeout(PATIENCE, operator.receiver.recv()).await.unwrap();
+    assert_eq!(ended, SealedEvent::Ended(CloseReason::PeerLost));
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn a_meeting_that_is_given_up_leaves_the_relay() {
+    let world = World::start().await;
+    let waiting = tokio::spawn(meet(meeting(&world, Role::Customer, b"3381", "introduction")));
+    world.until("the customer waits", |world| world.relay.sessions() == 1).await;
+
+    waiting.abort();
+
+    world.until("the seat is given back", |world| world.relay.sessions() == 0).await;
+    world.stop().await;
+}
