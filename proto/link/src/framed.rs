@@ -101,7 +101,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         if self.buffer.is_empty() && self.read_len < self.buffer.capacity() / 2 {
             self.buffer = BytesMut::new();
         }
-        if self.buffer.capacity() - self.buffer.len() < READ_LEN_MIN {
+        if self.buffer.capacity() - self.buffer.len() < READ_LEN_MIN / 4 {
             self.buffer.reserve(self.read_len);
         }
         let room = self.buffer.capacity() - self.buffer.len();

@@ -10,14 +10,25 @@
 #![forbid(unsafe_code)]
 
 pub mod tls;
+
 pub mod framed;
+
 pub mod stall;
+
 pub mod lanes;
+
 pub mod credit;
+
 pub mod keepalive;
+
 pub mod tcp;
+
 pub mod join;
+
 pub mod meet;
+
 pub mod sealed;
+
 pub mod api;
+
 pub mod testing;

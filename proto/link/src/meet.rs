@@ -145,15 +145,9 @@ async fn meet_at(relay: &RelayAddress, meeting: &Meeting) -> Result<Sealed, Meet
     }
 }
 
-async fn come_together(
-    connection: &mut Connection<DialedStream>,
-    meeting: &Meeting,
-) -> Result<SessionKeys, MeetError> {
-    let admission = Admission {
-        ticket: &meeting.pairing.ticket,
-        proof_key: &meeting.proof_key,
-        generation: meeting.generation,
-    };
+async fn come_together(connection: &mut Connection<DialedStream>, meeting: &Meeting) -> Result<SessionKeys, MeetError> {
+    let admission =
+        Admission { ticket: &meeting.pairing.ticket, proof_key: &meeting.proof_key, generation: meeting.generation };
     if !join::join(connection, &admission).await? {
         join::wait_for_peer(connection).await?;
     }

@@ -76,11 +76,8 @@ pub fn sealed_pair() -> (Sealed, Sealed) {
 pub fn sealed_pair_with_faults() -> (Sealed, Sealed, Faults) {
     let (customer_io, customer_far) = duplex(NETWORK_LEN);
     let (operator_io, operator_far) = duplex(NETWORK_LEN);
-    let faults = Faults {
-        from_customer: Direction::new(),
-        from_operator: Direction::new(),
-        cut: watch::Sender::new(false),
-    };
+    let faults =
+        Faults { from_customer: Direction::new(), from_operator: Direction::new(), cut: watch::Sender::new(false) };
     tokio::spawn(faults.clone().stand_between(customer_far, operator_far));
     let (customer_keys, operator_keys) = keys();
     let customer = start(customer_io, customer_keys, Role::Customer);

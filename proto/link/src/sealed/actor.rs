@@ -339,4 +339,3 @@ fn put(batch: &mut Vec<Bytes>, frame: Frame) -> io::Result<()> {
     batch.push(frame.payload);
     Ok(())
 }
-

@@ -142,8 +142,7 @@ impl SealedSender {
     /// Goes ahead of everything that waits on less urgent lanes, which is dropped. Returns when the connection is
     /// closed, within a few seconds whatever the network does. A session that has ended keeps its first reason.
     pub async fn end(&self, reason: CloseReason) {
-        self.shared.lock().close(reason, state::Goodbye::Say);
-        self.shared.work.notify_one();
+        self.shared.close(reason, state::Goodbye::Say);
         let patience = FAREWELL_TIMEOUT.saturating_mul(2);
         if timeout(patience, self.shared.finished.cancelled()).await.is_err() {
             self.shared.dropped.cancel();
