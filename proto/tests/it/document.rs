@@ -14,6 +14,7 @@ use proto::{
 };
 
 const PROTOCOL: &str = include_str!("../../PROTOCOL.md");
+const OPERATIONS: &str = include_str!("../../src/screen/ops.rs");
 const LIMITS: &str = include_str!("../../src/limits.rs");
 
 /// Rows of the first table under a heading, cut into their cells.
@@ -131,6 +132,17 @@ fn messages_are_the_table() {
     let rows: Vec<[String; 3]> =
         table("Messages").into_iter().map(|row| [row[0].clone(), row[1].clone(), row[2].clone()]).collect();
     assert_eq!(rows, said);
+}
+
+#[test]
+fn every_operation_of_a_screen_update_is_in_a_table() {
+    let rows = OPERATIONS.lines().filter_map(|line| line.strip_prefix("//! | ")?.split(" | ").nth(1));
+    let named = |row: &&str| row.starts_with(|c: char| c.is_ascii_uppercase()) && row.contains(": ");
+    let operations: Vec<&str> = rows.filter(named).filter_map(|row| row.split(',').next()).collect();
+    assert!(operations.len() > 3, "{operations:?}");
+    for operation in operations {
+        assert!(PROTOCOL.contains(&format!(" | {operation},")), "{operation}");
+    }
 }
 
 #[test]
