@@ -124,25 +124,27 @@ impl Canvas {
         if !self.fits(copies.len(), &joined) {
             joined = whole_rows(pieces);
         }
+        // Before lines are cut: a cell that two lines share is covered by neither.
+        for piece in joined.iter().filter(|piece| piece.kind != Kind::Photo) {
+            self.inexact.clear(piece.rect);
+        }
+        let cut = kinds::cut_lines(&self.next, &joined);
+        let chosen = if self.fits(copies.len(), &cut) { cut } else { joined };
         let copy_op = |copy: &Copy| Op::Copy { to: copy.to, from_x: copy.from_x, from_y: copy.from_y };
         let mut list: Vec<Op> = copies.iter().map(copy_op).collect();
         let (mut raw, mut raw_len, mut photos) = (Vec::new(), 0_u64, Vec::new());
-        for Piece { rect, kind } in joined {
+        for piece @ Piece { rect, kind } in chosen {
             match kind {
-                Kind::Flat(bgr) => {
-                    list.push(Op::Fill { to: rect, bgr });
-                    self.inexact.clear(rect);
-                }
-                Kind::Exact => {
+                Kind::Flat(bgr) => list.push(Op::Fill { to: rect, bgr }),
+                Kind::Exact | Kind::Line => {
                     let len = rect.pixels().saturating_mul(3);
                     if RAW_BYTES_MAX < raw_len.saturating_add(len) {
                         // No room: the viewer keeps what it has there until this is refined.
                         self.inexact.mark(rect);
                     } else {
                         raw_len = raw_len.saturating_add(len);
-                        raw.push(rect);
-                        list.push(Op::Raw { to: rect });
-                        self.inexact.clear(rect);
+                        raw.push(piece);
+                        list.push(if kind == Kind::Line { Op::Columns { to: rect } } else { Op::Raw { to: rect } });
                     }
                 }
                 Kind::Photo => {
@@ -159,8 +161,11 @@ impl Canvas {
         }
         let mut segment = Vec::new();
         ops::write_ops(&list, &mut segment);
-        for rect in raw {
-            self.next.append_bgr(rect, &mut segment);
+        for Piece { rect, kind } in raw {
+            match kind {
+                Kind::Line => self.next.append_bgr_columns(rect, &mut segment),
+                Kind::Exact | Kind::Flat(_) | Kind::Photo => self.next.append_bgr(rect, &mut segment),
+            }
         }
         Ok(Parts { segment, photos })
     }
@@ -168,10 +173,16 @@ impl Canvas {
     /// Whether the decoder's bounds on operations and segment hold.
     fn fits(&self, copies: usize, pieces: &[Piece]) -> bool {
         let count = copies.saturating_add(pieces.len());
-        let raw = pieces.iter().filter(|piece| piece.kind == Kind::Exact).map(|piece| piece.rect.pixels());
-        let ops_len = u64::try_from(count.saturating_mul(ops::OP_LEN_MAX)).unwrap_or(u64::MAX);
-        let len = raw.fold(ops_len, |len, pixels| len.saturating_add(pixels.saturating_mul(3))).saturating_add(2);
-        count <= OPS_MAX && len <= ops::segment_len_max(self.sent.width(), self.sent.height())
+        let is_exact = |piece: &&Piece| matches!(piece.kind, Kind::Exact | Kind::Line);
+        let pixels = |pieces: &mut dyn Iterator<Item = &Piece>| {
+            pieces.fold(0, |sum: u64, piece| sum.saturating_add(piece.rect.pixels()))
+        };
+        let ops_len = u64::try_from(count.saturating_mul(ops::OP_LEN_MAX)).unwrap_or(u64::MAX).saturating_add(2);
+        let raw_len = pixels(&mut pieces.iter().filter(is_exact)).saturating_mul(3);
+        let segment_max = ops::segment_len_max(self.sent.width(), self.sent.height());
+        count <= OPS_MAX
+            && ops_len.saturating_add(raw_len) <= segment_max
+            && pixels(&mut pieces.iter()) <= self.sent.rect().pixels().saturating_mul(2)
     }
 }
 

@@ -191,11 +191,11 @@ fn inflate(inflater: &mut Inflater<'_>, from: &[u8], len: u32, to: &mut Vec<u8>)
     }
 }
 
-/// Carries out checked operations; `body.segment` holds the RAW pixels.
+/// Carries out checked operations; `body.segment` holds the exact pixels.
 fn paint(picture: &mut Picture, ops: &[Op], body: Body<'_>, scratch: &mut Vec<u8>) -> Result<(), DecodeError> {
     let copies = ops.iter().filter_map(|op| match *op {
         Op::Copy { to, from_x, from_y } => Some((to, from_x, from_y)),
-        Op::Fill { .. } | Op::Raw { .. } | Op::Photo { .. } => None,
+        Op::Fill { .. } | Op::Raw { .. } | Op::Photo { .. } | Op::Columns { .. } => None,
     });
     picture.copy_all(copies, scratch);
     let (mut raw, mut photos) = (Reader(body.segment), Reader(body.photos));
@@ -203,12 +203,14 @@ fn paint(picture: &mut Picture, ops: &[Op], body: Body<'_>, scratch: &mut Vec<u8
         match *op {
             Op::Copy { .. } => {}
             Op::Fill { to, bgr } => picture.fill(to, bgr),
-            Op::Raw { to } => {
-                let len = u32::try_from(to.pixels().saturating_mul(3)).unwrap_or(u32::MAX);
-                picture.put_bgr(to, raw.take_slice(len)?);
-            }
+            Op::Raw { to } => picture.put_bgr(to, raw.take_slice(bgr_len(to))?),
+            Op::Columns { to } => picture.put_bgr_columns(to, raw.take_slice(bgr_len(to))?),
             Op::Photo { to, len } => picture.put_bgr(to, &photo::unpack(photos.take_slice(len)?, to)?),
         }
     }
     Ok(())
+}
+
+fn bgr_len(rect: Rect) -> u32 {
+    u32::try_from(rect.pixels().saturating_mul(3)).unwrap_or(u32::MAX)
 }

@@ -7,14 +7,19 @@
 )]
 
 use super::{
+    changes::TILE,
     inexact::union,
     picture::{PIXEL, Picture, Rect},
 };
 
+/// A line of text is at most this high; less than a tile, so that tiles of photographs are always sent row by row.
+const LINE_HEIGHT_MAX: u16 = 48;
+/// Between lines of text there are only the edges of windows and bars.
+const QUIET_EDGES_MAX: usize = 4;
 /// A rectangle is only tried as photograph from half a tile on: below that the JPEG's tables cost more than it saves.
 const PHOTO_PIXELS_MIN: u64 = 2048;
 /// Pixels of one piece, so that a screen full of noise can be cut between updates.
-const PIECE_PIXELS_MAX: u64 = 1 << 20;
+const PIECE_PIXELS_MAX: u64 = 1 << 21;
 /// Of 64 pixels, a photograph needs this many bytes under the cost rule. Text stays below, measured.
 const PHOTO_COST_MIN: u64 = 55;
 /// A photograph has more colours than this among [`SAMPLES_MAX`] pixels.
@@ -29,8 +34,10 @@ const STRONG_EDGE: u8 = 64;
 pub(super) enum Kind {
     /// One colour.
     Flat([u8; 3]),
-    /// Exact pixels.
+    /// Exact pixels, row after row.
     Exact,
+    /// Exact pixels, column after column: a line of text, whose letters then repeat as a whole.
+    Line,
     /// JPEG, refined later.
     Photo,
 }
@@ -73,11 +80,43 @@ pub(super) fn join(pieces: &[Piece]) -> Vec<Piece> {
     for piece in rows {
         let above = joined.iter_mut().rev().take(usize::from(u8::MAX)).find(|above| is_below(**above, piece));
         match above {
-            Some(above) => above.rect.height += piece.rect.height,
+            Some(above) => above.rect = union(above.rect, piece.rect),
             None => joined.push(piece),
         }
     }
     joined
+}
+
+/// Cuts exact pieces between lines of text, so that each line is one piece.
+pub(super) fn cut_lines(picture: &Picture, pieces: &[Piece]) -> Vec<Piece> {
+    let mut cut = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        if piece.kind != Kind::Exact {
+            cut.push(*piece);
+            continue;
+        }
+        let rows: Vec<bool> =
+            piece.rect.rows().map(|y| is_quiet(picture, Rect { y, height: 1, ..piece.rect })).collect();
+        let mut y = piece.rect.y;
+        for band in rows.chunk_by(|a, b| a == b) {
+            let height = u16::try_from(band.len()).unwrap_or(u16::MAX);
+            let rect = Rect { y, height, ..piece.rect };
+            let kind = match flat(picture, rect) {
+                Some(bgr) => Kind::Flat(bgr),
+                None if !band[0] && height <= LINE_HEIGHT_MAX => Kind::Line,
+                None => Kind::Exact,
+            };
+            cut.push(Piece { rect, kind });
+            y += height;
+        }
+    }
+    cut
+}
+
+/// Whether a row of pixels is not part of a line of text.
+fn is_quiet(picture: &Picture, row: Rect) -> bool {
+    let pixels = picture.row(row.x, row.y, row.width).as_chunks::<PIXEL>().0;
+    pixels.windows(2).filter(|pair| pair[0] != pair[1]).take(QUIET_EDGES_MAX + 1).count() <= QUIET_EDGES_MAX
 }
 
 fn joined_across(left: Piece, right: Piece) -> Option<Piece> {
@@ -89,9 +128,9 @@ fn joined_across(left: Piece, right: Piece) -> Option<Piece> {
             Kind::Flat(_) => same_rows && touching,
             Kind::Photo => same_rows && touching && rect.pixels() <= PIECE_PIXELS_MAX,
             // Neighbouring tiles only, and not much that need not be sent.
-            Kind::Exact => {
-                let near = left.rect.x < right.rect.x && u32::from(right.rect.x) < left.rect.right() + 64;
-                let one_row = left.rect.y / 64 == right.rect.y / 64;
+            Kind::Exact | Kind::Line => {
+                let near = left.rect.x < right.rect.x && u32::from(right.rect.x) < left.rect.right() + u32::from(TILE);
+                let one_row = left.rect.y / TILE == right.rect.y / TILE;
                 near && one_row && rect.pixels() <= 2 * (left.rect.pixels() + right.rect.pixels())
             }
         };
@@ -103,8 +142,17 @@ fn is_below(above: Piece, piece: Piece) -> bool {
         && above.rect.width == piece.rect.width
         && above.rect.bottom() == u32::from(piece.rect.y);
     let fits = above.rect.pixels() + piece.rect.pixels() <= PIECE_PIXELS_MAX;
-    let flat = matches!(piece.kind, Kind::Flat(_));
-    under && above.kind == piece.kind && (flat || fits)
+    match piece.kind {
+        _ if above.kind != piece.kind => false,
+        Kind::Flat(_) => under,
+        Kind::Photo => under && fits,
+        Kind::Exact | Kind::Line => {
+            let next_row = u32::from(piece.rect.y / TILE) == (above.rect.bottom() - 1) / u32::from(TILE) + 1;
+            let rect = union(above.rect, piece.rect);
+            let pixels = above.rect.pixels() + piece.rect.pixels();
+            next_row && rect.pixels() <= PIECE_PIXELS_MAX && 2 * rect.pixels() <= 3 * pixels
+        }
+    }
 }
 
 /// Few colours, or one ground colour with strong edges on it.

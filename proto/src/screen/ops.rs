@@ -20,10 +20,11 @@
 //! | 12 | FILL: 1, place, blue, green, red |
 //! | 9 | RAW: 2, place; its pixels are among those at the end |
 //! | 13 | PHOTO: 3, place, length of its JPEG 4 |
-//! | 3·n | pixels of the RAW operations in their order: rows of blue, green, red |
+//! | 9 | COLUMNS: 4, place; like RAW, but column after column, which shortens a line of text to half |
+//! | 3·n | pixels of the RAW and COLUMNS operations in their order: blue, green, red |
 //!
 //! Copies come first and all read the picture before the update; then the rest is painted in order.
-//! Places lie inside the picture. Copies together, and the others together, cover at most as many pixels as the picture has.
+//! Places lie inside the picture. Copies together cover at most as many pixels as the picture has, the others together twice as many.
 
 use super::picture::{Rect, check_size};
 
@@ -46,6 +47,7 @@ const KIND_COPY: u8 = 0;
 const KIND_FILL: u8 = 1;
 const KIND_RAW: u8 = 2;
 const KIND_PHOTO: u8 = 3;
+const KIND_COLUMNS: u8 = 4;
 
 /// The fixed part of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +69,7 @@ pub(super) enum Op {
     Fill { to: Rect, bgr: [u8; 3] },
     Raw { to: Rect },
     Photo { to: Rect, len: u32 },
+    Columns { to: Rect },
 }
 
 /// Bytes that are not an update.
@@ -138,7 +141,7 @@ pub(super) fn segment_len_max(width: u16, height: u16) -> u64 {
     u64::from(width).saturating_mul(u64::from(height)).saturating_mul(3).saturating_add(64 * 1024)
 }
 
-/// Appends the operations of a segment; RAW pixels are appended by the caller.
+/// Appends the operations of a segment; pixels are appended by the caller.
 pub(super) fn write_ops(ops: &[Op], out: &mut Vec<u8>) {
     let count = u16::try_from(ops.len()).unwrap_or(u16::MAX);
     out.extend_from_slice(&count.to_le_bytes());
@@ -154,6 +157,7 @@ pub(super) fn write_ops(ops: &[Op], out: &mut Vec<u8>) {
                 out.extend_from_slice(&bgr);
             }
             Op::Raw { to } => write_place(KIND_RAW, to, out),
+            Op::Columns { to } => write_place(KIND_COLUMNS, to, out),
             Op::Photo { to, len } => {
                 write_place(KIND_PHOTO, to, out);
                 out.extend_from_slice(&len.to_le_bytes());
@@ -162,7 +166,7 @@ pub(super) fn write_ops(ops: &[Op], out: &mut Vec<u8>) {
     }
 }
 
-/// Reads the operations of a segment into `ops` and returns the RAW pixels.
+/// Reads the operations of a segment into `ops` and returns the RAW and COLUMNS pixels.
 ///
 /// After this every place is inside the picture, copies are first, areas are bounded, and there are exactly as many
 /// RAW and photograph bytes as the operations want.
@@ -188,7 +192,7 @@ pub(super) fn read_ops<'a>(
                 }
                 (to, Rect { x: from_x, y: from_y, ..to })
             }
-            Op::Fill { to, .. } | Op::Raw { to } | Op::Photo { to, .. } => (to, to),
+            Op::Fill { to, .. } | Op::Raw { to } | Op::Photo { to, .. } | Op::Columns { to } => (to, to),
         };
         if !to.is_inside(width, height) || !from.is_inside(width, height) {
             return Err(FormError::OutOfRange("rectangle"));
@@ -198,7 +202,7 @@ pub(super) fn read_ops<'a>(
     }
     let Reader(raw) = reader;
     let area_max = u64::from(width).saturating_mul(u64::from(height));
-    if area_max < sums.copied || area_max < sums.painted {
+    if area_max < sums.copied || area_max.saturating_mul(2) < sums.painted {
         return Err(FormError::OutOfRange("area"));
     }
     if u64::try_from(raw.len()) != Ok(sums.raw.saturating_mul(3)) {
@@ -224,7 +228,7 @@ impl Sums {
         match op {
             Op::Copy { to, .. } => self.copied = self.copied.saturating_add(to.pixels()),
             Op::Fill { to, .. } => self.painted = self.painted.saturating_add(to.pixels()),
-            Op::Raw { to } => {
+            Op::Raw { to } | Op::Columns { to } => {
                 self.painted = self.painted.saturating_add(to.pixels());
                 self.raw = self.raw.saturating_add(to.pixels());
             }
@@ -244,6 +248,7 @@ fn read_op(reader: &mut Reader<'_>) -> Result<Op, FormError> {
         KIND_COPY => Ok(Op::Copy { to, from_x: reader.take_u16()?, from_y: reader.take_u16()? }),
         KIND_FILL => Ok(Op::Fill { to, bgr: reader.take()? }),
         KIND_RAW => Ok(Op::Raw { to }),
+        KIND_COLUMNS => Ok(Op::Columns { to }),
         KIND_PHOTO => Ok(Op::Photo { to, len: reader.take_u32()? }),
         _ => Err(FormError::OutOfRange("kind of operation")),
     }
@@ -287,7 +292,11 @@ impl Op {
     /// The rectangle it changes.
     pub(super) fn place(&self) -> Rect {
         match *self {
-            Self::Copy { to, .. } | Self::Fill { to, .. } | Self::Raw { to } | Self::Photo { to, .. } => to,
+            Self::Copy { to, .. }
+            | Self::Fill { to, .. }
+            | Self::Raw { to }
+            | Self::Photo { to, .. }
+            | Self::Columns { to } => to,
         }
     }
 }

@@ -142,6 +142,33 @@ impl Picture {
         }
     }
 
+    /// Like [`Self::put_bgr`], but the pixels come column by column.
+    pub(super) fn put_bgr_columns(&mut self, rect: Rect, bgr: &[u8]) {
+        let from = bgr.as_chunks::<3>().0;
+        for (down, y) in rect.rows().enumerate() {
+            let to = self.row_mut(rect.x, y, rect.width).as_chunks_mut::<PIXEL>().0;
+            let from = from.iter().skip(down).step_by(usize::from(rect.height).max(1));
+            for (to, &[blue, green, red]) in to.iter_mut().zip(from) {
+                *to = [blue, green, red, 0];
+            }
+        }
+    }
+
+    /// Appends a rectangle as packed BGR columns.
+    pub(super) fn append_bgr_columns(&self, rect: Rect, out: &mut Vec<u8>) {
+        let start = out.len();
+        let len = usize::from(rect.width).saturating_mul(usize::from(rect.height)).saturating_mul(3);
+        out.resize(start.saturating_add(len), 0);
+        let to = out.get_mut(start..).unwrap_or_default().as_chunks_mut::<3>().0;
+        for (down, y) in rect.rows().enumerate() {
+            let from = self.row(rect.x, y, rect.width).as_chunks::<PIXEL>().0;
+            let to = to.iter_mut().skip(down).step_by(usize::from(rect.height).max(1));
+            for (to, &[blue, green, red, _]) in to.zip(from) {
+                *to = [blue, green, red];
+            }
+        }
+    }
+
     /// Appends a rectangle as packed BGR rows.
     pub(super) fn append_bgr(&self, rect: Rect, out: &mut Vec<u8>) {
         for y in rect.rows() {

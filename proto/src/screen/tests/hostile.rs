@@ -100,10 +100,10 @@ fn operations_that_break_a_rule_are_refused() {
     assert_eq!(apply(&segment(1, &[&fill(0, 0, 9, 8)])), refused("rectangle"));
     assert_eq!(apply(&segment(1, &[&fill(8, 0, 1, 1)])), refused("rectangle"));
     assert_eq!(apply(&segment(1, &[&fill(0, 0, 0, 1)])), refused("rectangle"));
-    assert_eq!(apply(&segment(2, &[&fill(0, 0, 8, 8), &fill(0, 0, 1, 1)])), refused("area"));
+    assert_eq!(apply(&segment(3, &[&fill(0, 0, 8, 8), &fill(0, 0, 8, 8), &fill(0, 0, 1, 1)])), refused("area"));
     assert_eq!(apply(&segment(8193, &[])), refused("number of operations"));
     assert_eq!(apply(&segment(1, &[])), Err(FormError::Short.into()));
-    assert_eq!(apply(&segment(1, &[&[4, 0, 0, 0, 0, 1, 0, 1, 0]])), refused("kind of operation"));
+    assert_eq!(apply(&segment(1, &[&[5, 0, 0, 0, 0, 1, 0, 1, 0]])), refused("kind of operation"));
     assert_eq!(apply(&segment(1, &[&[2, 0, 0, 0, 0, 1, 0, 1, 0, 7, 7]])), refused("number of pixels"));
     assert_eq!(apply(&segment(1, &[&[3, 0, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0, 0]])), refused("length of photographs"));
     let copy = [0, 0, 0, 0, 0, 1, 0, 1, 0, 7, 0, 7, 0];

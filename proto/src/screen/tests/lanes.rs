@@ -22,7 +22,7 @@ fn page(width: u16, height: u16, seed: u64) -> Picture {
 }
 
 fn raw_pixels(list: &[Op]) -> u64 {
-    list.iter().map(|op| if let Op::Raw { to } = op { to.pixels() } else { 0 }).sum()
+    list.iter().map(|op| if let Op::Raw { to } | Op::Columns { to } = op { to.pixels() } else { 0 }).sum()
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn a_scroll_is_copied_and_only_the_new_lines_are_sent() {
         .iter()
         .map(|op| match *op {
             Op::Copy { to, from_x, from_y } if (from_x, from_y) == (to.x, to.y + 37) => to.pixels(),
-            Op::Copy { .. } | Op::Fill { .. } | Op::Raw { .. } | Op::Photo { .. } => 0,
+            Op::Copy { .. } | Op::Fill { .. } | Op::Raw { .. } | Op::Photo { .. } | Op::Columns { .. } => 0,
         })
         .sum();
     assert!(640 * 460 <= copied, "{copied} pixels copied by {list:?}");
@@ -73,7 +73,7 @@ fn a_dragged_window_is_copied_in_both_directions() {
         .iter()
         .map(|op| match *op {
             Op::Copy { to, from_x, from_y } if (from_x + 23, from_y) == (to.x, to.y + 19) => to.pixels(),
-            Op::Copy { .. } | Op::Fill { .. } | Op::Raw { .. } | Op::Photo { .. } => 0,
+            Op::Copy { .. } | Op::Fill { .. } | Op::Raw { .. } | Op::Photo { .. } | Op::Columns { .. } => 0,
         })
         .sum();
     assert!(240 * 180 * 9 / 10 <= copied, "{copied} pixels copied by {list:?}");
