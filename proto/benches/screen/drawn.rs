@@ -2,15 +2,11 @@
 //!
 //! Letters are made up, with soft edges, in words that repeat as words do; photographs are hills of noise with grain.
 //! They are no replacement for recordings of real programs, but they run anywhere.
-#![expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "a bench draws with coordinates that are known to fit"
-)]
+#![expect(clippy::cast_possible_truncation, reason = "a bench draws with coordinates that are known to fit")]
 
 use std::convert::Infallible;
 
-use crate::measure::Screen;
+use crate::measure::{Screen, Show};
 
 /// Names of the clips.
 pub(crate) const CLIPS: [&str; 5] = ["scroll", "type", "drag", "mixed", "wall"];
@@ -24,7 +20,7 @@ const BAR: [u8; 3] = [72, 58, 48];
 const GREY: [u8; 3] = [236, 236, 234];
 
 /// Returns the clip of this name, ready to be shown picture by picture.
-pub(crate) fn clip(name: &str) -> impl FnOnce(&mut dyn FnMut(&Screen)) -> Result<(), Infallible> + use<'_> {
+pub(crate) fn clip(name: &str) -> impl FnOnce(Show<'_>) -> Result<(), Infallible> + use<'_> {
     move |show| {
         match name {
             "scroll" => scroll(show),
@@ -38,7 +34,7 @@ pub(crate) fn clip(name: &str) -> impl FnOnce(&mut dyn FnMut(&Screen)) -> Result
 }
 
 /// The wheel, forth and back, and three whole pages.
-fn scroll(show: &mut dyn FnMut(&Screen)) {
+fn scroll(show: Show<'_>) {
     let document = document(1, 6000);
     let mut top = 0;
     let mut view = |top: usize, times: usize| {
@@ -57,7 +53,7 @@ fn scroll(show: &mut dyn FnMut(&Screen)) {
 }
 
 /// A hundred letters into a small window over text, then one drag of it.
-fn type_letters(show: &mut dyn FnMut(&Screen)) {
+fn type_letters(show: Show<'_>) {
     let mut ground = desktop();
     blit(&document(2, 1000), (0, 0), &mut ground, (200, 100), (1640, 960));
     let mut window = window(760, 420);
@@ -82,7 +78,7 @@ fn type_letters(show: &mut dyn FnMut(&Screen)) {
 }
 
 /// A window over text, there and back, ten seconds.
-fn drag(show: &mut dyn FnMut(&Screen)) {
+fn drag(show: Show<'_>) {
     let mut ground = desktop();
     blit(&document(3, 1000), (0, 0), &mut ground, (200, 100), (1640, 960));
     let mut window = window(900, 520);
@@ -94,7 +90,7 @@ fn drag(show: &mut dyn FnMut(&Screen)) {
 }
 
 /// Another page, another tab, a selection, a menu, a little wheel.
-fn mixed(show: &mut dyn FnMut(&Screen)) {
+fn mixed(show: Show<'_>) {
     let pages = [document(6, 3000), document(7, 3000), document(8, 3000)];
     let mut view = |page: usize, top: usize, selected: usize, menu: bool, times: usize| {
         let mut screen = desktop();
@@ -125,7 +121,7 @@ fn mixed(show: &mut dyn FnMut(&Screen)) {
 }
 
 /// A photograph behind everything: a drag over it, then a terminal that prints, then rest.
-fn wall(show: &mut dyn FnMut(&Screen)) {
+fn wall(show: Show<'_>) {
     let ground = photograph();
     let mut window = window(760, 420);
     blit(&document(4, 380), (0, 0), &mut window, (6, 34), (748, 380));

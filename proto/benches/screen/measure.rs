@@ -1,5 +1,5 @@
 //! One clip through encoder and decoder.
-#![expect(clippy::disallowed_methods, reason = "a bench measures time")]
+#![expect(clippy::disallowed_methods, clippy::expect_used, reason = "a bench measures time, and may fail")]
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,9 @@ const RATE: f64 = 15.0;
 const REST: usize = 8;
 /// Bytes of one refinement: what 2 Mbit/s carry between two pictures.
 const REFINE_BYTES: usize = 16_000;
+
+/// Takes the pictures of a clip one after the other.
+pub(crate) type Show<'a> = &'a mut dyn FnMut(&Screen);
 
 /// A picture of a clip: packed BGRX.
 pub(crate) struct Screen {
@@ -59,7 +62,7 @@ struct Run {
 }
 
 /// Runs a clip, which is shown picture by picture to the closure it is given.
-pub(crate) fn measure<E>(clip: impl FnOnce(&mut dyn FnMut(&Screen)) -> Result<(), E>) -> Result<Figures, E> {
+pub(crate) fn measure<E>(clip: impl FnOnce(Show<'_>) -> Result<(), E>) -> Result<Figures, E> {
     let mut run = Run {
         encoder: Encoder::new(EncodeOptions::default()),
         decoder: Decoder::new(),
@@ -118,8 +121,8 @@ impl Run {
         self.decode_ms.push(ms(start.elapsed()));
         let seen = self.decoder.picture().expect("an update was applied");
         let same = || {
-            let pairs = seen.bgrx().chunks_exact(4).zip(screen.bgrx.chunks_exact(4));
-            pairs.fold(true, |same, (a, b)| same & (a[..3] == b[..3]))
+            let mut pairs = seen.bgrx().chunks_exact(4).zip(screen.bgrx.chunks_exact(4));
+            pairs.all(|(a, b)| a[..3] == b[..3])
         };
         self.exact &= applied.lossy_pending || same();
     }

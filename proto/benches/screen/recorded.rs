@@ -6,12 +6,12 @@ use std::{
     path::Path,
 };
 
-use crate::measure::Screen;
+use crate::measure::{Screen, Show};
 
 /// Reads a clip: XWD files, one after the other, in zstd frames.
-pub(crate) fn clip(file: &Path) -> io::Result<impl FnOnce(&mut dyn FnMut(&Screen)) -> io::Result<()>> {
+pub(crate) fn clip(file: &Path) -> io::Result<impl FnOnce(Show<'_>) -> io::Result<()>> {
     let mut reader = zstd::stream::read::Decoder::new(BufReader::new(File::open(file)?))?;
-    Ok(move |show: &mut dyn FnMut(&Screen)| {
+    Ok(move |show: Show<'_>| {
         while let Some(screen) = read_xwd(&mut reader)? {
             show(&screen);
         }
