@@ -141,6 +141,10 @@ impl Bar {
         let controls = session.has_control();
         if controls {
             let hands = Hands { capture, queue: &handle.queue, monitor: session.shared };
+            // By keyboard or screen reader; with the pointer it is captured by then.
+            if response.clicked() && !capture.is_on() {
+                capture.start(&handle.queue);
+            }
             self.collect(ui, &response, &placement, &hands);
         } else {
             self.scroll_by_wheel(ui, &response);
