@@ -228,4 +228,4 @@ impl Relay {
 }
 
 /// How often a certificate file is looked at again; renewals come weeks before the end.
-const CERTIFICATE_WATCH: std::time::Duration = std::time::Duration::from_secs(60);
+const CERTIFICATE_WATCH: std::time::Duration = std::time::Duration::from_mins(1);

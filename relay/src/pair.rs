@@ -5,11 +5,13 @@
 //! A newer connection of the same tool (same proof key, higher generation) takes the older one's seat; anybody else is
 //! one too many.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use dashmap::{DashMap, Entry};
 use proto::{close::CloseReason, id::SessionId, role::Role};
-use std::sync::Arc;
 use tokio::time::Instant;
 
 /// The table of sessions: one entry for each, with both sides inside.
@@ -121,7 +123,7 @@ impl<H: Clone> Pairs<H> {
         if !session.seats(role, serial) {
             return None;
         }
-        session.side(role.other()).as_ref().map(|side| side.handle.clone())
+        session.side(role.other()).map(|side| side.handle.clone())
     }
 
     /// Whoever is seated in a session.
@@ -167,31 +169,30 @@ impl<H: Clone> Session<H> {
 
     fn join(&mut self, claim: Claim, handle: H, may_begin: bool) -> Result<Joined<H>, CloseReason> {
         let totals = Arc::clone(&self.totals);
-        let peer = self.side(claim.role.other()).as_ref().map(|side| side.handle.clone());
+        let peer = self.side(claim.role.other()).map(|side| side.handle.clone());
         let seat = match claim.role {
             Role::Customer => &mut self.customer,
             Role::Operator => &mut self.operator,
         };
         match seat {
             None if !may_begin => return Err(CloseReason::Draining),
-            None => {}
             Some(seated) if seated.claim.proof_key != claim.proof_key => return Err(CloseReason::Crowded),
             Some(seated) if claim.generation <= seated.claim.generation => return Err(CloseReason::Displaced),
-            Some(_) => {}
+            None | Some(_) => {}
         }
         let displaced = seat.replace(Side { claim, handle }).map(|side| side.handle);
         Ok(Joined { displaced, peer, totals })
     }
 
-    const fn side(&self, role: Role) -> &Option<Side<H>> {
+    const fn side(&self, role: Role) -> Option<&Side<H>> {
         match role {
-            Role::Customer => &self.customer,
-            Role::Operator => &self.operator,
+            Role::Customer => self.customer.as_ref(),
+            Role::Operator => self.operator.as_ref(),
         }
     }
 
     fn seats(&self, role: Role, serial: u64) -> bool {
-        self.side(role).as_ref().is_some_and(|side| side.claim.serial == serial)
+        self.side(role).is_some_and(|side| side.claim.serial == serial)
     }
 }
 
@@ -216,7 +217,7 @@ impl Totals {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::BTreeMap;
 
     use proptest::prelude::*;
 
@@ -285,7 +286,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
             let _in_runtime = runtime.enter();
             let (pairs, now) = (Pairs::new(8), Instant::now());
-            let mut seated: HashMap<u64, (SessionId, Role)> = HashMap::new();
+            let mut seated: BTreeMap<u64, (SessionId, Role)> = BTreeMap::new();
             for (serial, (session, is_customer, key, generation, joins)) in steps.into_iter().enumerate() {
                 let serial = u64::try_from(serial).unwrap();
                 let session = SessionId::from_bytes([session; 16]);
@@ -297,7 +298,7 @@ mod tests {
                         }
                         seated.insert(serial, (session, role));
                     }
-                } else if let Some((&serial, &(session, role))) = seated.iter().min_by_key(|(serial, _)| **serial) {
+                } else if let Some((&serial, &(session, role))) = seated.first_key_value() {
                     let left = pairs.leave(session, role, serial).unwrap();
                     seated.remove(&serial);
                     if let Some(peer) = left.peer {

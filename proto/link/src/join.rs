@@ -1,4 +1,4 @@
-//! A tool's first words at a relay: Hello → Welcome → PeerPresent. Mirror of `relay/src/admit.rs`.
+//! A tool's first words at a relay: `Hello` → `Welcome` → `PeerPresent`. Mirror of `relay/src/admit.rs`.
 
 use std::time::Duration;
 

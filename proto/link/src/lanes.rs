@@ -174,12 +174,12 @@ mod tests {
                     }
                 } else if let Some(piece) = lanes.take(64, lane) {
                     prop_assert!(piece.bytes.len() <= 64 && piece.lane <= lane);
-                    collect(&mut partial, &mut got, piece);
+                    collect(&mut partial, &mut got, &piece);
                 }
                 prop_assert!(lanes.len() <= 4 * 500);
             }
             while let Some(piece) = lanes.take(64, Lane::Bulk) {
-                collect(&mut partial, &mut got, piece);
+                collect(&mut partial, &mut got, &piece);
             }
             prop_assert_eq!(put, got);
             prop_assert_eq!(lanes.len(), 0);
@@ -187,7 +187,7 @@ mod tests {
         }
     }
 
-    fn collect(partial: &mut [Vec<u8>; 4], got: &mut [Vec<Vec<u8>>; 4], piece: Piece) {
+    fn collect(partial: &mut [Vec<u8>; 4], got: &mut [Vec<Vec<u8>>; 4], piece: &Piece) {
         let lane = place(piece.lane);
         partial[lane].extend_from_slice(&piece.bytes);
         if !piece.more {

@@ -66,11 +66,11 @@ pub enum MeetError {
 
 impl MeetError {
     /// What the manager and the user are told.
-    pub const fn reason(&self) -> CloseReason {
+    pub const fn reason(self) -> CloseReason {
         match self {
             Self::Unreachable => CloseReason::TransportLost,
             Self::WrongSecret => CloseReason::WrongSecret,
-            Self::Refused(reason) | Self::PeerGone(reason) | Self::Timeout(reason) => *reason,
+            Self::Refused(reason) | Self::PeerGone(reason) | Self::Timeout(reason) => reason,
         }
     }
 }

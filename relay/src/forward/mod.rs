@@ -213,16 +213,11 @@ async fn pass_on(
     totals: &Totals,
 ) -> bool {
     loop {
-        let peer = match cached.take() {
-            Some(peer) => peer,
-            None => match relay.pairs.peer(seat.session_id, seat.claim.role, seat.claim.serial) {
-                Some(peer) => peer,
-                None => {
-                    // Said after the other side went, or before this side heard of it.
-                    dropped(relay, frame);
-                    return seat.was_paired();
-                }
-            },
+        let seated = || relay.pairs.peer(seat.session_id, seat.claim.role, seat.claim.serial);
+        let Some(peer) = cached.take().or_else(seated) else {
+            // Said after the other side went, or before this side heard of it.
+            dropped(relay, frame);
+            return seat.was_paired();
         };
         let room = peer.room.notified();
         tokio::pin!(room);
@@ -241,8 +236,7 @@ async fn pass_on(
             }
             Offer::Gone => {
                 // A seat that was given up is not in the table any more, has a successor, or is about to leave.
-                let seated = relay.pairs.peer(seat.session_id, seat.claim.role, seat.claim.serial);
-                if seated.is_some_and(|seated| Arc::ptr_eq(&seated, &peer)) {
+                if seated().is_some_and(|seated| Arc::ptr_eq(&seated, &peer)) {
                     dropped(relay, frame);
                     return true;
                 }

@@ -21,7 +21,7 @@ async fn assert_refused(world: &World, ticket: &str, proof_key: &ProofKey, reaso
 #[tokio::test]
 async fn a_ticket_of_an_unknown_key_is_refused() {
     let world = World::start().await;
-    let Side { proof_key, ticket, .. } = world.side(Role::Customer, 1);
+    let Side { proof_key, ticket } = world.side(Role::Customer, 1);
     let other_key = SigningKey::from_seed("test", [8; 32]).unwrap();
     let other_name = SigningKey::from_seed("other", [7; 32]).unwrap();
 
@@ -34,7 +34,7 @@ async fn a_ticket_of_an_unknown_key_is_refused() {
 #[tokio::test]
 async fn a_ticket_whose_time_is_over_is_refused() {
     let world = World::start().await;
-    let Side { proof_key, mut ticket, .. } = world.side(Role::Customer, 1);
+    let Side { proof_key, mut ticket } = world.side(Role::Customer, 1);
     ticket.issued_at_ms -= 7_200_000;
     ticket.expires_at_ms -= 7_200_000;
 
@@ -45,7 +45,7 @@ async fn a_ticket_whose_time_is_over_is_refused() {
 #[tokio::test]
 async fn a_ticket_for_other_relays_is_refused() {
     let world = World::start().await;
-    let Side { proof_key, mut ticket, .. } = world.side(Role::Customer, 1);
+    let Side { proof_key, mut ticket } = world.side(Role::Customer, 1);
     for relay in &mut ticket.relays {
         relay.spki = "0".repeat(64);
     }

@@ -63,9 +63,9 @@ fn forwarded(world: &World, direction: &str) -> f64 {
 /// Frames of every lane and many lengths, the longest included.
 fn some_frame(number: usize) -> Frame {
     let lane = Lane::ALL[number % 4];
-    let len = if number % 50 == 0 { FRAME_PAYLOAD_MAX } else { (number * 977) % 9_000 };
+    let len = if number.is_multiple_of(50) { FRAME_PAYLOAD_MAX } else { (number * 977) % 9_000 };
     let payload: Vec<u8> = (0..len).map(|place| u8::try_from((place * 31 + number * 7) % 251).unwrap()).collect();
-    let flags = u8::from(number % 3 == 0);
+    let flags = u8::from(number.is_multiple_of(3));
     Frame::sealed(lane, flags, Bytes::from(payload)).unwrap()
 }
 

@@ -48,12 +48,12 @@ async fn what_a_side_said_before_it_left_arrives_before_the_news_of_its_leaving(
     let world = World::start().await;
     let (mut customer, mut operator) = world.pair(1).await;
 
-    for number in 0..50u8 {
+    for number in 0..20u8 {
         customer.send(Lane::Screen, vec![number; 20_000]).await;
     }
     customer.connection.farewell().await;
 
-    for number in 0..50u8 {
+    for number in 0..20u8 {
         assert_eq!(operator.next().await.unwrap().payload.as_ref(), vec![number; 20_000]);
     }
     assert_eq!(operator.last_word().await, Some(RelayWord::PeerGone(CloseReason::CustomerEnded)));

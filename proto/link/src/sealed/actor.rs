@@ -153,6 +153,7 @@ fn on_frame(
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever is not the link's own is the program's")]
 fn on_sealed(
     shared: &Shared,
     frame: &Frame,
@@ -186,7 +187,6 @@ fn on_sealed(
             }
             shared.room.notify_waiters();
         }
-        #[expect(clippy::wildcard_enum_match_arm, reason = "everything that is not the link's own is the program's")]
         message => {
             state.deliver(frame.lane, bytes.len(), message);
             shared.arrived.notify_one();

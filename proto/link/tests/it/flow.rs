@@ -157,7 +157,7 @@ async fn silence_ends_the_link() {
     let (mut customer, _operator, faults) = sealed_pair_with_faults();
     faults.freeze(Role::Operator, true);
 
-    let (_, reason) = timeout(Duration::from_secs(60), all(&mut customer.receiver)).await.unwrap();
+    let (_, reason) = timeout(Duration::from_mins(1), all(&mut customer.receiver)).await.unwrap();
 
     assert_eq!(reason, CloseReason::Silent);
 }
