@@ -262,3 +262,17 @@ fn refusal_time(least: Duration) -> tokio::time::Instant {
     let wait = least.saturating_add(Duration::from_millis(jitter.into()));
     tokio::time::Instant::now().checked_add(wait).unwrap_or_else(tokio::time::Instant::now)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refusal_waits_the_configured_time_and_a_little_longer_at_random() {
+        let now = tokio::time::Instant::now();
+        let waits: std::collections::BTreeSet<_> =
+            (0..200).map(|_| refusal_time(Duration::from_millis(250)).duration_since(now).as_millis()).collect();
+        assert!(waits.iter().all(|wait| (250..=300).contains(wait)), "{waits:?}");
+        assert!(10 < waits.len(), "{waits:?}");
+    }
+}

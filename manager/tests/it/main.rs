@@ -1,4 +1,6 @@
 //! The manager from outside: its routes, its rows on both engines, its command line.
+#![cfg(test)]
+#![expect(clippy::doc_markdown, reason = "SQLite and PostgreSQL are names, not code")]
 
 mod testing;
 
