@@ -135,8 +135,8 @@ impl Config {
         let span = span.map(|(key, _, least, most)| (key, format!("must be from {least} to {most}")));
         let port = (self.listen == self.private_listen && self.listen.port() != 0)
             .then(|| ("private_listen", "must not be the same as listen".to_owned()));
-        let connections = (self.http.connections_max == 0)
-            .then(|| ("http.connections_max", "must be at least 1".to_owned()));
+        let connections =
+            (self.http.connections_max == 0).then(|| ("http.connections_max", "must be at least 1".to_owned()));
         let heartbeat = (self.relays.alive_for <= self.relays.heartbeat_every)
             .then(|| ("relays.alive_for", "must be longer than relays.heartbeat_every".to_owned()));
         let relays_max = (limits::TICKET_RELAYS_MAX < usize::from(self.relays.per_session_max.get()))

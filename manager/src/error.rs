@@ -87,7 +87,11 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match (self.code, &self.cause) {
             (ErrorCode::Internal, cause) => {
-                tracing::error!(event = "request.failed", error = cause.as_deref(), "A request failed by our own mistake");
+                tracing::error!(
+                    event = "request.failed",
+                    error = cause.as_deref(),
+                    "A request failed by our own mistake"
+                );
             }
             (_, Some(cause)) => {
                 tracing::warn!(event = "request.refused", error = %cause, "A request was refused: overloaded");

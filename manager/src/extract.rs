@@ -4,7 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 
 use axum::{
     Json, RequestPartsExt as _,
-    extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Query, Request, rejection::{JsonRejection, PathRejection}},
+    extract::{
+        ConnectInfo, FromRequest, FromRequestParts, Path, Query, Request,
+        rejection::{JsonRejection, PathRejection},
+    },
     http::{StatusCode, header::AUTHORIZATION, request::Parts},
 };
 use proto::{api::error::ErrorCode, limits};

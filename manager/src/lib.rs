@@ -4,27 +4,48 @@
 //! number, a key of a session, or a picture. Any number of managers may share one PostgreSQL database; nothing that
 //! must last is in their memory.
 //! One folder is one slice: `api` (routes), `state` (decisions), `store` (rows), `sweep` (what time does), `metrics`.
+#![expect(clippy::doc_markdown, reason = "SQLite, PostgreSQL and OpenAPI are names, not code")]
 
 pub mod app;
+
 pub mod config;
+
 pub mod router;
+
 pub mod error;
+
 pub mod extract;
+
 pub mod bearer;
+
 pub mod throttle;
+
 pub mod signing_key;
+
 pub mod metrics;
+
 pub mod db;
+
 pub mod audit;
+
 pub mod admin;
+
 pub mod company;
+
 pub mod operator;
+
 pub mod login;
+
 pub mod reception;
+
 pub mod session;
+
 pub mod relays;
+
 pub mod events;
+
 pub mod serve;
+
 pub mod cli;
 
 pub use app::App;

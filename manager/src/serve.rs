@@ -24,9 +24,9 @@ use crate::{
 };
 
 /// Pause between two looks at the certificate files.
-const CERTIFICATE_EVERY: Duration = Duration::from_secs(60);
+const CERTIFICATE_EVERY: Duration = Duration::from_mins(1);
 /// Pause between two sweeps of what is over.
-const SWEEP_EVERY: Duration = Duration::from_secs(60);
+const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// Pause between two questions to the database whether it is there.
 const DATABASE_EVERY: Duration = Duration::from_secs(2);
 /// The database is not there when it does not answer in this time.
@@ -80,11 +80,12 @@ pub async fn run(
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
     let certificate = Arc::new(Certificate::load(&config.certificate_file, &config.certificate_key_file)?);
-    let tls = tls::web_config(Arc::clone(&certificate) as _)?;
+    let tls = tls::web_config(Arc::<Certificate>::clone(&certificate))?;
     let app = open(config, Clock::system()).await?;
     let registry = app.metrics.registry.clone();
     registry.build_info(env!("CARGO_PKG_VERSION"))?;
-    let fingerprint = ops::config::fingerprint(&*app.config).map_err(|error| ServeError::Fingerprint(error.to_string()))?;
+    let fingerprint =
+        ops::config::fingerprint(&*app.config).map_err(|error| ServeError::Fingerprint(error.to_string()))?;
     registry.config_info(&fingerprint)?;
 
     let stop = CancellationToken::new();

@@ -58,7 +58,11 @@ impl FromStr for CompanyCode {
     fn from_str(text: &str) -> Result<Self, CompanyCodeError> {
         let letters = text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         let ends = !text.starts_with('-') && !text.ends_with('-');
-        if letters && ends && CODE_LEN.contains(&text.len()) { Ok(Self(text.to_owned())) } else { Err(CompanyCodeError) }
+        if letters && ends && CODE_LEN.contains(&text.len()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(CompanyCodeError)
+        }
     }
 }
 
@@ -74,9 +78,15 @@ impl FromStr for ShownName {
 
     fn from_str(text: &str) -> Result<Self, ShownNameError> {
         // Direction marks could make one company's name look like another's.
-        let shown = |c: char| !c.is_control() && !matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+        let shown = |c: char| {
+            !c.is_control() && !matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+        };
         let length = (1..=NAME_LEN_MAX).contains(&text.chars().count());
-        if length && text.trim() == text && text.chars().all(shown) { Ok(Self(text.to_owned())) } else { Err(ShownNameError) }
+        if length && text.trim() == text && text.chars().all(shown) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(ShownNameError)
+        }
     }
 }
 
@@ -88,7 +98,7 @@ impl fmt::Display for CompanyCode {
 
 impl Default for Lockout {
     fn default() -> Self {
-        let quarter = Duration::from_secs(15 * 60);
+        let quarter = Duration::from_mins(15);
         Self { failures_max: 10, time: quarter, window: quarter }
     }
 }

@@ -102,13 +102,17 @@ mod tests {
 
     #[test]
     fn a_file_is_named_absolute_or_relative() {
-        assert_eq!("sqlite:///var/lib/m.sqlite".parse::<DatabaseUrl>().unwrap().to_string(), "sqlite:///var/lib/m.sqlite");
+        assert_eq!(
+            "sqlite:///var/lib/m.sqlite".parse::<DatabaseUrl>().unwrap().to_string(),
+            "sqlite:///var/lib/m.sqlite"
+        );
         assert_eq!("sqlite:m.sqlite".parse::<DatabaseUrl>().unwrap().to_string(), "sqlite://m.sqlite");
     }
 
     #[test]
     fn other_addresses_are_refused_without_repeating_them() {
-        for text in ["", "sqlite:", "sqlite::memory:", "mysql://a:secret@b/c", "postgres://a:secret@[b/c", "/m.sqlite"] {
+        for text in ["", "sqlite:", "sqlite::memory:", "mysql://a:secret@b/c", "postgres://a:secret@[b/c", "/m.sqlite"]
+        {
             let error = text.parse::<DatabaseUrl>().unwrap_err();
             assert!(!error.to_string().contains("secret"), "{text}");
         }

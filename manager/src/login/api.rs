@@ -169,7 +169,8 @@ async fn settle(app: &App, attempt: Attempt, outcome: Outcome) -> ApiResult<Logi
     let now = app.now_ms();
     let company = attempt.account.as_ref().map(|account| account.company_id);
     let actor = attempt.account.as_ref().map_or(Actor::Stranger, |account| Actor::Operator(account.operator_id));
-    let event = |event, detail| AuditEvent { at_ms: now, company, actor, event, reception: None, session: None, detail };
+    let event =
+        |event, detail| AuditEvent { at_ms: now, company, actor, event, reception: None, session: None, detail };
     let mut tx = app.db.begin().await?;
     let (Some(account), Outcome::Ok) = (attempt.account, outcome) else {
         let detail = json!({ "source": attempt.source, "result": outcome.as_str() });

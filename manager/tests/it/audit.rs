@@ -135,6 +135,7 @@ fn tampers() -> impl Strategy<Value = Tamper> {
 }
 
 /// Does it, and says what the walk must find.
+#[expect(clippy::too_many_lines, reason = "one arm for each manipulation")]
 async fn apply(tx: &mut Tx, tamper: &Tamper) -> Verdict {
     let altered = |seq: i64| (seq, FlawKind::Altered);
     let (seq, what) = match *tamper {
@@ -153,7 +154,12 @@ async fn apply(tx: &mut Tx, tamper: &Tamper) -> Verdict {
             altered(seq)
         }
         Tamper::Company(seq) => {
-            execute!(tx, "UPDATE audit SET company_id = CASE WHEN company_id IS NULL THEN '' ELSE NULL END WHERE seq = $1", seq).unwrap();
+            execute!(
+                tx,
+                "UPDATE audit SET company_id = CASE WHEN company_id IS NULL THEN '' ELSE NULL END WHERE seq = $1",
+                seq
+            )
+            .unwrap();
             altered(seq)
         }
         Tamper::Actor(seq) => {
@@ -165,7 +171,8 @@ async fn apply(tx: &mut Tx, tamper: &Tamper) -> Verdict {
             altered(seq)
         }
         Tamper::Reception(seq) => {
-            execute!(tx, "UPDATE audit SET reception_id = COALESCE(reception_id, '') || '0' WHERE seq = $1", seq).unwrap();
+            execute!(tx, "UPDATE audit SET reception_id = COALESCE(reception_id, '') || '0' WHERE seq = $1", seq)
+                .unwrap();
             altered(seq)
         }
         Tamper::Session(seq) => {
@@ -230,10 +237,11 @@ async fn a_whole_chain_that_was_computed_anew_still_breaks_at_the_cut() {
         fill(&db, 4).await;
         let mut tx = db.begin().await.unwrap();
         let rows = fetch_all!(&mut tx, audit::Row, "SELECT * FROM audit ORDER BY seq").unwrap();
-        let mut forged = rows.get(1).unwrap().clone();
+        let mut forged = rows[1].clone();
         forged.detail = r#"{"forged":true}"#.to_owned();
         forged.hash = forged.computed_hash();
-        execute!(&mut tx, "UPDATE audit SET detail = $1, hash = $2 WHERE seq = 2", &forged.detail, &forged.hash).unwrap();
+        execute!(&mut tx, "UPDATE audit SET detail = $1, hash = $2 WHERE seq = 2", &forged.detail, &forged.hash)
+            .unwrap();
         tx.commit().await.unwrap();
 
         assert_eq!(verify(&db).await.unwrap(), Verdict::Broken(Flaw { seq: 3, what: FlawKind::Unchained }));

@@ -16,7 +16,10 @@ fn accounts_are_made_and_the_chain_of_it_holds() {
     let site = Site::new();
 
     site.ok(&["migrate"], "migrate: the sqlite database is up to date");
-    site.ok(&["admin", "create", "--user", "root", "--name", "管理者", "--password-file", &site.password], "admin: created");
+    site.ok(
+        &["admin", "create", "--user", "root", "--name", "管理者", "--password-file", &site.password],
+        "admin: created",
+    );
     site.ok(&["company", "create", "--code", "acme", "--name", "株式会社サンプル"], "company: created");
     let operator = ["--company", "acme", "--user", "yamada"];
     let create = ["operator", "create", "--name", "山田 太郎", "--password-file", &site.password];
@@ -140,7 +143,7 @@ impl Site {
         fs::write(&config, text).unwrap();
         let password = at("password");
         fs::write(Path::new(&password), "Correct-Horse-42\n").unwrap();
-        Self { config, password, folder }
+        Self { folder, config, password }
     }
 
     fn run(&self, flags: &[&str]) -> Output {

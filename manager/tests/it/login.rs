@@ -14,7 +14,7 @@ use proto::api::{error::ErrorCode, login::LoginAnswer};
 
 use crate::testing::{Answer, Manager, PASSWORD, START_MS, at_once, config, count, on_both};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 #[tokio::test]
 async fn an_operator_logs_in_and_out() {

@@ -80,7 +80,11 @@ async fn garbage_is_refused_with_a_clear_sentence() {
             (deep.as_str(), "body"),
         ] {
             let answer = manager.post("/v1/login", None, body).await;
-            assert_eq!((answer.status, answer.error().code), (StatusCode::BAD_REQUEST, ErrorCode::BadRequest), "{says}");
+            assert_eq!(
+                (answer.status, answer.error().code),
+                (StatusCode::BAD_REQUEST, ErrorCode::BadRequest),
+                "{says}"
+            );
             assert!(answer.error().message.contains(says), "{}", answer.error().message);
         }
         let binary = Body::from(vec![0xff_u8; 64]);

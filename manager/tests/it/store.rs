@@ -15,7 +15,7 @@ struct Everything {
     id: String,
     number: i64,
     yes: bool,
-    nothing: Option<String>,
+    absent: Option<String>,
     bytes: Vec<u8>,
 }
 
@@ -25,16 +25,16 @@ async fn one_statement_gives_the_same_on_both_engines() {
         let mut tx = db.begin().await.unwrap();
         match db.engine() {
             db::Engine::Sqlite => {
-                execute!(&mut tx, "CREATE TABLE t (id TEXT, number BIGINT, yes BOOLEAN, nothing TEXT, bytes BLOB)")
+                execute!(&mut tx, "CREATE TABLE t (id TEXT, number BIGINT, yes BOOLEAN, absent TEXT, bytes BLOB)")
             }
             db::Engine::Postgres => {
-                execute!(&mut tx, "CREATE TABLE t (id TEXT, number BIGINT, yes BOOLEAN, nothing TEXT, bytes BYTEA)")
+                execute!(&mut tx, "CREATE TABLE t (id TEXT, number BIGINT, yes BOOLEAN, absent TEXT, bytes BYTEA)")
             }
         }
         .unwrap();
         let inserted = execute!(
             &mut tx,
-            "INSERT INTO t (id, number, yes, nothing, bytes) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO t (id, number, yes, absent, bytes) VALUES ($1, $2, $3, $4, $5)",
             "一",
             i64::MIN,
             true,
@@ -42,7 +42,7 @@ async fn one_statement_gives_the_same_on_both_engines() {
             vec![0_u8, 255]
         );
         assert_eq!(inserted.unwrap(), 1);
-        let row = Everything { id: "一".to_owned(), number: i64::MIN, yes: true, nothing: None, bytes: vec![0, 255] };
+        let row = Everything { id: "一".to_owned(), number: i64::MIN, yes: true, absent: None, bytes: vec![0, 255] };
         assert_eq!(fetch_one!(&mut tx, Everything, "SELECT * FROM t").unwrap(), row);
         assert_eq!(fetch_all!(&mut tx, (i64,), "SELECT COUNT(*) FROM t WHERE yes = TRUE").unwrap(), [(1,)]);
         let first = fetch_optional!(
@@ -107,7 +107,7 @@ async fn a_read_sees_one_moment_and_cannot_write_to_postgresql() {
 #[tokio::test]
 async fn simultaneous_takers_of_a_bucket_get_no_more_than_it_holds() {
     on_both(|db| async move {
-        let rate = Rate { max: 7, window: Duration::from_secs(60) };
+        let rate = Rate { max: 7, window: Duration::from_mins(1) };
         let taken = at_once(20, |_| {
             let db = db.clone();
             async move {

@@ -232,9 +232,7 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Failure> {
         Command::Admin(AdminCommand::Create { user, name, password }) => {
             accounts::create_admin(config, &user, &name, &password).await
         }
-        Command::Company(CompanyCommand::Create { code, name }) => {
-            accounts::create_company(config, &code, &name).await
-        }
+        Command::Company(CompanyCommand::Create { code, name }) => accounts::create_company(config, &code, &name).await,
         Command::Operator(OperatorCommand::Create { who, name, password }) => {
             accounts::create_operator(config, who, name, &password).await
         }
