@@ -3,7 +3,7 @@
 use desk::look::{self, widget};
 use egui::{RichText, Ui};
 
-use super::Scene;
+use super::{Scene, lone};
 use crate::{app::event::Wish, text::duration};
 
 pub(super) fn show(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
@@ -18,7 +18,7 @@ pub(super) fn show(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
                 widget::explain(ui, &scene.fill("ended.duration", &[("time", &time)]));
             }
             ui.add_space(look::GAP_LARGE);
-            let home = widget::primary(ui, &scene.say("ended.home"));
+            let home = lone(ui, widget::primary, &scene.say("ended.home"));
             if home.clicked() {
                 wishes.push(Wish::ShowHome);
             }

@@ -10,7 +10,7 @@ use proto::{
     limits,
 };
 
-use super::{Scene, badge, state};
+use super::{Scene, badge, lone, state};
 use crate::{
     app::{Number, event::Wish},
     text::{duration, local_time, minutes},
@@ -32,7 +32,11 @@ impl Form {
         ui.vertical_centered(|ui| {
             ui.set_max_width(WIDTH.min(ui.available_width()));
             ui.with_layout(Layout::top_down(Align::Min), |ui| {
+                ui.spacing_mut().item_spacing.x = look::GAP_LARGE;
                 ui.columns(2, |columns| {
+                    for column in columns.iter_mut() {
+                        column.spacing_mut().item_spacing.x = look::GAP;
+                    }
                     if let [left, right] = columns {
                         widget::card(left, |ui| self.issue(ui, scene, wishes));
                         widget::card(right, |ui| numbers(ui, scene, wishes));
@@ -62,7 +66,7 @@ impl Form {
         ui.add_space(look::GAP);
         let busy = scene.app.issuing;
         let caption = if busy { scene.say("home.issuing") } else { scene.say("home.issue") };
-        if ui.add_enabled_ui(!busy, |ui| widget::primary(ui, &caption).clicked()).inner {
+        if ui.add_enabled_ui(!busy, |ui| lone(ui, widget::primary, &caption).clicked()).inner {
             let reason = std::mem::take(&mut self.reason).trim().to_owned();
             wishes.push(Wish::Issue { reason, life_secs: None });
         }

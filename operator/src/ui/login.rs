@@ -5,7 +5,7 @@ use egui::{Key, RichText, TextEdit, Ui};
 use proto::api::login::LoginRequest;
 use zeroize::Zeroize as _;
 
-use super::Scene;
+use super::{Scene, lone};
 use crate::{app::event::Wish, login::Remembered};
 
 /// Longest of the three, in characters.
@@ -51,7 +51,8 @@ impl Form {
             let complete = !self.company.trim().is_empty() && !self.user.trim().is_empty() && !self.password.is_empty();
             let busy = scene.app.logging_in;
             let caption = if busy { scene.say("login.busy") } else { scene.say("login.go") };
-            let pressed = ui.add_enabled_ui(complete && !busy, |ui| widget::primary(ui, &caption).clicked()).inner;
+            let pressed =
+                ui.add_enabled_ui(complete && !busy, |ui| lone(ui, widget::primary, &caption).clicked()).inner;
             let entered = password.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
             if complete && !busy && (pressed || entered) {
                 wishes.push(Wish::Login(LoginRequest {

@@ -15,7 +15,8 @@ use desk::{
     text::Catalogue,
 };
 use egui::{
-    Align, CentralPanel, Color32, CornerRadius, Frame, Layout, Margin, Panel, RichText, ScrollArea, Stroke, Ui,
+    Align, CentralPanel, Color32, CornerRadius, Frame, Layout, Margin, Panel, Response, RichText, ScrollArea, Stroke,
+    Ui,
 };
 use proto::{api::reception::ReceptionState, grant::GrantKind};
 
@@ -142,6 +143,7 @@ fn page_frame() -> Frame {
 
 fn top(ui: &mut Ui, scene: &Scene<'_>, lang: &mut Option<Lang>, wishes: &mut Vec<Wish>) {
     ui.horizontal(|ui| {
+        ui.spacing_mut().item_spacing.x = 20.0;
         ui.label(RichText::new(scene.say("top.name")).size(20.0).strong().color(colour::PRIMARY));
         ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
             if scene.app.account.is_some() && widget::link(ui, &scene.say("top.log_out")).clicked() {
@@ -175,6 +177,8 @@ fn notice(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
             let reason = scene.say(&format!("ended.{}", reason.as_str()));
             scene.fill("notice.not_met", &[("reason", &reason)])
         }
+        // The page of the number says it itself.
+        Some(Notice::Burned | Notice::Expired) if shows_closed(scene.app) => return,
         Some(Notice::Burned) => scene.say("notice.burned"),
         Some(Notice::Expired) => scene.say("notice.expired"),
     };
@@ -187,6 +191,12 @@ fn notice(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
     ui.add_space(look::GAP);
 }
 
+/// Whether the page is that of a number which cannot be used any more.
+fn shows_closed(app: &App) -> bool {
+    let closed = |id| app.numbers.iter().any(|number| number.reception_id == id && !number.is_open());
+    matches!(app.page, Page::Number(id) if closed(id))
+}
+
 /// A small coloured word on its own ground: a state. The word says it, the colour repeats it.
 pub fn badge(ui: &mut Ui, text: &str, ground: Color32) {
     Frame::new()
@@ -194,6 +204,11 @@ pub fn badge(ui: &mut Ui, text: &str, ground: Color32) {
         .corner_radius(CornerRadius::same(look::CORNER))
         .inner_margin(Margin::symmetric(10, 3))
         .show(ui, |ui| ui.label(RichText::new(text).size(15.0).color(colour::TEXT_INVERSE)));
+}
+
+/// A button on a line of its own, as wide as its kind and with its words in the middle.
+pub fn lone(ui: &mut Ui, button: fn(&mut Ui, &str) -> Response, text: &str) -> Response {
+    ui.horizontal(|ui| button(ui, text)).inner
 }
 
 /// Word and ground for a number's state.

@@ -4,7 +4,7 @@ use desk::look::{self, colour, widget};
 use egui::{Align, Layout, ProgressBar, RichText, Ui};
 use proto::{api::reception::ReceptionState, id::ReceptionId};
 
-use super::{Scene, badge, state};
+use super::{Scene, badge, lone, state};
 use crate::{
     app::{Number, event::Wish},
     text::minutes,
@@ -29,7 +29,7 @@ impl Copied {
                 }
             });
             ui.add_space(look::GAP);
-            if widget::quiet(ui, &scene.say("number.back")).clicked() {
+            if lone(ui, widget::quiet, &scene.say("number.back")).clicked() {
                 wishes.push(Wish::ShowHome);
             }
         });

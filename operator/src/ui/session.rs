@@ -287,7 +287,7 @@ impl Bar {
             }
             widget::explain(ui, &scene.say("session.safety_hint"));
             ui.add_space(look::GAP);
-            widget::quiet(ui, &scene.say("session.close")).clicked()
+            super::lone(ui, widget::quiet, &scene.say("session.close")).clicked()
         });
         if modal.inner || modal.should_close() {
             self.details = false;

@@ -4,7 +4,7 @@ use desk::look::{self, colour, widget};
 use egui::{RichText, Spinner, Ui};
 use proto::grant::GrantKind;
 
-use super::Scene;
+use super::{Scene, lone};
 use crate::app::{Phase, Session, event::Wish};
 
 pub(super) fn show(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
@@ -21,7 +21,7 @@ pub(super) fn show(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
                 Phase::Meeting => scene.say("waiting.stop"),
                 Phase::Asking | Phase::Running => scene.say("session.end"),
             };
-            if widget::quiet(ui, &caption).clicked() {
+            if lone(ui, widget::quiet, &caption).clicked() {
                 wishes.push(Wish::End);
             }
         });
@@ -44,7 +44,7 @@ fn asking(ui: &mut Ui, scene: &Scene<'_>, session: &Session, wishes: &mut Vec<Wi
         let sentence = if timed_out { scene.say("waiting.no_answer") } else { scene.say("waiting.refused") };
         widget::warning(ui, &sentence);
         ui.add_space(look::GAP);
-        if widget::primary(ui, &scene.say("waiting.ask_again")).clicked() {
+        if lone(ui, widget::primary, &scene.say("waiting.ask_again")).clicked() {
             wishes.push(Wish::Ask { kind, reason: session.reason.clone() });
         }
         return;
