@@ -29,11 +29,10 @@ const USAGE: u8 = 64;
 fn main() -> ExitCode {
     let options = match Options::try_parse() {
         Ok(options) => options,
-        Err(error) => {
-            let help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            let printed = error.print().is_ok();
-            return if help && printed { ExitCode::SUCCESS } else { ExitCode::from(USAGE) };
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return if error.print().is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
+        Err(error) => return complain(&first_paragraph(&error.to_string()), USAGE),
     };
     logs();
     tls::install_provider();
@@ -117,4 +116,10 @@ fn complain(sentence: &str, code: u8) -> ExitCode {
     // Nothing can be said when standard error is closed; the exit code says it.
     drop(writeln!(io::stderr(), "uketsuke-operator: {sentence}"));
     ExitCode::from(code)
+}
+
+/// The mistake in one line, without the usage that follows it.
+fn first_paragraph(text: &str) -> String {
+    let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    lines.join(" ").trim_start_matches("error: ").to_owned()
 }
