@@ -28,7 +28,8 @@ fn main() -> anyhow::Result<()> {
     let viewport = egui::ViewportBuilder::default().with_inner_size(size).with_decorations(!is_bar);
     let options = eframe::NativeOptions { viewport, ..Default::default() };
     eframe::run_ui_native("gallery", options, move |ui, frame| {
-        let _ = &frame;
+        frame.info();
+        ui.ctx().request_repaint_after(Duration::from_millis(500));
         if !ui.ctx().data(|data| data.get_temp::<bool>(egui::Id::unique("styled")).unwrap_or(false)) {
             look::apply(ui.ctx());
             ui.ctx().data_mut(|data| data.insert_temp(egui::Id::unique("styled"), true));

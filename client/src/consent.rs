@@ -74,8 +74,8 @@ pub struct Permit(Arc<watch::Sender<Allowed>>);
 /// The value behind a permit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Allowed {
-    see: bool,
-    act: bool,
+    /// What may act now: live and not paused.
+    active: Grants,
     brake: Brake,
 }
 
@@ -123,22 +123,18 @@ impl Permit {
         drop(self.0.subscribe().wait_for(|allowed| !allowed.act()).await);
     }
 
-    fn set(&self, see: bool, act: bool) {
-        self.0.send_if_modified(|allowed| {
-            let changed = (allowed.see, allowed.act) != (see, act);
-            (allowed.see, allowed.act) = (see, act);
-            changed
-        });
+    fn set(&self, active: Grants) {
+        self.0.send_if_modified(|allowed| std::mem::replace(&mut allowed.active, active) != active);
     }
 }
 
 impl Allowed {
     fn see(self) -> bool {
-        self.see && self.brake < Brake::All
+        self.active.has(GrantKind::View) && self.brake < Brake::All
     }
 
     fn act(self) -> bool {
-        self.act && self.brake == Brake::Off
+        self.see() && self.active.has(GrantKind::Control) && self.brake == Brake::Off
     }
 }
 
@@ -253,8 +249,7 @@ impl Consent {
     }
 
     fn settle(&self) {
-        let see = !self.over && !self.paused && self.live.has(GrantKind::View);
-        self.permit.set(see, see && self.live.has(GrantKind::Control));
+        self.permit.set(if self.over || self.paused { Grants::NONE } else { self.live });
     }
 }
 

@@ -14,7 +14,7 @@ use proto::{
 pub fn facts(monitors: &[Monitor], language: &str) -> Vec<DeviceFact> {
     let system = rustix::system::uname();
     let info = rustix::system::sysinfo();
-    let memory_mib = u64::try_from(info.totalram).unwrap_or(0).saturating_mul(u64::from(info.mem_unit)) >> 20;
+    let memory_mib = info.totalram.saturating_mul(info.mem_unit.into()) >> 20;
     let threads = std::thread::available_parallelism().ok().map(|threads| threads.to_string());
     let facts = [
         (DeviceFactKind::HostName, Some(system.nodename().to_string_lossy().into_owned())),

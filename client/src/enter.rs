@@ -94,6 +94,7 @@ impl From<ApiError> for EnterError {
                 Self::NumberUnusable
             }
             Some(ErrorCode::NoRelay | ErrorCode::Busy | ErrorCode::Internal) => Self::Busy,
+            None if error.is_temporary() => Self::ManagerUnreachable,
             Some(
                 ErrorCode::BadRequest
                 | ErrorCode::LoginFailed
@@ -102,9 +103,8 @@ impl From<ApiError> for EnterError {
                 | ErrorCode::TooManyOpen
                 | ErrorCode::TooLarge
                 | ErrorCode::Unknown,
-            ) => Self::NotUnderstood,
-            None if error.is_temporary() => Self::ManagerUnreachable,
-            None => Self::NotUnderstood,
+            )
+            | None => Self::NotUnderstood,
         }
     }
 }
@@ -112,12 +112,10 @@ impl From<ApiError> for EnterError {
 impl From<MeetError> for EnterError {
     fn from(error: MeetError) -> Self {
         match error {
-            MeetError::WrongSecret => Self::WrongSecret,
-            MeetError::Unreachable => Self::RelayUnreachable,
+            MeetError::WrongSecret | MeetError::Refused(CloseReason::WrongSecret) => Self::WrongSecret,
             MeetError::PeerGone(_) | MeetError::Timeout(_) => Self::OperatorGone,
             MeetError::Refused(CloseReason::Overloaded | CloseReason::Draining) => Self::Busy,
-            MeetError::Refused(CloseReason::WrongSecret) => Self::WrongSecret,
-            MeetError::Refused(_) => Self::RelayUnreachable,
+            MeetError::Unreachable | MeetError::Refused(_) => Self::RelayUnreachable,
         }
     }
 }

@@ -44,10 +44,7 @@ pub async fn keep(api: ManagerApi, session: SessionId, mut records: mpsc::Receiv
 async fn tell_again(api: &ManagerApi, session: SessionId, record: &Record) {
     let mut pauses = PAUSES.into_iter();
     loop {
-        let error = match tell(api, session, record).await {
-            Ok(()) => return,
-            Err(error) => error,
-        };
+        let Err(error) = tell(api, session, record).await else { return };
         match pauses.next().filter(|_| error.is_temporary()) {
             Some(pause) => tokio::time::sleep(pause).await,
             None => {

@@ -5,10 +5,7 @@
 //! Guarantees: the loop never waits for the network; what the customer decides is in force before anybody is told; the
 //! end, whoever says it, lets go of everything that is held and stops the screen first.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use link::sealed::{Sealed, SealedEvent, SealedSender};
 use proto::{
@@ -33,8 +30,6 @@ use crate::{
 
 /// Messages that wait for the link at most; more means that the operator takes nothing in.
 const SPEECH_MAX: usize = 64;
-/// A question is looked at this often while one is shown.
-const TICK: Duration = Duration::from_millis(200);
 
 /// What a session is made of.
 pub struct Parts {
@@ -176,11 +171,11 @@ impl Session {
             if let Err(Over(reason)) = over {
                 return reason;
             }
-            let asking = self.consent.question().is_some();
+            let deadline = self.consent.question().map(|question| question.deadline.into());
             over = tokio::select! {
                 biased;
                 command = commands.recv() => self.command(command.unwrap_or(Command::End)),
-                () = tokio::time::sleep(TICK), if asking => {
+                () = passed(deadline) => {
                     let outcomes = self.consent.tick(now());
                     self.follow(outcomes)
                 }
@@ -394,6 +389,14 @@ fn updater(
 fn record(records: &mpsc::Sender<Record>, record: Record) {
     if let Err(error) = records.try_send(record) {
         tracing::warn!(event = "record.lost", reason = %error, "The manager is not told: too much waits");
+    }
+}
+
+/// Waits for a deadline; for ever when there is none. Cancel-safe.
+async fn passed(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -138,7 +138,7 @@ mod tests {
         ) {
             let mut held = Held::default();
             held.set_monitors(vec![monitor(0, 0, 0), monitor(1, -800, 40)]);
-            let mut down = std::collections::BTreeSet::new();
+            let mut down = BTreeSet::new();
             for (input, allowed) in steps.into_iter().chain([(Input::ReleaseAll, true)]) {
                 for deed in held.plan(input, allowed) {
                     let (name, pressed) = match deed {

@@ -69,8 +69,7 @@ impl From<EnigoError> for InputError {
             EnigoError::Mapping(_) => "a key has no place on the keyboard",
             EnigoError::Unmapping(_) => "a key cannot be given back",
             EnigoError::NoEmptyKeycodes => "the keyboard has no free place",
-            EnigoError::Simulate(what) => what,
-            EnigoError::InvalidInput(what) => what,
+            EnigoError::Simulate(what) | EnigoError::InvalidInput(what) => what,
         };
         Self::Refused(what.to_owned())
     }

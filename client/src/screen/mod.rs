@@ -69,6 +69,7 @@ pub enum ScreenNews {
 
 /// What the session wants, newest value wins.
 #[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent orders, not a state")]
 struct Orders {
     share: bool,
     monitor: Option<u8>,

@@ -196,7 +196,7 @@ impl Share {
         let at = now();
         let quiet = at.saturating_duration_since(self.drawn_at);
         let settled = self.gate.is_settled() && self.update != self.checked && !self.lossy;
-        if settled && CHECK_EVERY <= at.saturating_duration_since(self.checked_at) && !self.drawn {
+        if settled && CHECK_EVERY <= at.saturating_duration_since(self.checked_at) {
             return self.check(at);
         }
         let wants = self.drawn || (self.lossy && SETTLE <= quiet);
@@ -246,13 +246,11 @@ impl Share {
             }
             figures.encode_us += micros(cost).saturating_sub(captured_us.unwrap_or(0));
         }
-        match update {
-            Some(update) => self.hand_over(update, cost, end),
-            None => {
-                self.gate.worked(cost, end);
-                Ok(())
-            }
+        if let Some(update) = update {
+            return self.hand_over(update, cost, end);
         }
+        self.gate.worked(cost, end);
+        Ok(())
     }
 
     fn hand_over(&mut self, update: EncodedUpdate, cost: Duration, end: Instant) -> Result<(), Stop> {

@@ -56,7 +56,7 @@ pub fn draw(ui: &mut Ui, app: &App, text: &Catalogue, now: Instant) -> Vec<Did> 
         ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
             state(ui, app, sharing, text, now);
             ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                buttons(ui, sharing, text, Size::Small, &mut did)
+                buttons(ui, sharing, text, Size::Small, &mut did);
             });
         });
     });

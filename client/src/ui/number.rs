@@ -1,11 +1,11 @@
 //! The number page.
 
 use desk::{
-    look::{GAP, GAP_LARGE, widget},
+    look::{GAP, GAP_LARGE, colour, widget},
     text::Catalogue,
 };
 use egui::{
-    FontFamily, FontId, Key, Margin, TextEdit, Ui,
+    FontFamily, FontId, Key, Margin, RichText, TextEdit, Ui,
     text::{CCursor, CCursorRange},
 };
 
@@ -38,10 +38,11 @@ pub(super) fn draw(ui: &mut Ui, app: &App, trouble: Option<Trouble>, text: &Cata
 /// The number field; true when Return was pressed in it.
 fn field(ui: &mut Ui, app: &App, text: &Catalogue, heading: egui::Id, did: &mut Vec<Did>) -> bool {
     let mut typed = app.typed().to_owned();
+    let font = FontId::new(48.0, FontFamily::Monospace);
     let edit = TextEdit::singleline(&mut typed)
         .id_salt("number")
-        .font(FontId::new(48.0, FontFamily::Monospace))
-        .hint_text("000-000-0000")
+        .font(font.clone())
+        .hint_text(RichText::new("000-000-0000").font(font).color(colour::EDGE_STRONG))
         .margin(Margin::symmetric(20, 14))
         .desired_width(f32::INFINITY);
     let mut output = edit.show(ui);

@@ -124,7 +124,7 @@ fn show_bar(ctx: &Context, state: &Arc<Mutex<State>>) {
             state.follow(&ctx, did);
             ctx.request_repaint_of(ViewportId::ROOT);
         }
-        ctx.request_repaint_after(Duration::from_secs(60));
+        ctx.request_repaint_after(Duration::from_mins(1));
     });
 }
 

@@ -75,6 +75,7 @@ pub enum Changed {
 
 /// What happened while waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent news, not a state")]
 pub struct Happened {
     /// Something was drawn.
     pub drawn: bool,

@@ -2,7 +2,7 @@
 
 use egui::{
     Align, Button, Color32, CornerRadius, FontFamily, FontId, Frame, InnerResponse, Layout, Margin, Response, RichText,
-    Stroke, StrokeKind, Ui, Vec2, accesskit,
+    Stroke, StrokeKind, TextStyle, TextWrapMode, Ui, Vec2, WidgetText, accesskit,
 };
 
 use super::{COLUMN_WIDTH, CORNER, colour};
@@ -58,10 +58,14 @@ fn large(ui: &mut Ui, text: &str, fills: &Fills) -> Response {
                 visuals.bg_stroke = Stroke::new(1.0, fills.edge);
                 visuals.fg_stroke = Stroke::new(1.5, fills.text);
             }
-            ui.add(
-                Button::new(RichText::new(text).size(19.0))
-                    .min_size(Vec2::new(BUTTON_WIDTH.min(ui.available_width()), BUTTON_HEIGHT)),
-            )
+            let caption = RichText::new(text).size(19.0);
+            let padding = ui.spacing().button_padding.x * 2.0;
+            let text_width = WidgetText::from(caption.clone())
+                .into_galley(ui, Some(TextWrapMode::Extend), f32::INFINITY, TextStyle::Button)
+                .size()
+                .x;
+            // Sized by hand, because only then is the caption in the middle in every layout.
+            ui.add_sized(Vec2::new(BUTTON_WIDTH.max(text_width + padding), BUTTON_HEIGHT), Button::new(caption))
         })
         .inner;
     focus_ring(ui, &response);

@@ -9,7 +9,7 @@ mod memory;
 use std::{
     os::fd::{AsFd as _, OwnedFd},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use proto::{
@@ -37,6 +37,8 @@ use super::{Capture, CaptureError, Changed, Grab, Happened, Waker};
 
 /// Rectangles of one damage report; more are counted as "anything".
 const RECTS_MAX: usize = 256;
+/// While something is drawn the monitors are read this often: desktops cut screens into monitors without a word.
+const MONITORS_EVERY: Duration = Duration::from_secs(1);
 /// Every device that the customer's hand moves.
 const ALL_MASTER_DEVICES: xinput::DeviceId = 1;
 
@@ -48,6 +50,7 @@ pub struct X11 {
     region: xfixes::Region,
     memory: Memory,
     monitors: Vec<Monitor>,
+    monitors_read: Instant,
     /// What was grabbed last; damage is counted from there.
     grabbed: Option<Monitor>,
     news: Happened,
@@ -82,6 +85,7 @@ impl X11 {
             region,
             memory,
             monitors: Vec::new(),
+            monitors_read: tokio::time::Instant::now().into_std(),
             grabbed: None,
             news: Happened::default(),
             wake: Arc::new(wake),
@@ -154,6 +158,16 @@ impl X11 {
         Ok(Changed::Rects(region.rectangles.iter().filter_map(inside).collect()))
     }
 
+    fn look_for_monitors(&mut self) -> Result<(), CaptureError> {
+        self.monitors_read = tokio::time::Instant::now().into_std();
+        let monitors = self.read_monitors()?;
+        if monitors != self.monitors {
+            self.monitors = monitors;
+            self.news.monitors = true;
+        }
+        Ok(())
+    }
+
     /// Takes every event that has arrived.
     fn drain(&mut self) -> Result<(), CaptureError> {
         while let Some(event) = self.connection.poll_for_event()? {
@@ -169,11 +183,7 @@ impl X11 {
             Event::XfixesCursorNotify(_) => self.news.cursor_shape = true,
             Event::XinputRawMotion(_) => self.news.cursor_moved = true,
             Event::RandrNotify(_) | Event::RandrScreenChangeNotify(_) | Event::ConfigureNotify(_) => {
-                let monitors = self.read_monitors()?;
-                if monitors != self.monitors {
-                    self.monitors = monitors;
-                    self.news.monitors = true;
-                }
+                self.look_for_monitors()?;
             }
             _ => {}
         }
@@ -242,6 +252,10 @@ impl Capture for X11 {
                 Err(error) => return Err(CaptureError::Lost(error.to_string())),
             }
             self.drain()?;
+        }
+        let now = tokio::time::Instant::now().into_std();
+        if self.news.drawn && MONITORS_EVERY <= now.saturating_duration_since(self.monitors_read) {
+            self.look_for_monitors()?;
         }
         let mut count = [0; 8];
         match rustix::io::read(&*self.wake, &mut count) {
