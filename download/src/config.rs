@@ -20,14 +20,14 @@ pub struct Config {
     /// Address under which visitors reach the pages.
     pub address: Address,
     /// Where pages and tools are served over TLS.
-    #[serde(default = "listen_https")]
-    pub listen_https: SocketAddr,
+    #[serde(default = "listen")]
+    pub listen: SocketAddr,
     /// Where plain HTTP is pointed to HTTPS.
-    #[serde(default = "listen_http")]
-    pub listen_http: SocketAddr,
+    #[serde(default = "redirect_listen")]
+    pub redirect_listen: SocketAddr,
     /// Where metrics and health are served; never reachable from outside.
-    #[serde(default = "listen_private")]
-    pub listen_private: SocketAddr,
+    #[serde(default = "private_listen")]
+    pub private_listen: SocketAddr,
     /// Certificate chain, PEM.
     pub certificate_file: PathBuf,
     /// Its private key, PEM.
@@ -171,15 +171,15 @@ impl<'de> Deserialize<'de> for Address {
     }
 }
 
-const fn listen_https() -> SocketAddr {
+const fn listen() -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 443)
 }
 
-const fn listen_http() -> SocketAddr {
+const fn redirect_listen() -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED), 80)
 }
 
-const fn listen_private() -> SocketAddr {
+const fn private_listen() -> SocketAddr {
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9403)
 }
 

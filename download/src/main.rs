@@ -47,23 +47,23 @@ struct Source {
     /// Configuration file; every key is explained in ops/config/download.toml.
     #[arg(long, env = "UKETSUKE_DOWNLOAD_CONFIG", value_name = "FILE")]
     config: PathBuf,
-    /// Replaces `listen_https`.
+    /// Replaces `listen`.
     #[arg(long, env = "UKETSUKE_DOWNLOAD_LISTEN_HTTPS", value_name = "ADDRESS")]
-    listen_https: Option<SocketAddr>,
-    /// Replaces `listen_http`.
+    listen: Option<SocketAddr>,
+    /// Replaces `redirect_listen`.
     #[arg(long, env = "UKETSUKE_DOWNLOAD_LISTEN_HTTP", value_name = "ADDRESS")]
-    listen_http: Option<SocketAddr>,
-    /// Replaces `listen_private`.
+    redirect_listen: Option<SocketAddr>,
+    /// Replaces `private_listen`.
     #[arg(long, env = "UKETSUKE_DOWNLOAD_LISTEN_PRIVATE", value_name = "ADDRESS")]
-    listen_private: Option<SocketAddr>,
+    private_listen: Option<SocketAddr>,
 }
 
 impl Source {
     fn load(&self) -> Result<Config, ConfigError> {
         let mut config = config::load(Some(&self.config))?;
-        config.listen_https = self.listen_https.unwrap_or(config.listen_https);
-        config.listen_http = self.listen_http.unwrap_or(config.listen_http);
-        config.listen_private = self.listen_private.unwrap_or(config.listen_private);
+        config.listen = self.listen.unwrap_or(config.listen);
+        config.redirect_listen = self.redirect_listen.unwrap_or(config.redirect_listen);
+        config.private_listen = self.private_listen.unwrap_or(config.private_listen);
         Ok(config)
     }
 }
@@ -111,9 +111,9 @@ async fn bind(config: &Config) -> Result<Listeners, String> {
         TcpListener::bind(address).await.map_err(|cause| format!("{key} {address}: {cause}"))
     };
     Ok(Listeners {
-        https: bound("listen_https", config.listen_https).await?,
-        http: bound("listen_http", config.listen_http).await?,
-        private: bound("listen_private", config.listen_private).await?,
+        https: bound("listen", config.listen).await?,
+        http: bound("redirect_listen", config.redirect_listen).await?,
+        private: bound("private_listen", config.private_listen).await?,
     })
 }
 

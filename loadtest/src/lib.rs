@@ -1,1 +1,19 @@
-//! loadtest.
+//! Proves the whole: real servers and real tools on this machine, driven from outside.
+//!
+//! Reading order: [`world`] starts the three servers, [`desktop`] a customer's X11 desktop, [`tool`] the two tools in
+//! headless mode; [`demo`] runs one support session with all of them; [`figures`], [`memory`] and [`process`] measure;
+//! [`evil`] is a relay and a manager gone bad; [`bench`] takes the first readings of the relay's cost.
+//! Everything listens on loopback only, is bounded in time, and is ended by its process id.
+
+pub mod bench;
+pub mod demo;
+pub mod desktop;
+pub mod evil;
+pub mod figures;
+pub mod keep;
+pub mod memory;
+pub mod picture;
+pub mod process;
+pub mod stage;
+pub mod tool;
+pub mod world;

@@ -36,7 +36,7 @@ pub struct Config {
     /// PEM file with the certificate chain of `listen`; read again when it changes.
     pub certificate_file: PathBuf,
     /// PEM file with the certificate's private key.
-    pub certificate_key_file: PathBuf,
+    pub key_file: PathBuf,
     /// File with the seed that signs tickets; made when missing; the same on every manager of one database.
     pub signing_key_file: PathBuf,
     /// What log lines look like.
@@ -76,7 +76,7 @@ impl Default for Config {
             listen: SocketAddr::from((Ipv4Addr::UNSPECIFIED, HTTPS)),
             private_listen: SocketAddr::from((Ipv4Addr::LOCALHOST, PRIVATE)),
             certificate_file: data.join("certificate.pem"),
-            certificate_key_file: data.join("certificate.key"),
+            key_file: data.join("certificate.key"),
             signing_key_file: data.join("signing.key"),
             log_format: LogFormat::Auto,
             http: HttpConfig::default(),

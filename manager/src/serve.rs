@@ -79,7 +79,7 @@ pub async fn run(
     private_listener: TcpListener,
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
-    let certificate = Arc::new(Certificate::load(&config.certificate_file, &config.certificate_key_file)?);
+    let certificate = Arc::new(Certificate::load(&config.certificate_file, &config.key_file)?);
     let tls = tls::web_config(Arc::<Certificate>::clone(&certificate))?;
     let app = open(config, Clock::system()).await?;
     let registry = app.metrics.registry.clone();

@@ -32,7 +32,7 @@ fn mistakes_are_named() {
         (one.replace("FOLDER/client", "FOLDER"), "is not a file"),
         (format!("{one}{one}"), "line 10, key tools[1].name: `uketsuke-client-linux-x86_64` is the name of an earlier"),
         (format!("{one}name = \"../x\"\n"), "key tools[0].name: `../x` may have letters"),
-        (format!("listen_http = \"here\"\n{TOOLS}"), "key listen_http: "),
+        (format!("redirect_listen = \"here\"\n{TOOLS}"), "key redirect_listen: "),
     ];
 
     for (tools, expected) in table {
@@ -77,7 +77,7 @@ fn a_good_configuration_is_said_to_be_good_and_printed_with_its_hash() {
     assert_eq!(String::from_utf8(checked.stdout).unwrap(), "ok, 3 tools for https://download.example.jp\n");
     let text = String::from_utf8(printed.stdout).unwrap();
     assert!(text.starts_with("# "), "{text}");
-    assert!(text.contains("listen_http = \"127.0.0.1:8080\"") && text.contains("drain = \"1m\""), "{text}");
+    assert!(text.contains("redirect_listen = \"127.0.0.1:8080\"") && text.contains("drain = \"1m\""), "{text}");
 }
 
 #[test]

@@ -91,7 +91,7 @@ pub(crate) fn prepare(tools: &str) -> (TempDir, PathBuf, tls::Authority) {
     put("operator", b"for operators");
     put("secret", b"never served");
     let text = format!(
-        "address = \"https://download.example.jp\"\nlisten_https = \"127.0.0.1:0\"\n\
+        "address = \"https://download.example.jp\"\nlisten = \"127.0.0.1:0\"\n\
          certificate_file = \"FOLDER/cert.pem\"\nkey_file = \"FOLDER/key.pem\"\n{tools}"
     );
     let file = folder.path().join("download.toml");

@@ -38,7 +38,7 @@ const LIMIT_MAX: i64 = 200;
 /// Query of [`sessions`].
 #[derive(Debug, Clone, Copy, Deserialize, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Page {
+pub(super) struct Page {
     /// How many, 1 to 200; 50 when absent.
     limit: Option<i64>,
 }
@@ -57,7 +57,7 @@ pub struct Page {
         (status = 409, body = ErrorBody, description = "It ended unproved"),
     ),
 )]
-pub async fn proved(
+pub(super) async fn proved(
     State(app): State<App>,
     caller: Caller,
     InPath(session_id): InPath<SessionId>,
@@ -108,7 +108,7 @@ pub async fn proved(
         (status = 409, body = ErrorBody, description = "It is over"),
     ),
 )]
-pub async fn consent(
+pub(super) async fn consent(
     State(app): State<App>,
     caller: Caller,
     InPath(session_id): InPath<SessionId>,
@@ -150,7 +150,7 @@ pub async fn consent(
         (status = 409, body = ErrorBody, description = "It is over"),
     ),
 )]
-pub async fn device(
+pub(super) async fn device(
     State(app): State<App>,
     caller: Caller,
     InPath(session_id): InPath<SessionId>,
@@ -186,7 +186,7 @@ pub async fn device(
     request_body = EndRequest,
     responses((status = 204), (status = 401, body = ErrorBody), (status = 404, body = ErrorBody)),
 )]
-pub async fn end(
+pub(super) async fn end(
     State(app): State<App>,
     caller: Caller,
     InPath(session_id): InPath<SessionId>,
@@ -211,7 +211,7 @@ pub async fn end(
     params(Page),
     responses((status = 200, body = SessionList), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody)),
 )]
-pub async fn sessions(
+pub(super) async fn sessions(
     State(app): State<App>,
     login: LoggedIn,
     InQuery(page): InQuery<Page>,

@@ -34,7 +34,7 @@ use crate::{
         (status = 409, body = ErrorBody, description = "It is closed in another way already"),
     ),
 )]
-pub async fn cancel(
+pub(super) async fn cancel(
     State(app): State<App>,
     login: LoggedIn,
     InPath(reception_id): InPath<ReceptionId>,

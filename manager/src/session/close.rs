@@ -90,7 +90,7 @@ pub async fn end(
     let detail = json!({
         "reason": reason.as_str(),
         "connected_at_ms": session.stage.connected_at_ms(),
-        "ended_at_ms": ended.map(|ended| ended.ended_at_ms),
+        "ended_at_ms": ended.map(|ended| ended.at_ms),
         "duration_ms": ended.and_then(Ended::duration_ms),
     });
     audit::append(tx, audited(&session, "session.ended", actor, now_ms, detail)).await?;

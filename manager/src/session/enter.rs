@@ -60,7 +60,7 @@ const CEILING: [GrantKind; 3] = [GrantKind::View, GrantKind::Control, GrantKind:
         (status = 503, body = ErrorBody, description = "No relay is alive"),
     ),
 )]
-pub async fn enter(
+pub(super) async fn enter(
     State(app): State<App>,
     Source(source): Source,
     Body(request): Body<EnterRequest>,

@@ -20,10 +20,10 @@ use crate::{
 
 /// Tries of a source while guessing is slowed softly, and hard.
 const SLOWED: [i64; 2] = [2, 1];
-const MINUTE: Duration = Duration::from_secs(60);
-const BURST: Duration = Duration::from_secs(5 * 60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const MINUTE: Duration = Duration::from_mins(1);
+const BURST: Duration = Duration::from_mins(5);
+const HOUR: Duration = Duration::from_hours(1);
+const DAY: Duration = Duration::from_hours(24);
 
 /// How hard guessing is slowed for everybody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

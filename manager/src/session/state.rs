@@ -68,7 +68,7 @@ pub struct Ended {
     /// When support began, if it did.
     pub connected_at_ms: Option<UnixMillis>,
     /// When it ended.
-    pub ended_at_ms: UnixMillis,
+    pub at_ms: UnixMillis,
     /// Why: the first reason that anybody gave.
     pub reason: CloseReason,
 }
@@ -133,7 +133,7 @@ impl Stage {
 impl Ended {
     /// From the beginning of support to its end; never negative.
     pub fn duration_ms(self) -> Option<i64> {
-        self.connected_at_ms.map(|connected| self.ended_at_ms.saturating_sub(connected).max(0))
+        self.connected_at_ms.map(|connected| self.at_ms.saturating_sub(connected).max(0))
     }
 }
 
@@ -189,11 +189,11 @@ impl Session {
         if self.stage.ended().is_some() {
             return Err(self.refuse("ended"));
         }
-        let ended_at_ms = at_ms.max(self.stage.connected_at_ms().unwrap_or(self.entered_at_ms));
+        let at_ms = at_ms.max(self.stage.connected_at_ms().unwrap_or(self.entered_at_ms));
         let stage = Stage::Ended(Ended {
             proved_at_ms: self.stage.proved_at_ms(),
             connected_at_ms: self.stage.connected_at_ms(),
-            ended_at_ms,
+            at_ms,
             reason,
         });
         Ok(Self { stage, ..self })

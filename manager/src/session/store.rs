@@ -150,7 +150,7 @@ pub async fn save(tx: &mut Tx, session: &Session) -> DbResult<()> {
         session.stage.proved_at_ms(),
         session.view_granted_at_ms,
         session.stage.connected_at_ms(),
-        ended.map(|ended| ended.ended_at_ms),
+        ended.map(|ended| ended.at_ms),
         ended.map(|ended| ended.reason.as_str()),
         ended.and_then(Ended::duration_ms)
     )?;
@@ -423,7 +423,7 @@ fn stage(row: &Row) -> Option<Stage> {
         SessionState::Ended => Stage::Ended(Ended {
             proved_at_ms: row.proved_at_ms,
             connected_at_ms: row.connected_at_ms,
-            ended_at_ms: row.ended_at_ms?,
+            at_ms: row.ended_at_ms?,
             reason: CloseReason::from_name(row.end_reason.as_deref()?)?,
         }),
     })

@@ -24,9 +24,9 @@ const GAP_MAX_MS: i64 = 15_000;
 #[derive(Debug, Clone, Copy)]
 pub struct Sweep {
     /// Rounds have followed each other without a gap since then.
-    steady_since_ms: UnixMillis,
-    last_round_ms: UnixMillis,
-    forgot_at_ms: UnixMillis,
+    steady_since: UnixMillis,
+    last_round: UnixMillis,
+    forgot_at: UnixMillis,
 }
 
 #[derive(sqlx::FromRow)]
@@ -56,7 +56,7 @@ pub async fn run(app: App, stop: CancellationToken) {
 impl Sweep {
     /// A sweep that begins now: leases get their full time, because nobody could renew them before.
     pub const fn begin(now_ms: UnixMillis) -> Self {
-        Self { steady_since_ms: now_ms, last_round_ms: now_ms, forgot_at_ms: 0 }
+        Self { steady_since: now_ms, last_round: now_ms, forgot_at: 0 }
     }
 
     /// One round; how many sessions it closed.
@@ -76,24 +76,24 @@ impl Sweep {
         }
         reception::sweep::sweep(app).await?;
         self.count_relays(app, now_ms).await?;
-        if self.forgot_at_ms.saturating_add(FORGET_EVERY_MS) <= now_ms {
-            self.forgot_at_ms = now_ms;
+        if self.forgot_at.saturating_add(FORGET_EVERY_MS) <= now_ms {
+            self.forgot_at = now_ms;
             reception::sweep::forget(app).await?;
             let mut tx = app.db.begin().await?;
             relays::store::forget(&mut tx, now_ms.saturating_sub(REPORTS_KEPT_MS)).await?;
             tx.commit().await?;
         }
-        self.last_round_ms = now_ms;
+        self.last_round = now_ms;
         Ok(closed)
     }
 
     /// Sessions not seen since then are lost. Time in which this manager or the database was away does not count.
     fn lost_before(&mut self, app: &App, now_ms: UnixMillis) -> UnixMillis {
-        if self.last_round_ms.saturating_add(GAP_MAX_MS) < now_ms {
-            self.steady_since_ms = now_ms;
+        if self.last_round.saturating_add(GAP_MAX_MS) < now_ms {
+            self.steady_since = now_ms;
         }
         let lease_ms = millis(app.config.session.lease.get());
-        if self.steady_since_ms.saturating_add(lease_ms) <= now_ms { now_ms.saturating_sub(lease_ms) } else { 0 }
+        if self.steady_since.saturating_add(lease_ms) <= now_ms { now_ms.saturating_sub(lease_ms) } else { 0 }
     }
 
     async fn count_relays(&self, app: &App, now_ms: UnixMillis) -> DbResult<()> {

@@ -133,7 +133,7 @@ impl Site {
         let at = |name: &str| folder.path().join(name).display().to_string();
         let text = format!(
             "listen = \"127.0.0.1:0\"\nprivate_listen = \"127.0.0.1:0\"\ncertificate_file = \"{}\"\n\
-            certificate_key_file = \"{}\"\nsigning_key_file = \"{}\"\n[database]\nurl = \"sqlite://{}\"\n",
+            key_file = \"{}\"\nsigning_key_file = \"{}\"\n[database]\nurl = \"sqlite://{}\"\n",
             at("certificate.pem"),
             at("certificate.key"),
             at("signing.key"),

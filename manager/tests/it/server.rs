@@ -239,7 +239,7 @@ fn configured(folder: &Path, files: &tls::CertifiedFiles) -> Config {
     std::fs::write(at("certificate.key"), &files.key_pem).unwrap();
     let mut config = Config {
         certificate_file: at("certificate.pem"),
-        certificate_key_file: at("certificate.key"),
+        key_file: at("certificate.key"),
         signing_key_file: at("signing.key"),
         ..Config::default()
     };

@@ -117,6 +117,7 @@ fn read(
         }
     };
     match serde_json::from_str(&raw.data) {
+        Ok(Event::Unknown) => None,
         Ok(event) => Some(Ok(NumberedEvent { id: raw.id, event })),
         Err(error) => {
             warn!(event = "events.unknown", error = %error, "An event that this version does not know is passed over");

@@ -1,0 +1,356 @@
+//! The three servers on loopback, with a throw-away authority, database, company and operator.
+//!
+//! Every server is the real program in a process of its own. Ports are free ones of the moment; the data folder is a
+//! temporary one and goes when the world ends.
+
+use std::{
+    net::{SocketAddr, TcpListener},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result, bail};
+use ops::tls;
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::{net::TcpStream, process::Command, time::Instant};
+
+use crate::{
+    desktop::pause,
+    keep::Kept,
+    process::{self, Process, our_binary},
+    tool::Account,
+};
+
+/// A running world.
+#[derive(Debug)]
+pub struct World {
+    folder: TempDir,
+    account: Account,
+    manager: Process,
+    relays: Vec<Relay>,
+    download: Process,
+    download_address: String,
+}
+
+/// A relay of a world.
+#[derive(Debug)]
+pub struct Relay {
+    /// Where tools dial.
+    pub address: SocketAddr,
+    /// Where metrics and health are.
+    pub private: SocketAddr,
+    process: Process,
+}
+
+impl World {
+    /// Starts everything and waits until it is ready.
+    ///
+    /// # Errors
+    /// When a program is not built, does not start, or is not ready within 30 s.
+    pub async fn start() -> Result<Self> {
+        let folder = tempfile::Builder::new().prefix("uketsuke-").tempdir()?;
+        let at = folder.path().to_owned();
+        let authority = write_authority(&at)?;
+        let (manager_at, manager_private) = (free_address()?, free_address()?);
+        write_manager_config(&at, manager_at, manager_private)?;
+        let account = Account {
+            manager: format!("https://{manager_at}"),
+            ca: authority,
+            company: COMPANY.to_owned(),
+            user: USER.to_owned(),
+            password_file: at.join("operator.password"),
+        };
+        std::fs::write(&account.password_file, PASSWORD)?;
+        prepare_manager(&at).await?;
+
+        let manager = start_server("manager", &["serve", "--config", "manager.toml"], &at)?;
+        wait_ready("manager", manager_private).await?;
+        let relays = vec![start_relay(1, &account, &at).await?];
+        let (download, download_address) = start_download(&at).await?;
+        Ok(Self { folder, account, manager, relays, download, download_address })
+    }
+
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// How the operator logs in.
+    pub const fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// The relays.
+    pub fn relays(&self) -> &[Relay] {
+        &self.relays
+    }
+
+    /// Process id of the manager.
+    pub fn manager_id(&self) -> u32 {
+        self.manager.id()
+    }
+
+    /// Where the download server answers.
+    pub fn download_address(&self) -> &str {
+        &self.download_address
+    }
+
+    /// Kills the relay `index` without warning.
+    pub fn kill_relay(&self, index: usize) {
+        if let Some(relay) = self.relays.get(index) {
+            relay.process.signal(rustix::process::Signal::KILL);
+        }
+    }
+
+    /// Runs the manager's command line on this world's configuration and returns what it printed.
+    ///
+    /// # Errors
+    /// When the command fails.
+    pub async fn manager_command(&self, args: &[&str]) -> Result<String> {
+        manager_command(self.folder.path(), args).await
+    }
+
+    /// The newest row of the support log.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn newest_session(&self) -> Result<Value> {
+        let printed = self.manager_command(&["sessions", "list", "--json"]).await?;
+        let rows: Value = serde_json::from_str(&printed).context("sessions list --json is no JSON")?;
+        rows.get("sessions").unwrap_or(&rows).get(0).cloned().context("the support log is empty")
+    }
+
+    /// Opens the windows of both tools on the present display and waits until both are closed.
+    ///
+    /// # Errors
+    /// When one cannot be started.
+    pub async fn open_windows(&self) -> Result<()> {
+        let mut windows = Vec::new();
+        for name in ["uketsuke-operator", "uketsuke-client"] {
+            let mut command = Command::new(our_binary(name)?);
+            command.args(["--manager", &self.account.manager]).arg("--ca").arg(&self.account.ca).kill_on_drop(true);
+            windows.push(command.spawn().with_context(|| format!("cannot start {name}"))?);
+        }
+        let password = std::fs::read_to_string(&self.account.password_file)?;
+        announce(&format!("company {COMPANY}   operator {USER}   password {password}"));
+        for mut window in windows {
+            window.wait().await?;
+        }
+        Ok(())
+    }
+
+    /// Copies every log into `to`.
+    ///
+    /// # Errors
+    /// When a file cannot be copied.
+    pub fn save_logs(&self, to: &Path) -> Result<()> {
+        std::fs::create_dir_all(to)?;
+        for entry in std::fs::read_dir(self.folder.path())? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|kind| kind == "log")
+                && let Some(name) = path.file_name()
+            {
+                std::fs::copy(&path, to.join(name))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends everything and removes the data folder.
+    ///
+    /// # Errors
+    /// When waiting for a program fails.
+    pub async fn stop(self) -> Result<()> {
+        for relay in self.relays {
+            relay.process.stop(Duration::from_secs(3)).await?;
+        }
+        self.download.stop(Duration::from_secs(3)).await?;
+        self.manager.stop(Duration::from_secs(5)).await?;
+        self.folder.close()?;
+        Ok(())
+    }
+
+    /// Lets everything go on after this program ends.
+    pub fn leave_running(self) -> Kept {
+        let folder = self.folder.keep();
+        let mut pids: Vec<u32> = Vec::new();
+        let relays = self.relays.iter().map(|relay| relay.address.to_string()).collect();
+        pids.extend(self.relays.into_iter().map(|relay| relay.process.leave_running()));
+        pids.push(self.download.leave_running());
+        pids.push(self.manager.leave_running());
+        Kept {
+            manager: self.account.manager,
+            ca: self.account.ca,
+            relays,
+            download: self.download_address,
+            company: self.account.company,
+            user: self.account.user,
+            password_file: self.account.password_file,
+            manager_config: folder.join("manager.toml"),
+            folder,
+            pids,
+        }
+    }
+}
+
+impl Relay {
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Its log file.
+    pub fn log(&self) -> &Path {
+        self.process.log()
+    }
+}
+
+/// Runs the manager's command line in a world's folder.
+async fn manager_command(folder: &Path, args: &[&str]) -> Result<String> {
+    let config = folder.join("manager.toml").display().to_string();
+    let mut all = vec!["--config", config.as_str()];
+    all.extend_from_slice(args);
+    process::run(our_binary("uketsuke-manager")?, &all).await
+}
+
+fn write_authority(folder: &Path) -> Result<PathBuf> {
+    let authority = tls::authority()?;
+    let ca = folder.join("ca.pem");
+    std::fs::write(&ca, authority.ca_pem())?;
+    let server = authority.issue(&["localhost", "127.0.0.1"])?;
+    std::fs::write(folder.join("server.pem"), server.cert_pem)?;
+    std::fs::write(folder.join("server.key"), server.key_pem)?;
+    Ok(ca)
+}
+
+fn write_manager_config(folder: &Path, listen: SocketAddr, private: SocketAddr) -> Result<()> {
+    let at = |name: &str| folder.join(name).display().to_string();
+    let text = format!(
+        r#"
+listen = "{listen}"
+private_listen = "{private}"
+certificate_file = "{}"
+key_file = "{}"
+signing_key_file = "{}"
+log_format = "json"
+
+[database]
+url = "sqlite://{}"
+"#,
+        at("server.pem"),
+        at("server.key"),
+        at("signing.key"),
+        at("manager.db"),
+    );
+    std::fs::write(folder.join("manager.toml"), text)?;
+    Ok(())
+}
+
+async fn prepare_manager(folder: &Path) -> Result<()> {
+    let password = folder.join("operator.password").display().to_string();
+    manager_command(folder, &["migrate"]).await?;
+    manager_command(folder, &["company", "create", "--code", COMPANY, "--name", "株式会社オプトサポート"]).await?;
+    let operator = ["operator", "create", "--company", COMPANY, "--user", USER, "--name", "佐藤 花子"];
+    manager_command(folder, &[&operator[..], &["--password-file", &password]].concat()).await?;
+    Ok(())
+}
+
+/// Starts one more relay.
+async fn start_relay(index: usize, account: &Account, folder: &Path) -> Result<Relay> {
+    let name = format!("relay-{index}");
+    let token = manager_command(folder, &["relay", "enroll", "--name", &name]).await?;
+    std::fs::write(folder.join(format!("{name}.token")), token.trim())?;
+    let (address, private) = (free_address()?, free_address()?);
+    let text = format!(
+        r#"
+listen = "{address}"
+public_address = "{address}"
+private_listen = "{private}"
+log_format = "json"
+manager = "{}"
+manager_ca_file = "{}"
+token_file = "{}"
+"#,
+        account.manager,
+        account.ca.display(),
+        folder.join(format!("{name}.token")).display(),
+    );
+    std::fs::write(folder.join(format!("{name}.toml")), text)?;
+    let config = format!("{name}.toml");
+    let process = start_named("relay", &name, &["serve", "--config", &config], folder)?;
+    wait_ready(&name, private).await?;
+    Ok(Relay { address, private, process })
+}
+
+async fn start_download(folder: &Path) -> Result<(Process, String)> {
+    let (https, http, private) = (free_address()?, free_address()?, free_address()?);
+    let at = |name: &str| folder.join(name).display().to_string();
+    let tool = |role: &str| -> Result<String> {
+        let file = our_binary(&format!("uketsuke-{role}"))?;
+        Ok(format!("[[tools]]\nrole = \"{role}\"\nos = \"linux\"\narch = \"x86_64\"\npath = \"{}\"\n", file.display()))
+    };
+    let text = format!(
+        r#"
+address = "https://{https}"
+listen = "{https}"
+redirect_listen = "{http}"
+private_listen = "{private}"
+certificate_file = "{}"
+key_file = "{}"
+
+{}
+{}"#,
+        at("server.pem"),
+        at("server.key"),
+        tool("client")?,
+        tool("operator")?,
+    );
+    std::fs::write(folder.join("download.toml"), text)?;
+    let process = start_server("download", &["serve", "--config", "download.toml"], folder)?;
+    wait_ready("download", private).await?;
+    Ok((process, format!("https://{https}")))
+}
+
+fn start_server(server: &str, args: &[&str], folder: &Path) -> Result<Process> {
+    start_named(server, server, args, folder)
+}
+
+fn start_named(server: &str, name: &str, args: &[&str], folder: &Path) -> Result<Process> {
+    let mut command = Command::new(our_binary(&format!("uketsuke-{server}"))?);
+    command.args(args).current_dir(folder);
+    Process::start(name, command, folder)
+}
+
+/// Waits until the private listener says `200` to `/readyz`.
+pub(crate) async fn wait_ready(name: &str, private: SocketAddr) -> Result<()> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut answer = String::new();
+    while Instant::now() < deadline {
+        if let Ok(mut socket) = TcpStream::connect(private).await {
+            answer.clear();
+            socket.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
+            if socket.read_to_string(&mut answer).await.is_ok() && answer.starts_with("HTTP/1.1 200") {
+                return Ok(());
+            }
+        }
+        pause(Duration::from_millis(50)).await;
+    }
+    bail!("{name} is not ready after 30 s; it last said: {answer}")
+}
+
+/// An address on loopback that nobody listens on at this moment.
+pub(crate) fn free_address() -> Result<SocketAddr> {
+    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+}
+
+#[expect(clippy::print_stdout, reason = "the user of the demo needs these to log in")]
+fn announce(text: &str) {
+    println!("{text}");
+}
+
+const COMPANY: &str = "demo";
+const USER: &str = "sato";
+const PASSWORD: &str = "Uketsuke-Demo-1";
