@@ -43,7 +43,7 @@ async fn an_issued_number_is_listed_extended_and_cancelled() {
         let desk = Desk::open(db).await;
         let first = desk.issue().await;
         assert_eq!(first.expires_at_ms, START_MS + 600_000);
-        desk.manager.advance(Duration::from_secs(60));
+        desk.manager.advance(Duration::from_mins(1));
         let second = desk.issue().await;
         let list: ReceptionList = desk.manager.get("/v1/receptions", Some(&desk.operator.token)).await.json();
         assert_eq!(list.receptions, [second.clone(), first.clone()], "newest first, with their digits");

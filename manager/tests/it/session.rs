@@ -203,7 +203,7 @@ async fn every_number_that_cannot_be_used_reads_like_an_unknown_one() {
         }
         answers.push(("throttled", desk.enter(open.locator.as_str(), "198.51.100.5").await));
 
-        desk.manager.advance(Duration::from_secs(600));
+        desk.manager.advance(Duration::from_mins(10));
         desk.heartbeat(&[]).await;
         answers.push(("expired, not swept", desk.enter(open.locator.as_str(), "198.51.100.6").await));
         Sweep::begin(desk.manager.app.now_ms()).round(&desk.manager.app).await.unwrap();
@@ -235,20 +235,20 @@ async fn a_source_that_guesses_is_slowed_blocked_and_heard_again() {
         }
         assert_eq!(looked(&desk), 5, "five at once");
         for minutes in 1..=4 {
-            desk.manager.advance(Duration::from_secs(300));
+            desk.manager.advance(Duration::from_mins(5));
             desk.heartbeat(&[]).await;
             for _ in 0..8 {
                 desk.enter("000000", "203.0.113.9").await;
             }
             assert_eq!(looked(&desk), (5 + 5 * minutes).min(20), "one a minute, twenty an hour");
         }
-        desk.manager.advance(Duration::from_secs(45 * 60));
+        desk.manager.advance(Duration::from_mins(45));
         desk.heartbeat(&[]).await;
         desk.enter("000000", "203.0.113.9").await;
         assert_eq!(looked(&desk), 20, "blocked for an hour from the last slip on");
         desk.enter("000000", "203.0.113.10").await;
         assert_eq!(looked(&desk), 21, "others are heard");
-        desk.manager.advance(Duration::from_secs(30 * 60));
+        desk.manager.advance(Duration::from_mins(30));
         desk.heartbeat(&[]).await;
         desk.enter("000000", "203.0.113.9").await;
         assert_eq!(looked(&desk), 22, "heard again");
@@ -362,7 +362,7 @@ async fn a_session_is_in_the_log_with_start_end_duration_and_the_first_reason() 
         }
         let facts = json!({ "facts": [{ "kind": "os_name", "value": "Debian GNU/Linux 12" }] });
         assert_eq!(desk.say(id, "device", customer, &facts).await.status, StatusCode::NO_CONTENT);
-        desk.manager.advance(Duration::from_secs(60));
+        desk.manager.advance(Duration::from_mins(1));
         assert_eq!(
             desk.say(id, "end", operator, &ended(CloseReason::OperatorEnded)).await.status,
             StatusCode::NO_CONTENT
@@ -471,7 +471,7 @@ async fn time_in_which_the_manager_was_away_closes_no_session() {
         let desk = Desk::open(db).await;
         let id = desk.connected().await.pairing.session_id;
         let mut sweep = Sweep::begin(START_MS);
-        desk.manager.advance(Duration::from_secs(600));
+        desk.manager.advance(Duration::from_mins(10));
         assert_eq!(sweep.round(&desk.manager.app).await.unwrap(), 0, "a gap in the rounds");
         let mut restarted = Sweep::begin(desk.manager.app.now_ms());
         assert_eq!(restarted.round(&desk.manager.app).await.unwrap(), 0, "a new start");
@@ -504,7 +504,7 @@ async fn entries_that_never_meet_or_prove_and_endless_sessions_are_closed() {
         assert_eq!(reason_of(joining).await, Some(CloseReason::PeerTimeout));
         assert_eq!(reason_of(proving).await, Some(CloseReason::ProveTimeout));
         assert_eq!(reason_of(connected).await, None);
-        desk.manager.advance(Duration::from_secs(8 * 60 * 60));
+        desk.manager.advance(Duration::from_hours(8));
         sweep.round(&desk.manager.app).await.unwrap();
         assert_eq!(reason_of(connected).await, Some(CloseReason::HardEnd));
     })
@@ -526,11 +526,9 @@ async fn cancelling_a_number_ends_the_entry_that_is_not_proved() {
         let late = desk.say(entered.pairing.session_id, "proved", &desk.operator.token, &json!({})).await;
         assert_eq!(late.error().code, ErrorCode::WrongState);
         let proved = desk.connected().await;
-        let used = desk.told().await.into_iter().rev().find_map(|event| match event {
-            Event::Proved { reception_id, .. } => Some(reception_id),
-            _ => None,
-        });
-        let answer = desk.as_operator(&format!("/v1/receptions/{}/cancel", used.unwrap()), &json!({})).await;
+        let told = desk.told().await;
+        let Some(Event::Proved { reception_id: used, .. }) = told.last() else { panic!("{told:?}") };
+        let answer = desk.as_operator(&format!("/v1/receptions/{used}/cancel"), &json!({})).await;
         assert_eq!(answer.error().code, ErrorCode::WrongState, "a number that is used up cannot be cancelled");
         assert_eq!(desk.history().await.iter().filter(|s| s.session_id == proved.pairing.session_id).count(), 1);
     })
