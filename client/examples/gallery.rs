@@ -44,7 +44,8 @@ fn main() -> anyhow::Result<()> {
 }
 
 fn sample(page: &str, lang: Lang) -> App {
-    let start = now() - Duration::from_secs(200);
+    let opened = now();
+    let start = opened.checked_sub(Duration::from_secs(200)).unwrap_or(opened);
     let mut app = App::new();
     if page == "number" {
         return app;

@@ -277,7 +277,7 @@ mod tests {
     fn silence_until_the_deadline_is_a_no() {
         let (mut consent, permit, now) = start();
         consent.ask(GrantKind::View, String::new(), now);
-        assert_eq!(consent.tick(now + limits::CONSENT_TIMEOUT - Duration::from_millis(1)), []);
+        assert_eq!(consent.tick(now + limits::CONSENT_TIMEOUT.saturating_sub(Duration::from_millis(1))), []);
         let outcomes = consent.tick(now + limits::CONSENT_TIMEOUT);
         assert_eq!(outcomes, [Outcome::Refused { kind: GrantKind::View, timed_out: true }]);
         assert!(!permit.may_see());

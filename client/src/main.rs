@@ -39,10 +39,12 @@ fn main() -> ExitCode {
     let flags = match Flags::try_parse() {
         Ok(flags) => flags,
         Err(error) => {
-            let code = if error.use_stderr() { USAGE } else { 0 };
-            // A terminal that is gone has no use for the message.
+            if error.use_stderr() {
+                return fail(&one_line(&error), USAGE);
+            }
+            // Help or version; a terminal that is gone has no use for it.
             drop(error.print());
-            return ExitCode::from(code);
+            return ExitCode::SUCCESS;
         }
     };
     tracing_subscriber::fmt()
@@ -67,6 +69,13 @@ fn run_headless(api: ManagerApi, flags: HeadlessFlags, lang: Lang) -> anyhow::Re
     let code = runtime.block_on(headless::run(api, flags, lang.as_str()))?;
     runtime.shutdown_background();
     Ok(code)
+}
+
+/// What is wrong, without the usage below it.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let what = text.split("\n\n").next().unwrap_or_default();
+    what.trim_start_matches("error: ").split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[expect(clippy::print_stderr, reason = "the one line that says why the program does not run")]

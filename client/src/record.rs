@@ -45,15 +45,13 @@ async fn tell_again(api: &ManagerApi, session: SessionId, record: &Record) {
     let mut pauses = PAUSES.into_iter();
     loop {
         let Err(error) = tell(api, session, record).await else { return };
-        match pauses.next().filter(|_| error.is_temporary()) {
-            Some(pause) => tokio::time::sleep(pause).await,
-            None => {
-                tracing::warn!(
-                    session.id = %session, event = "record.lost", reason = %error, "The manager was not told: {error}"
-                );
-                return;
-            }
-        }
+        let Some(pause) = pauses.next().filter(|_| error.is_temporary()) else {
+            tracing::warn!(
+                session.id = %session, event = "record.lost", reason = %error, "The manager was not told: {error}"
+            );
+            return;
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -1,4 +1,5 @@
 //! A whole session over an in-memory link: synthetic screen on one side, a test operator on the other.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 use std::{sync::mpsc as std_mpsc, time::Duration};
 
@@ -6,7 +7,10 @@ use client::{
     consent::Permit,
     input::{Hands, InputError},
     record::Record,
-    screen::capture::synthetic::{Easel, Synthetic},
+    screen::capture::{
+        Capture,
+        synthetic::{Easel, Synthetic},
+    },
     session::{self, Command, News, Parts},
 };
 use link::sealed::{Sealed, SealedEvent};
@@ -85,8 +89,8 @@ fn start(ceiling: Grants) -> World {
         sealed: customer,
         ceiling,
         permit: permit.clone(),
-        make_capture: Box::new(|| Ok(Box::new(Synthetic::new(capture)) as _)),
-        make_hands: Box::new(|| Ok(Box::new(Telling(done)) as _)),
+        make_capture: Box::new(|| Ok(Box::new(Synthetic::new(capture)) as Box<dyn Capture>)),
+        make_hands: Box::new(|| Ok(Box::new(Telling(done)) as Box<dyn Hands>)),
         language: "ja",
         records: kept,
     };
@@ -213,10 +217,12 @@ async fn the_operator_sees_every_pixel_after_a_yes() {
     }
     world.operator.until(|_, heard| heard.iter().any(|message| matches!(message, Message::Check { .. }))).await;
     let hash = world.easel.picture().hash();
-    let checked = world.operator.heard.iter().rev().find_map(|message| match message {
-        Message::Check { hash, .. } => Some(*hash),
-        _ => None,
-    });
+    let checked = world
+        .operator
+        .heard
+        .iter()
+        .rev()
+        .find_map(|message| if let Message::Check { hash, .. } = message { Some(*hash) } else { None });
     assert_eq!(checked, Some(hash));
     world.commands.send(Command::End).await.unwrap();
     assert_eq!(world.operator.ended().await, CloseReason::CustomerEnded);

@@ -1,4 +1,5 @@
 //! The pages, met as a screen reader meets them: no display, no network.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on says so")]
 
 use std::time::{Duration, Instant};
 

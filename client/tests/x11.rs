@@ -1,5 +1,6 @@
 //! Capture and input on a real X server that the test starts for itself.
 #![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on says so")]
 
 use std::{
     io::{BufRead as _, BufReader},
@@ -12,7 +13,7 @@ use client::{
     input::{Hands as _, x11::X11Hands},
     screen::{
         Screen, ScreenNews,
-        capture::{Capture as _, Changed, Happened, x11::X11},
+        capture::{Capture, Changed, Happened, x11::X11},
     },
 };
 use proto::{
@@ -26,8 +27,8 @@ use x11rb::{
     protocol::{
         Event,
         xproto::{
-            ConnectionExt as _, CreateGCAux, CreateWindowAux, EventMask, Gcontext, InputFocus, Rectangle, Window,
-            WindowClass,
+            ChangeGCAux, ChangeWindowAttributesAux, ConnectionExt as _, CreateGCAux, CreateWindowAux, EventMask,
+            Gcontext, InputFocus, Rectangle, Window, WindowClass,
         },
     },
     rust_connection::RustConnection,
@@ -99,7 +100,6 @@ impl Painter {
     }
 
     fn fill(&self, x: i16, y: i16, width: u16, height: u16, rgb: u32) {
-        use x11rb::protocol::xproto::ChangeGCAux;
         self.connection.change_gc(self.context, &ChangeGCAux::new().foreground(rgb)).unwrap();
         let rect = Rectangle { x, y, width, height };
         self.connection.poly_fill_rectangle(self.window, self.context, &[rect]).unwrap();
@@ -118,10 +118,8 @@ impl Painter {
     }
 
     fn next_keycode(&self) -> u8 {
-        match self.next(|event| matches!(event, Event::KeyPress(_))) {
-            Event::KeyPress(press) => press.detail,
-            other => panic!("{other:?}"),
-        }
+        let event = self.next(|event| matches!(event, Event::KeyPress(_)));
+        if let Event::KeyPress(press) = event { press.detail } else { panic!("{event:?}") }
     }
 }
 
@@ -188,7 +186,6 @@ fn the_pointer_has_a_shape_that_is_not_in_the_picture() {
     let cursor = painter.connection.generate_id().unwrap();
     painter.connection.open_font(font, b"cursor").unwrap();
     painter.connection.create_glyph_cursor(cursor, font, font, 34, 35, 0xFFFF, 0, 0, 0, 0, 0).unwrap();
-    use x11rb::protocol::xproto::ChangeWindowAttributesAux;
     let look = ChangeWindowAttributesAux::new().cursor(cursor);
     painter.connection.change_window_attributes(painter.window, &look).unwrap();
     painter.connection.sync().unwrap();
@@ -299,7 +296,7 @@ async fn the_screen_thread_sends_what_the_display_shows_and_then_rests() {
     let painter = Painter::start(&display);
     let permit = Permit::none();
     let name = display.name.clone();
-    let make = Box::new(move || Ok(Box::new(X11::open(Some(&name))?) as _));
+    let make = Box::new(move || Ok(Box::new(X11::open(Some(&name))?) as Box<dyn Capture>));
     let (screen, monitors, mut news) = Screen::start(make, permit.clone()).await.unwrap();
     assert_eq!(monitors.len(), 1);
     let mut consent = Consent::new(Grants::NONE.with(GrantKind::View), permit);

@@ -15,7 +15,7 @@ use proto::{
 use super::{Did, names, who};
 use crate::app::{App, Asked, Event};
 
-pub(super) fn draw(ui: &mut Ui, app: &App, asked: &Asked, text: &Catalogue, now: Instant, did: &mut Vec<Did>) {
+pub(super) fn draw(ui: &mut Ui, app: &App, asked: &Asked, text: &Catalogue) {
     let question = &asked.question;
     let id = question.kind.as_str();
     let (company, operator) = names(app);
@@ -39,9 +39,14 @@ pub(super) fn draw(ui: &mut Ui, app: &App, asked: &Asked, text: &Catalogue, now:
         GrantKind::Control => {}
         GrantKind::Device => facts(ui, &asked.facts, text),
     }
-    ui.add_space(GAP_LARGE);
+}
+
+/// The two answers and the time left, always in sight below the page.
+pub(super) fn answers(ui: &mut Ui, asked: &Asked, text: &Catalogue, now: Instant, did: &mut Vec<Did>) {
+    let question = &asked.question;
     ui.horizontal(|ui| {
         let refuse = widget::quiet(ui, &text.say("ask.refuse", &[]));
+        ui.add_space(GAP);
         let allow = widget::quiet(ui, &text.say("ask.allow", &[]));
         focus_once(ui, question.deadline, &refuse);
         if refuse.clicked() {

@@ -10,15 +10,15 @@ use desk::{
     text::Catalogue,
 };
 use egui::{
-    Align, Button, CentralPanel, Color32, CornerRadius, Frame, Layout, Margin, Response, RichText, Sense, Stroke, Ui,
-    Vec2, ViewportCommand,
+    Align, Button, CentralPanel, Color32, CornerRadius, Frame, Label, Layout, Margin, Response, RichText, Sense,
+    Stroke, Ui, Vec2, ViewportCommand,
 };
 
 use super::{Did, names};
 use crate::app::{App, Event, Sharing};
 
 /// Size of the bar.
-pub const SIZE: [f32; 2] = [900.0, 60.0];
+pub const SIZE: [f32; 2] = [1040.0, 60.0];
 
 /// How large the three stops are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +53,11 @@ pub fn draw(ui: &mut Ui, app: &App, text: &Catalogue, now: Instant) -> Vec<Did> 
         if handle.drag_started() {
             ui.ctx().send_viewport_cmd(ViewportCommand::StartDrag);
         }
-        ui.with_layout(Layout::left_to_right(Align::Center), |ui| {
-            state(ui, app, sharing, text, now);
-            ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
-                buttons(ui, sharing, text, Size::Small, &mut did);
-            });
+        // The stops first: a long name is cut, a stop never is.
+        ui.with_layout(Layout::right_to_left(Align::Center), |ui| {
+            buttons(ui, sharing, text, Size::Small, &mut did);
+            ui.add_space(GAP);
+            ui.with_layout(Layout::left_to_right(Align::Center), |ui| state(ui, app, sharing, text, now));
         });
     });
     did
@@ -70,8 +70,10 @@ fn state(ui: &mut Ui, app: &App, sharing: Sharing, text: &Catalogue, now: Instan
     lamp(ui, sharing);
     ui.label(RichText::new(text.say(&format!("sharing.{}", state_id(sharing)), &[])).color(ink).strong());
     ui.add_space(GAP);
-    ui.label(RichText::new(text.say("sharing.who", &[("company", company), ("operator", operator)])).color(ink));
     ui.label(RichText::new(text.say("sharing.minutes", &[("minutes", &minutes)])).color(ink));
+    ui.add_space(GAP);
+    let who = text.say("sharing.who", &[("company", company), ("operator", operator)]);
+    ui.add(Label::new(RichText::new(who).color(ink)).truncate());
 }
 
 /// A sign beside the words: a dot while seen, a full disc while worked on, two bars while paused.

@@ -14,7 +14,7 @@ mod window;
 use std::time::Instant;
 
 use desk::{lang::Lang, look::widget, text::Catalogue};
-use egui::{CentralPanel, Frame, Layout, Margin, Ui};
+use egui::{CentralPanel, Frame, Layout, Margin, Panel, Ui};
 use proto::introduction::Introduction;
 
 pub use self::window::run;
@@ -43,13 +43,19 @@ pub fn catalogue(lang: Lang) -> Result<Catalogue, desk::text::TextError> {
 pub fn draw(ui: &mut Ui, app: &App, text: &Catalogue, now: Instant) -> Vec<Did> {
     let mut did = Vec::new();
     let frame = Frame::central_panel(ui.style()).inner_margin(Margin::symmetric(24, 16));
+    if let (Page::Who | Page::Sharing, Some(asked)) = (app.page(), app.question()) {
+        let below = frame.outer_margin(Margin::ZERO);
+        Panel::bottom("answers").frame(below).show_separator_line(false).resizable(false).show(ui, |ui| {
+            widget::column(ui, |ui| ask::answers(ui, asked, text, now, &mut did));
+        });
+    }
     CentralPanel::default().frame(frame).show(ui, |ui| {
         language_switch(ui, app, text, &mut did);
-        egui::ScrollArea::vertical().show(ui, |ui| {
+        egui::ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
             widget::column(ui, |ui| match (app.page(), app.question()) {
                 (Page::Number(trouble), _) => number::draw(ui, app, trouble, text, &mut did),
                 (Page::Connecting, _) => who::connecting(ui, app, text, &mut did),
-                (Page::Who | Page::Sharing, Some(asked)) => ask::draw(ui, app, asked, text, now, &mut did),
+                (Page::Who | Page::Sharing, Some(asked)) => ask::draw(ui, app, asked, text),
                 (Page::Who | Page::Sharing, None) if app.is_ending() => who::connecting(ui, app, text, &mut did),
                 (Page::Who, None) => who::waiting(ui, app, text, &mut did),
                 (Page::Sharing, None) => who::sharing(ui, app, text, &mut did),
