@@ -9,6 +9,7 @@ use proto::{
             SESSION_PROVED, SESSIONS, SessionList,
         },
     },
+    device::DeviceFact,
     id::SessionId,
     limits,
 };
@@ -160,8 +161,8 @@ pub(super) async fn device(
     if limits::DEVICE_FACTS_MAX < request.facts.len() {
         return Err(ApiError::bad_request("facts has more than 64 facts"));
     }
-    if request.facts.iter().any(|fact| limits::DEVICE_FACT_LEN_MAX < fact.value.len() || fact.value.contains('\0')) {
-        return Err(ApiError::bad_request("value must have at most 256 bytes and no NUL"));
+    if !request.facts.iter().all(DeviceFact::is_valid) {
+        return Err(ApiError::bad_request("value must be one line of at most 256 bytes"));
     }
     let now_ms = app.now_ms();
     let mut tx = app.db.begin().await?;
