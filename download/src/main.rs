@@ -48,13 +48,13 @@ struct Source {
     #[arg(long, env = "UKETSUKE_DOWNLOAD_CONFIG", value_name = "FILE")]
     config: PathBuf,
     /// Replaces `listen`.
-    #[arg(long, env = "UKETSUKE_DOWNLOAD_LISTEN_HTTPS", value_name = "ADDRESS")]
+    #[arg(long, env = "UKETSUKE_DOWNLOAD_LISTEN", value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
     /// Replaces `redirect_listen`.
-    #[arg(long, env = "UKETSUKE_DOWNLOAD_LISTEN_HTTP", value_name = "ADDRESS")]
+    #[arg(long, env = "UKETSUKE_DOWNLOAD_REDIRECT_LISTEN", value_name = "ADDRESS")]
     redirect_listen: Option<SocketAddr>,
     /// Replaces `private_listen`.
-    #[arg(long, env = "UKETSUKE_DOWNLOAD_LISTEN_PRIVATE", value_name = "ADDRESS")]
+    #[arg(long, env = "UKETSUKE_DOWNLOAD_PRIVATE_LISTEN", value_name = "ADDRESS")]
     private_listen: Option<SocketAddr>,
 }
 

@@ -87,7 +87,7 @@ pub async fn run(world: &World, options: &Options) -> Result<Summary> {
         typed_text_saved: work(&mut session, world.folder(), &mut account).await?,
         ..Summary::default()
     };
-    measure_keys(&mut session, options.keys, &mut summary, &mut account).await?;
+    measure_keys(&mut session, &desktop, options.keys, &mut summary, &mut account).await?;
     measure_rest(&mut session, &desktop, options.still, &mut summary, &mut account).await?;
     compare(&mut session, &desktop, &options.evidence, &mut summary, &mut account).await?;
     end(session, world, &mut summary, &mut account).await?;
@@ -194,11 +194,17 @@ async fn work(session: &mut Session, folder: &Path, account: &mut Account) -> Re
     Ok(false)
 }
 
-async fn measure_keys(session: &mut Session, keys: u32, summary: &mut Summary, account: &mut Account) -> Result<()> {
+async fn measure_keys(
+    session: &mut Session,
+    desktop: &Desktop,
+    keys: u32,
+    summary: &mut Summary,
+    account: &mut Account,
+) -> Result<()> {
     let operator = &mut session.operator;
     let terminal = json!({"do": "click", "x": 1400, "y": 300, "button": "left"});
     operator.ask(terminal, "sent", PATIENCE).await?;
-    pause(Duration::from_millis(700)).await;
+    desktop.wait_for_focus("terminal").await?;
     operator.give(json!({"do": "watch", "on": true})).await?;
     let mut readings = Vec::new();
     for index in 0..keys {

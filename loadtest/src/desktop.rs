@@ -35,7 +35,7 @@ impl Desktop {
         // A blinking caret would never let the screen rest.
         std::fs::write(folder.join("config/gtk-3.0/settings.ini"), "[Settings]\ngtk-cursor-blink=0\n")?;
         let mut server = Command::new("Xvfb")
-            .args(["-displayfd", "1", "-nolisten", "tcp", "-dpi", "96", "-screen", "0"])
+            .args(["-displayfd", "1", "-nolisten", "tcp", "-noreset", "-dpi", "96", "-screen", "0"])
             .arg(format!("{width}x{height}x24"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -140,6 +140,21 @@ impl Desktop {
             std::fs::rename(&new, &old)?;
         }
         bail!("the desktop does not come to rest")
+    }
+
+    /// Waits until the window with this text in its title has the keyboard.
+    ///
+    /// # Errors
+    /// When it has not within 10 s.
+    pub async fn wait_for_focus(&self, title: &str) -> Result<()> {
+        for _ in 0..100 {
+            let focused = self.run("xdotool", &["getwindowfocus", "getwindowname"]).await;
+            if focused.is_ok_and(|name| name.contains(title)) {
+                return Ok(());
+            }
+            pause(Duration::from_millis(100)).await;
+        }
+        bail!("the window {title} did not get the keyboard within 10 s")
     }
 
     /// Ends all programs and the server.

@@ -25,12 +25,12 @@ use proto::{
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _, ReadHalf, WriteHalf},
     net::{TcpListener, TcpStream},
-    sync::Mutex,
+    sync::{Mutex, watch},
     task::JoinSet,
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 
-/// What the relay does to the sealed frames that the first side sends, from the third one on.
+/// What the relay does to the third frame of input that the first side sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Deed {
     /// Nothing: forwards.
@@ -73,6 +73,7 @@ pub struct EvilRelay {
     pub spki: String,
     fooled: Arc<AtomicBool>,
     forwarded: Arc<AtomicU64>,
+    sides: watch::Receiver<u64>,
     tasks: JoinSet<()>,
 }
 
@@ -90,16 +91,19 @@ impl EvilRelay {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?.to_string();
         let (fooled, forwarded) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (welcomed, sides) = watch::channel(0);
         let mut tasks = JoinSet::new();
         let place = Place { deed, fooled: Arc::clone(&fooled), forwarded: Arc::clone(&forwarded) };
         tasks.spawn(async move {
             let mut pairs = JoinSet::new();
-            while let Ok(pair) = accept_pair(&listener, &TlsAcceptor::from(Arc::clone(&config)), &place.deed).await {
+            while let Ok(pair) =
+                accept_pair(&listener, &TlsAcceptor::from(Arc::clone(&config)), &place.deed, &welcomed).await
+            {
                 let place = place.clone();
                 pairs.spawn(async move { place.serve(pair).await });
             }
         });
-        Ok(Self { address, spki: files.spki_hash, fooled, forwarded, tasks })
+        Ok(Self { address, spki: files.spki_hash, fooled, forwarded, sides, tasks })
     }
 
     /// Whether an impersonation succeeded.
@@ -107,7 +111,14 @@ impl EvilRelay {
         self.fooled.load(Ordering::SeqCst)
     }
 
-    /// Sealed frames that went through its hands.
+    /// Waits until this many connections were welcomed since the start.
+    pub async fn wait_for_sides(&self, count: u64) {
+        let mut sides = self.sides.clone();
+        // The sender lives as long as the relay, so waiting ends only when the count is reached.
+        drop(sides.wait_for(|welcomed| count <= *welcomed).await);
+    }
+
+    /// Sealed frames of input that went through its hands, or all that were crossed.
     pub fn forwarded(&self) -> u64 {
         self.forwarded.load(Ordering::SeqCst)
     }
@@ -130,7 +141,12 @@ struct Pair {
     sides: Vec<(Reader, Writer)>,
 }
 
-async fn accept_pair(listener: &TcpListener, acceptor: &TlsAcceptor, deed: &Deed) -> Result<Pair> {
+async fn accept_pair(
+    listener: &TcpListener,
+    acceptor: &TlsAcceptor,
+    deed: &Deed,
+    welcomed: &watch::Sender<u64>,
+) -> Result<Pair> {
     let wanted = if *deed == Deed::CrossWire { 4 } else { 2 };
     let mut sides = Vec::new();
     while sides.len() < wanted {
@@ -145,6 +161,7 @@ async fn accept_pair(listener: &TcpListener, acceptor: &TlsAcceptor, deed: &Deed
             write_frame(first, &RelayWord::PeerPresent.to_frame()).await?;
         }
         sides.push((reader, writer));
+        welcomed.send_modify(|count| *count += 1);
     }
     Ok(Pair { sides })
 }
@@ -191,8 +208,8 @@ impl Place {
         while let Ok(frame) = read_frame(&mut from).await {
             let mut out = vec![frame];
             if out[0].kind == FrameType::Sealed {
-                let count = self.forwarded.fetch_add(1, Ordering::SeqCst) + 1;
-                if count == 3 || held.is_some() {
+                let count = self.forwarded.fetch_add(u64::from(out[0].lane == Lane::Input), Ordering::SeqCst) + 1;
+                if out[0].lane == Lane::Input && (count == 3 || held.is_some()) {
                     out = self.tamper(out.remove(0), &mut held, back).await;
                 }
             } else if out[0].kind == FrameType::Ping {

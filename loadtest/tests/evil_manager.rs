@@ -66,7 +66,7 @@ async fn meet_both(relay: &EvilRelay, told: [&str; 2]) -> (Met, Met) {
     let both = async {
         // The evil relay plays the operator to whoever comes first.
         let customer = tokio::spawn(customer);
-        tokio::task::yield_now().await;
+        relay.wait_for_sides(1).await;
         let operator = tokio::spawn(operator);
         (operator.await.unwrap(), customer.await.unwrap())
     };

@@ -53,7 +53,7 @@ async fn everything_between_tools_and_servers_is_tls() {
 
 async fn start_capture(file: &Path, filter: &str) -> Option<tokio::process::Child> {
     let mut capture = Command::new("tcpdump")
-        .args(["-i", "lo", "-U", "-s", "0", "-B", "65536", "-Z", "root", "-w"])
+        .args(["-i", "lo", "-U", "--immediate-mode", "-s", "0", "-B", "65536", "-Z", "root", "-w"])
         .arg(file)
         .arg(filter)
         .stdin(Stdio::null())

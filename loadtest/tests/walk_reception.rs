@@ -29,7 +29,7 @@ async fn a_reception_goes_from_issue_to_a_recorded_session() {
     let history = stage.operator.ask(json!({"do": "history"}), "history", PATIENCE).await.unwrap();
     assert!(history.to_string().contains("operator_ended"), "{history}");
     let verbs = events_of(&stage.world.folder().join("manager.log"));
-    for verb in ["reception.issued", "reception.entered", "reception.proved", "session.consented", "session.ended"] {
+    for verb in ["reception.issued", "reception.entered", "reception.proved", "session.connected", "session.ended"] {
         assert!(verbs.contains(verb), "the manager's log has no {verb}: {verbs:?}");
     }
     let relayed = events_of(&stage.world.folder().join("relay-1.log"));
@@ -56,7 +56,7 @@ async fn a_wrong_secret_three_times_burns_the_number_and_tells_the_operator() {
         assert_eq!(text(&refused, "code").unwrap(), "number_unusable", "attempt {attempt}: {refused}");
         assert_eq!(text(&error_of(&mut operator).await, "code").unwrap(), "wrong_secret", "attempt {attempt}");
         let told = if attempt < 3 { "reopened" } else { "burned" };
-        operator.wait_for(told, PATIENCE).await.unwrap();
+        next_called(&mut operator, told).await;
         client.finish(PATIENCE).await.unwrap();
     }
     let mut late = Tool::client(world.account(), &right, "view", desktop.display(), world.folder()).unwrap();

@@ -18,6 +18,7 @@ use proto::{
     },
     close::CloseReason,
     id::SessionId,
+    limits,
     ticket::VerifyingKey,
 };
 use tokio::{
@@ -30,10 +31,6 @@ use crate::Relay;
 
 /// Reports that wait at most: three for each of some 6,000 sessions.
 const WAITING_MAX: usize = 20_000;
-/// Reports in one call, as the API says.
-const CALL_EVENTS_MAX: usize = 500;
-/// Sessions named in one heartbeat, as the API says.
-const HEARTBEAT_SESSIONS_MAX: usize = 20_000;
 /// Reports gather this long, so that a session's beginning is one call.
 const GATHER: Duration = Duration::from_millis(500);
 /// First and longest pause after a failed call; between them it doubles, with jitter.
@@ -69,8 +66,9 @@ impl Reports {
         Self { queue: Mutex::default(), boot, wake: Notify::new(), wanted }
     }
 
-    /// Adds a report.
+    /// Logs a verb of a session and, when a manager is configured, adds a report.
     pub fn push(&self, session_id: SessionId, at_ms: UnixMillis, what: ReportWhat) {
+        log(session_id, &what);
         if !self.wanted {
             return;
         }
@@ -98,7 +96,7 @@ impl Reports {
 
     /// The next call, if there is anything to say.
     pub fn next_call(&self) -> Option<ReportRequest> {
-        let events: Vec<_> = self.lock().events.iter().take(CALL_EVENTS_MAX).cloned().collect();
+        let events: Vec<_> = self.lock().events.iter().take(limits::REPORT_EVENTS_MAX).cloned().collect();
         (!events.is_empty()).then(|| ReportRequest { boot: self.boot.clone(), events })
     }
 
@@ -228,7 +226,7 @@ fn heartbeat_of(relay: &Relay, draining: bool) -> HeartbeatRequest {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         draining,
         free_sessions: if draining { 0 } else { u32::try_from(free).unwrap_or(u32::MAX) },
-        sessions: relay.pairs.ids(HEARTBEAT_SESSIONS_MAX),
+        sessions: relay.pairs.ids(limits::HEARTBEAT_SESSIONS_MAX),
     }
 }
 
@@ -254,6 +252,24 @@ fn learn(relay: &Relay, answer: HeartbeatAnswer) {
 fn backoff(failures: u32, spread: f64) -> Duration {
     let whole = RETRY_MIN.saturating_mul(1 << failures.saturating_sub(1).min(10)).min(RETRY_MAX);
     whole.mul_f64(0.5 + spread.clamp(0.0, 1.0) / 2.0)
+}
+
+/// One line for each verb, four for a whole session.
+fn log(session_id: SessionId, what: &ReportWhat) {
+    match what {
+        ReportWhat::Joined { role } => info!(
+            session.id = %session_id, peer.role = role.as_str(), event = "session.admitted",
+            "The {} of session {session_id} is admitted", role.as_str()
+        ),
+        ReportWhat::Paired => {
+            info!(session.id = %session_id, event = "session.paired", "Both sides of session {session_id} are here");
+        }
+        ReportWhat::Ended { reason, customer_bytes, operator_bytes } => info!(
+            session.id = %session_id, reason = reason.as_str(), event = "session.ended",
+            size_bytes = customer_bytes.saturating_add(*operator_bytes),
+            "Session {session_id} ended: {}", reason.as_str()
+        ),
+    }
 }
 
 #[cfg(test)]
@@ -288,7 +304,7 @@ mod tests {
         }
 
         assert_eq!((reports.len(), reports.take_dropped()), (WAITING_MAX, 1));
-        assert_eq!(reports.next_call().unwrap().events.len(), CALL_EVENTS_MAX);
+        assert_eq!(reports.next_call().unwrap().events.len(), limits::REPORT_EVENTS_MAX);
     }
 
     #[test]

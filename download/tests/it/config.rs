@@ -72,7 +72,7 @@ fn a_good_configuration_is_said_to_be_good_and_printed_with_its_hash() {
     let path = file.to_str().unwrap();
 
     let checked = program(&["config", "check", "--config", path]);
-    let printed = program(&["config", "print", "--config", path, "--listen-http", "127.0.0.1:8080"]);
+    let printed = program(&["config", "print", "--config", path, "--redirect-listen", "127.0.0.1:8080"]);
 
     assert_eq!(String::from_utf8(checked.stdout).unwrap(), "ok, 3 tools for https://download.example.jp\n");
     let text = String::from_utf8(printed.stdout).unwrap();

@@ -29,12 +29,6 @@ use crate::{
     throttle::millis,
 };
 
-/// 20,000 ids of 35 bytes with their commas fit.
-pub const HEARTBEAT_BODY_MAX: usize = 1024 * 1024;
-/// Sessions that one heartbeat may name.
-const SESSIONS_MAX: usize = 20_000;
-/// Events in one report.
-const EVENTS_MAX: usize = 500;
 /// A host name, a colon and a port.
 const ADDRESS_LEN_MAX: usize = 260;
 /// A program version.
@@ -59,7 +53,7 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(heartbeat))
         .routes(routes!(report))
-        .layer(DefaultBodyLimit::max(HEARTBEAT_BODY_MAX))
+        .layer(DefaultBodyLimit::max(limits::RELAY_BODY_MAX))
 }
 
 /// A relay says that it is alive and which sessions it has; they keep their lease.
@@ -168,7 +162,7 @@ fn check_heartbeat(said: &HeartbeatRequest) -> ApiResult<()> {
     if VERSION_LEN_MAX < said.version.len() {
         return Err(ApiError::bad_request("version is too long"));
     }
-    if SESSIONS_MAX < said.sessions.len() {
+    if limits::HEARTBEAT_SESSIONS_MAX < said.sessions.len() {
         return Err(ApiError::bad_request("sessions has more than 20000 ids"));
     }
     Ok(())
@@ -178,7 +172,7 @@ fn check_report(report: &ReportRequest) -> ApiResult<()> {
     if !is_hex(&report.boot, 32) {
         return Err(ApiError::bad_request("boot must have 32 lower-case hexadecimal digits"));
     }
-    if EVENTS_MAX < report.events.len() {
+    if limits::REPORT_EVENTS_MAX < report.events.len() {
         return Err(ApiError::bad_request("events has more than 500 events"));
     }
     Ok(())
