@@ -317,11 +317,12 @@ impl App {
                 if kind == GrantKind::View {
                     self.page = Page::Sharing;
                     self.shared_since.get_or_insert(now);
-                    return vec![Effect::Lower];
                 }
+                return self.make_room();
             }
             News::Refused { kind, .. } => {
                 self.question.take_if(|asked| asked.question.kind == kind);
+                return self.make_room();
             }
             News::TakenBack(kind) => self.live = self.live.without(kind),
             News::Paused(paused) => self.paused = paused,
@@ -329,6 +330,12 @@ impl App {
             News::Figures(_) => {}
         }
         Vec::new()
+    }
+
+    /// A question brought the window to the front; after the answer it leaves the shared screen free again.
+    fn make_room(&self) -> Vec<Effect> {
+        let is_over = self.page == Page::Sharing && self.question.is_none();
+        is_over.then_some(Effect::Lower).into_iter().collect()
     }
 
     /// A number that failed can be corrected where it was typed.

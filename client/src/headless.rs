@@ -139,12 +139,14 @@ pub async fn run(api: ManagerApi, flags: HeadlessFlags, language: &'static str) 
     let (steps, mut told) = mpsc::channel(QUEUE_MAX);
     let plan = Plan { api, number, desktop, permit: permit.clone(), language };
     let mut visiting = tokio::spawn(visit::visit(plan, taken, steps));
-    let mut open = true;
+    let (mut open, mut seen) = (true, false);
     let code = loop {
         tokio::select! {
             biased;
             () = signalled(&mut terminate, &mut interrupt) => order(&commands, &permit, Command::End),
             line = lines.recv(), if open => match line {
+                // Before the screen is seen there is nothing to pause, and a brake would stay on.
+                Some(Ok(Verb::Pause {})) if !seen => send(&commands, Command::Pause(true)),
                 Some(Ok(verb)) => order(&commands, &permit, verb.into()),
                 Some(Err(error)) => out.write(&bad_line(&error))?,
                 // Without further commands the session goes on.
@@ -161,6 +163,11 @@ pub async fn run(api: ManagerApi, flags: HeadlessFlags, language: &'static str) 
                 }
                 Some(step) => {
                     let answer = answer(&step, grants);
+                    if let Step::Session(News::Granted(GrantKind::View)) = &step {
+                        seen = true;
+                    } else if let Step::Session(News::TakenBack(GrantKind::View)) = &step {
+                        seen = false;
+                    }
                     if let Some(event) = event(step) {
                         out.write(&event)?;
                     }
@@ -194,6 +201,10 @@ fn order(commands: &mpsc::Sender<Command>, permit: &Permit, command: Command) {
         Command::End => permit.brake(Brake::All),
         Command::Answer(..) | Command::TakeBack(_) | Command::Figures => {}
     }
+    send(commands, command);
+}
+
+fn send(commands: &mpsc::Sender<Command>, command: Command) {
     if let Err(error) = commands.try_send(command) {
         tracing::warn!(event = "command.lost", reason = %error, "The session does not take commands");
     }

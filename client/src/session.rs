@@ -18,7 +18,10 @@ use proto::{
     screen::EncodedUpdate,
     version::MESSAGE_VERSION,
 };
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::mpsc::{self, error::TrySendError},
+    task::JoinSet,
+};
 
 use crate::{
     consent::{Consent, Outcome, Permit, Question},
@@ -204,8 +207,10 @@ impl Session {
     }
 
     async fn message(&mut self, message: Message) -> Result<(), Over> {
-        self.act(Act::Alive).await;
+        self.alive();
         match message {
+            // What is live already is only said again: nobody decided anything that belongs into a record.
+            Message::Ask { kind, .. } if self.consent.live().has(kind) => return self.say(Message::Granted { kind }),
             Message::Ask { kind, reason } => {
                 let outcomes = self.consent.ask(kind, reason, now());
                 return self.follow(outcomes);
@@ -259,10 +264,9 @@ impl Session {
                 return self.say(Message::Monitors { monitors, shared });
             }
             Some(ScreenNews::Check { update, hash }) => return self.say(Message::Check { update, hash }),
-            Some(ScreenNews::CursorShape(shape)) => return self.say(Message::CursorShape(shape)),
+            Some(ScreenNews::CursorShape(shape)) => self.say_if_calm(Message::CursorShape(shape)),
             Some(ScreenNews::CursorPosition { x, y, visible }) => {
-                // The next position says more than one that has to wait.
-                drop(self.speech.try_send(Message::CursorPosition { x, y, visible }));
+                self.say_if_calm(Message::CursorPosition { x, y, visible });
             }
             Some(ScreenNews::Failed(error)) => {
                 tracing::error!(event = "screen.failed", reason = %error, "The screen failed: {error}");
@@ -318,6 +322,14 @@ impl Session {
         self.speech.try_send(message).map_err(|_full_or_gone| Over(CloseReason::WriteStalled))
     }
 
+    /// Hands a word about the pointer to the speaker while half of the queue is free: the next one says more than one
+    /// that has to wait, and a pointer that is never at rest must not end the session.
+    fn say_if_calm(&self, message: Message) {
+        if SPEECH_MAX / 2 <= self.speech.capacity() {
+            drop(self.speech.try_send(message));
+        }
+    }
+
     /// Tells the customer; who does not listen is told the newest things later.
     fn tell(&self, news: News) {
         if let Err(error) = self.news.try_send(news) {
@@ -328,6 +340,17 @@ impl Session {
     async fn act(&mut self, act: Act) {
         if let Some(acts) = &self.acts
             && acts.send(act).await.is_err()
+        {
+            self.acts = None;
+        }
+    }
+
+    /// Tells the input thread that the operator is there. One that has its hands full needs no word, and the pictures
+    /// must not wait for it.
+    fn alive(&mut self) {
+        if let Some(acts) = &self.acts
+            && acts.max_capacity() / 2 <= acts.capacity()
+            && let Err(TrySendError::Closed(_)) = acts.try_send(Act::Alive)
         {
             self.acts = None;
         }

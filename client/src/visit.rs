@@ -1,10 +1,12 @@
 //! One visit, from a number to the end: enter, meet, session. The window and the headless mode both run this.
 
+use std::time::Duration;
+
 use link::api::ManagerApi;
 use proto::{
     api::session::EndRequest, close::CloseReason, id::SessionId, introduction::Introduction, number::ReceptionNumber,
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
 use crate::{
     consent::Permit,
@@ -16,6 +18,8 @@ use crate::{
 
 /// News that wait for the window at most.
 const NEWS_MAX: usize = 64;
+/// How long the customer waits for the manager to hear of the end; what takes longer is told afterwards.
+const RECORD_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What a visit needs.
 pub struct Plan {
@@ -51,20 +55,27 @@ pub enum Step {
     Ended(CloseReason),
 }
 
-/// Runs a visit. Steps are told until the receiver is gone.
+/// Runs a visit. Steps are told until the receiver is gone; the channel closes when the manager knows everything, too.
 pub async fn visit(plan: Plan, mut commands: mpsc::Receiver<Command>, steps: mpsc::Sender<Step>) {
-    let last = match run(plan, &mut commands, &steps).await {
+    let mut keeping = JoinSet::new();
+    let last = match run(plan, &mut commands, &steps, &mut keeping).await {
         Ok(reason) => Step::Ended(reason),
         Err(error) => Step::Failed(error),
     };
     // A window that is gone needs no news.
     drop(steps.send(last).await);
+    while let Some(kept) = keeping.join_next().await {
+        if let Err(error) = kept {
+            tracing::error!(event = "record.broken", reason = %error, "The manager may not know everything");
+        }
+    }
 }
 
 async fn run(
     plan: Plan,
     commands: &mut mpsc::Receiver<Command>,
     steps: &mpsc::Sender<Step>,
+    keeping: &mut JoinSet<()>,
 ) -> Result<CloseReason, EnterError> {
     let Plan { api, number, desktop, permit, language } = plan;
     let entered = tokio::select! {
@@ -89,10 +100,12 @@ async fn run(
     let safety_code = met.sealed.safety_code.clone();
     drop(steps.send(Step::Proved { session_id, safety_code }).await);
     tracing::info!(session.id = %session_id, event = "session.proved", "Session {session_id} is proved");
-    Ok(share(met, desktop, permit, language, commands, steps).await)
+    let (reason, records) = share(met, desktop, permit, language, commands, steps).await;
+    *keeping = records;
+    Ok(reason)
 }
 
-/// The session, its news and the manager's record side by side.
+/// The session, its news and the manager's record side by side. Answers with what the manager is still being told.
 async fn share(
     met: Met,
     desktop: Desktop,
@@ -100,7 +113,7 @@ async fn share(
     language: &'static str,
     commands: &mut mpsc::Receiver<Command>,
     steps: &mpsc::Sender<Step>,
-) -> CloseReason {
+) -> (CloseReason, JoinSet<()>) {
     let Met { sealed, introduction, session_id, api } = met;
     let (records, to_keep) = mpsc::channel(record::RECORDS_MAX);
     drop(records.try_send(Record::Proved));
@@ -119,12 +132,17 @@ async fn share(
             drop(steps.send(Step::Session(news)).await);
         }
     };
-    let (reason, (), ()) =
-        tokio::join!(session::run(parts, commands, news), record::keep(api, session_id, to_keep), forward);
+    let mut keeping = JoinSet::new();
+    keeping.spawn(record::keep(api, session_id, to_keep));
+    let (reason, ()) = tokio::join!(session::run(parts, commands, news), forward);
     tracing::info!(
         session.id = %session_id, event = "session.ended", reason = reason.as_str(), "Session {session_id} ended"
     );
-    reason
+    // A manager that does not answer must not keep the window from saying that it is over.
+    if timeout(RECORD_PATIENCE, keeping.join_next()).await.is_err() {
+        tracing::info!(session.id = %session_id, event = "record.late", "The manager is told of the end later");
+    }
+    (reason, keeping)
 }
 
 /// Waits for the customer's end; other commands mean nothing before the session.

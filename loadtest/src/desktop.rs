@@ -51,8 +51,21 @@ impl Desktop {
         let mut desktop =
             Self { display: format!(":{}", number.trim()), programs: Vec::new(), server, folder: folder.to_owned() };
         desktop.open("openbox", &["--sm-disable"])?;
+        desktop.wait_for_manager().await?;
         desktop.run("xsetroot", &["-solid", "#4f6d7a"]).await?;
         Ok(desktop)
+    }
+
+    /// Waits for the window manager: a window that is shown while it starts may stay invisible.
+    async fn wait_for_manager(&self) -> Result<()> {
+        for _ in 0..200 {
+            let check = self.run("xprop", &["-root", "_NET_SUPPORTING_WM_CHECK"]).await;
+            if check.is_ok_and(|said| said.contains("window id")) {
+                return Ok(());
+            }
+            pause(Duration::from_millis(50)).await;
+        }
+        bail!("openbox did not start within 10 s")
     }
 
     /// The display's name, such as `:7`.
@@ -95,7 +108,7 @@ impl Desktop {
     ///
     /// # Errors
     /// When there is none within 20 s.
-    pub async fn place(&self, title: &str, place: [u16; 4]) -> Result<()> {
+    pub async fn place(&mut self, title: &str, place: [u16; 4]) -> Result<()> {
         let [x, y, width, height] = place.map(|number| number.to_string());
         let deadline = Instant::now() + Duration::from_secs(20);
         let window = loop {
@@ -104,7 +117,9 @@ impl Desktop {
                 break window;
             }
             if deadline < Instant::now() {
-                bail!("no window called {title} came up within 20 s");
+                let windows = self.run("xdotool", &["search", "--name", "", "getwindowname", "%@"]).await;
+                let ended: Vec<_> = self.programs.iter_mut().filter_map(|p| p.check_alive().err()).collect();
+                bail!("no window called {title} came up within 20 s; windows: {windows:?}; ended: {ended:?}");
             }
             pause(Duration::from_millis(100)).await;
         };

@@ -4,8 +4,8 @@
 //! session lives and after it, both are searched in the memory of relay and manager and in every file they keep.
 //! The tools' own memory is searched too, to show that the search finds what is there.
 //!
-//! How this was seen to fail: with a `debug!("{payload:?}")` of every forwarded payload and sealing replaced by plain
-//! bytes in `Sealer::seal`, the relay's memory held the typed text and this test named it.
+//! How this was seen to fail: with `Sealer::seal` and `Opener::open` made to pass plain bytes, the typed text was in the
+//! memory of the relay and this test named it.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test stops at the first surprise")]
 
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! A manager gone bad, with a relay at its command, gets one visible guess at the secret and no session.
 //!
 //! How this was seen to fail: `a_right_guess_succeeds` is the same attack with the right digits, and it succeeds; with
-//! the comparison of the confirmation removed from `Handshake::on`, both other tests found a session without proof.
+//! the comparison of the confirmation made to do nothing in `Handshake::on`, both other tests failed because the tools
+//! had a session that nobody had proved.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops at the first surprise")]
 
 use std::{sync::Arc, time::Duration};

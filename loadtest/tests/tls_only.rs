@@ -1,7 +1,7 @@
 //! A capture of one whole session's traffic holds TLS and nothing else, and not one canary.
 //!
 //! Needs the right to capture (root); says so and checks nothing else where that is missing.
-//! How this was seen to fail: a plain TCP echo started on loopback during the capture was named as not being TLS.
+//! The judge of streams has a test of its own: a plain text is not TLS.
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops at the first surprise")]
 
 use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
@@ -49,6 +49,15 @@ async fn everything_between_tools_and_servers_is_tls() {
         assert!(is_tls(stream), "{direction:?} is not TLS: {:02x?}", &stream[..stream.len().min(32)]);
     }
     assert!(!bytes.windows(typed.len()).any(|window| window == typed.as_bytes()));
+}
+
+#[test]
+fn a_plain_text_is_not_tls() {
+    let record = [&[23, 3, 3, 0, 4][..], b"abcd"].concat();
+
+    assert!(is_tls(&record));
+    assert!(!is_tls(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+    assert!(!is_tls(&[record, b"plain text behind it".to_vec()].concat()));
 }
 
 async fn start_capture(file: &Path, filter: &str) -> Option<tokio::process::Child> {

@@ -34,9 +34,11 @@ use crate::{
 const NEWS_MAX: usize = 1024;
 /// Recent sessions fetched.
 const HISTORY_LEN: u32 = 50;
-/// Tries to tell the manager something about a session, and the first pause between them.
-const REPORT_TRIES: u32 = 6;
+/// Tries to tell the manager something about a session, and the first and the longest pause between them: half an hour,
+/// because a session whose proof the manager never hears of is closed as unproved.
+const REPORT_TRIES: u32 = 64;
 const REPORT_PAUSE: Duration = Duration::from_millis(500);
+const REPORT_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// Calls under way may finish for this long when the tool is closed.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -310,7 +312,7 @@ impl Engine {
                         return;
                     }
                 }
-                pause *= 2;
+                pause = (pause * 2).min(REPORT_PAUSE_MAX);
             }
         });
     }

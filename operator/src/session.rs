@@ -1,7 +1,8 @@
 //! The running session: one loop over link, canvas and input.
 //!
 //! Guarantees: receiving never waits for sending; acknowledgements go before pointer and keys and are merged while they
-//! wait; everything the customer may not say ends the session.
+//! wait; while a key or button is held something is said at least every second, so that the customer's tool does not
+//! let go of it; everything the customer may not say ends the session.
 //! It decides nothing about the flow (`crate::app`); it carries.
 
 use std::{
@@ -27,7 +28,10 @@ use tracing::{info, warn};
 
 use crate::{
     app::event::FromSession,
-    input::queue::Queue,
+    input::{
+        held::{self, Held},
+        queue::Queue,
+    },
     screen::{
         Changed, Screen,
         receive::{Received, Receiver},
@@ -175,6 +179,8 @@ impl Running {
         let stop = self.handle.stop.clone();
         let mut measure = time::interval(MEASURE_EVERY);
         let mut input: Option<Input> = None;
+        let mut held = Held::default();
+        let mut said_at = Instant::now();
         let mut open = true;
         loop {
             let reply = self.replies.front().cloned();
@@ -198,7 +204,15 @@ impl Running {
                     self.replies.pop_front();
                     open = sent;
                 }
-                taken = queue.next(), if open && input.is_none() => input = Some(taken),
+                taken = queue.next(), if open && input.is_none() => {
+                    held.note(&taken);
+                    said_at = Instant::now();
+                    input = Some(taken);
+                }
+                () = time::sleep_until(said_at + held::WORD_EVERY), if open && input.is_none() && held.is_holding() => {
+                    said_at = Instant::now();
+                    input = Some(held::WORD);
+                }
                 sent = send(sender, next_input.map(Message::Input)), if open && input.is_some() => {
                     input = None;
                     open = sent;

@@ -215,6 +215,8 @@ impl Tapped<'_> {
         } else if let WindowEvent::Ime(Ime::Commit(text)) = event {
             self.capture.set_composing(false);
             self.capture.act(Act::Text(text.clone()));
+        } else if let WindowEvent::Ime(Ime::Disabled) = event {
+            self.capture.set_composing(false);
         } else if let WindowEvent::Focused(false) = event {
             self.capture.act(Act::FocusLost);
             return false;

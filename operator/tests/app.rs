@@ -192,6 +192,21 @@ fn a_wrong_secret_is_told_and_the_number_is_shown_again() {
 }
 
 #[test]
+fn a_manager_that_sends_a_fourth_customer_finds_the_secret_erased() {
+    let mut app = App::default();
+    play(&mut app, [login(), issued(1)]);
+    for id in 1..=3 {
+        play(&mut app, [entered(1, id), gone(id, CloseReason::WrongSecret)]);
+    }
+
+    let effects = play(&mut app, [entered(1, 4)]);
+
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Meet { .. })), "{effects:?}");
+    assert!(tells(&effects).iter().any(|told| matches!(told, Told::Burned { .. })));
+    assert!(app.numbers[0].own.is_none());
+}
+
+#[test]
 fn a_burned_number_is_told_once_and_its_secret_forgotten() {
     let mut app = App::default();
     play(&mut app, [login(), issued(1), entered(1, 9)]);

@@ -9,6 +9,7 @@ use link::{
 };
 use operator::{
     app::event::FromSession,
+    input::held,
     screen::{Exactness, receive::RESETS_MAX},
     session::{self, Handle, News},
 };
@@ -180,6 +181,22 @@ async fn pointer_and_keys_reach_the_customer_in_order() {
         }
     }
     assert_eq!(heard, [Input::Pointer { monitor: 0, x: 5, y: 6 }, key(true), key(false), Input::ReleaseAll]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_a_key_is_held_the_customer_hears_a_word_within_every_second() {
+    let mut world = world();
+    let started = tokio::time::Instant::now();
+    let press = Input::Key { key: Key(0xE1), pressed: true };
+    world.handle.queue.push(press.clone());
+    let mut heard = Vec::new();
+    while heard.len() < 4 {
+        if let Message::Input(input) = world.answer().await {
+            heard.push(input);
+        }
+    }
+    assert_eq!(heard, [press, held::WORD, held::WORD, held::WORD]);
+    assert!(started.elapsed() < std::time::Duration::from_secs(3));
 }
 
 #[tokio::test]

@@ -193,6 +193,9 @@ impl Config {
                 return wrong(key, "must be at least 1");
             }
         }
+        if limits::HEARTBEAT_SESSIONS_MAX < self.limits.sessions {
+            return wrong("limits.sessions", "must be at most 20000: a heartbeat names no more");
+        }
         for (key, file) in [
             ("manager_ca_file", &self.manager_ca_file),
             ("token_file", &self.token_file),
@@ -282,6 +285,7 @@ mod tests {
             (format!("public_address = \"r:1\"\ncertificate_file = \"c\"\n{KEY}"), "key_file"),
             (format!("public_address = \"r:1\"\n{}", KEY.replace("00\"", "0\"")), "ticket_keys[0].public_key"),
             (format!("public_address = \"r:1\"\n{KEY}[limits]\nsessions = 0\n"), "limits.sessions"),
+            (format!("public_address = \"r:1\"\n{KEY}[limits]\nsessions = 20001\n"), "limits.sessions"),
         ];
 
         for (text, key) in cases {

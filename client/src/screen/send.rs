@@ -132,12 +132,11 @@ impl Gate {
         }
     }
 
-    /// Everything under way is void: a new stream begins.
+    /// Everything under way is void: a new stream begins. The processor stays guarded, whoever asks for it how often.
     pub fn forget(&mut self) {
         self.under_way.clear();
         self.under_way_bytes = 0;
         self.handing_over = false;
-        self.not_before = None;
     }
 
     /// Whether the operator has applied everything.

@@ -25,6 +25,8 @@ const SETTLE: Duration = Duration::from_millis(500);
 const CHECK_EVERY: Duration = Duration::from_secs(5);
 /// Shortest pause between two positions of the pointer: 60 a second.
 const POSITION_EVERY: Duration = Duration::from_millis(16);
+/// Shortest pause between two shapes of the pointer: a busy one turns without end, and a slow line has better to carry.
+const SHAPE_EVERY: Duration = Duration::from_millis(100);
 
 /// Everything the thread owns.
 pub(super) struct Share {
@@ -53,6 +55,7 @@ struct Pointer {
     shape_due: bool,
     position_due: bool,
     position_at: Option<Instant>,
+    shape_at: Option<Instant>,
     shape: Option<CursorShape>,
     position: Option<(i32, i32, bool)>,
 }
@@ -151,6 +154,8 @@ impl Share {
     fn begin(&mut self) -> Result<(), Stop> {
         self.encoder.reset();
         self.gate.forget();
+        // What was sent before is void, so nothing of it is left to check.
+        self.checked = self.update;
         self.lossy = false;
         self.pointer = Pointer { shape_due: true, position_due: true, ..Pointer::default() };
         self.touch();
@@ -264,18 +269,38 @@ impl Share {
         self.checked = self.update;
         self.checked_at = at;
         self.tell(ScreenNews::Check { update: self.update, hash: self.encoder.settled_hash() })?;
+        // Something may have been drawn meanwhile: it must not wait for what is drawn after it.
+        Ok(Some(Duration::ZERO))
+    }
+
+    /// Says what is new about the pointer; answers when more can be said.
+    fn point(&mut self) -> Result<Option<Duration>, Stop> {
+        let shape = self.point_shape()?;
+        let position = self.point_position()?;
+        Ok([shape, position].into_iter().flatten().min())
+    }
+
+    /// Says the newest shape, at most ten times a second.
+    fn point_shape(&mut self) -> Result<Option<Duration>, Stop> {
+        if !self.pointer.shape_due {
+            return Ok(None);
+        }
+        let at = now();
+        if let Some(last) = self.pointer.shape_at.filter(|last| at < *last + SHAPE_EVERY) {
+            return Ok(Some((last + SHAPE_EVERY).saturating_duration_since(at)));
+        }
+        self.pointer.shape_due = false;
+        self.pointer.shape_at = Some(at);
+        let shape = self.capture.cursor_shape()?;
+        if let Some(shape) = shape.filter(|shape| self.pointer.shape.as_ref() != Some(shape)) {
+            self.pointer.shape = Some(shape.clone());
+            self.tell(ScreenNews::CursorShape(shape))?;
+        }
         Ok(None)
     }
 
-    /// Says what is new about the pointer, at most 60 times a second.
-    fn point(&mut self) -> Result<Option<Duration>, Stop> {
-        if std::mem::take(&mut self.pointer.shape_due) {
-            let shape = self.capture.cursor_shape()?;
-            if let Some(shape) = shape.filter(|shape| self.pointer.shape.as_ref() != Some(shape)) {
-                self.pointer.shape = Some(shape.clone());
-                self.tell(ScreenNews::CursorShape(shape))?;
-            }
-        }
+    /// Says the newest position, at most 60 times a second.
+    fn point_position(&mut self) -> Result<Option<Duration>, Stop> {
         if !self.pointer.position_due {
             return Ok(None);
         }

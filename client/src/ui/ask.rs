@@ -51,7 +51,8 @@ pub(super) fn answers(ui: &mut Ui, asked: &Asked, text: &Catalogue, now: Instant
         focus_once(ui, question.deadline, &refuse);
         if refuse.clicked() {
             did.push(Did::App(Event::Answer(question.kind, false)));
-        } else if allow.clicked() {
+        } else if allow.clicked() && !allow.double_clicked() && !allow.triple_clicked() {
+            // The second click of a double click may meet the next question, which nobody has read yet.
             did.push(Did::App(Event::Answer(question.kind, true)));
         }
     });

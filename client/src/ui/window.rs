@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{Did, bar, draw};
 use crate::{
-    app::{App, Effect, Event, Page},
+    app::{App, Effect, Event},
     consent::Permit,
     desktop::Desktop,
     session::Command,
@@ -105,11 +105,13 @@ impl eframe::App for Window {
 
 /// The bar repaints on its own, also while the window is minimised.
 fn show_bar(ctx: &Context, state: &Arc<Mutex<State>>) {
-    let width = ctx.input(|input| input.viewport().monitor_size).map_or(1280.0, |size| size.x);
+    let screen_width = ctx.input(|input| input.viewport().monitor_size).map_or(1280.0, |size| size.x);
+    // "End" is at the right edge of the bar, and must be on the screen.
+    let width = screen_width.clamp(SIZE[0] / 2.0, bar::SIZE[0]);
     let builder = ViewportBuilder::default()
         .with_title(lock(state).text.say("window.title", &[]))
-        .with_inner_size(bar::SIZE)
-        .with_position([((width - bar::SIZE[0]) / 2.0).max(0.0), 0.0])
+        .with_inner_size([width, bar::SIZE[1]])
+        .with_position([((screen_width - width) / 2.0).max(0.0), 0.0])
         .with_decorations(false)
         .with_resizable(false)
         .with_taskbar(false)
@@ -217,16 +219,12 @@ fn wake_on_step(ctx: Context, told: mpsc::Sender<Step>) -> (mpsc::Sender<Step>, 
     (sender, forward)
 }
 
-/// A window that is closed in a session ends the session and waits a moment until both sides know.
+/// A window that is closed in a session ends the session and waits a moment until the other side and the manager know.
 fn farewell(state: &Arc<Mutex<State>>) {
     let mut state = lock(state);
-    let visiting = match state.app.page() {
-        Page::Connecting | Page::Who | Page::Sharing => true,
-        Page::Number(_) | Page::Ended(_) => false,
-    };
     state.permit.brake(crate::consent::Brake::All);
     state.commands = None;
-    if let (true, Some(mut steps)) = (visiting, state.steps.take()) {
+    if let Some(mut steps) = state.steps.take() {
         let closing = async { while steps.recv().await.is_some() {} };
         if state.runtime.block_on(async { tokio::time::timeout(FAREWELL, closing).await }).is_err() {
             tracing::info!(event = "session.left", "The window was closed before the other side knew");

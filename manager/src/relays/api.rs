@@ -14,6 +14,7 @@ use proto::{
             TicketKey,
         },
     },
+    close::CloseReason,
     id::RelayId,
     limits,
 };
@@ -141,6 +142,8 @@ async fn take(tx: &mut Tx, event: ReportEvent, now_ms: UnixMillis) -> DbResult<(
     match event.what {
         ReportWhat::Joined { role: _ } => session::store::seen_at_relay(tx, event.session_id, now_ms).await,
         ReportWhat::Paired => session::store::paired(tx, event.session_id, now_ms).await,
+        // Whoever waited alone at a relay that is being stopped was sent on to the next relay: nothing is over.
+        ReportWhat::Ended { reason: CloseReason::Draining, .. } => Ok(()),
         ReportWhat::Ended { reason, customer_bytes, operator_bytes } => {
             let bytes = [customer_bytes, operator_bytes].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
             session::store::ended_at_relay(tx, event.session_id, at_ms, reason, bytes).await

@@ -3,7 +3,7 @@
 //! An entry is counted as wrong before it is looked at, and taken back when it was right; so no number of simultaneous
 //! guesses gets past a limit. Counters are in the database and hold for all managers.
 //! The arithmetic: 10⁶ locators, 200 of them open; one source gets 50 tries a day, so it meets an open number once in
-//! 100 days, and then knows nothing of the four digits. Source: reception-number arithmetic in ARCHITECTURE.md.
+//! 100 days, and then knows nothing of the four digits.
 
 use std::{
     net::{IpAddr, Ipv6Addr},

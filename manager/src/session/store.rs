@@ -277,7 +277,10 @@ pub async fn seen(tx: &mut Tx, sessions: &str, now_ms: UnixMillis) -> DbResult<u
     )
 }
 
-/// Those of these sessions, a JSON array of ids, that ended since `ended_since_ms`.
+/// Those of these sessions, a JSON array of ids, that somebody ended since `ended_since_ms`.
+///
+/// One that the sweep called abnormal because nothing was heard of it is not among them: the relay that names it was
+/// only cut off from the manager, and a running session is not ended for that.
 ///
 /// # Errors
 /// [`DbError`].
@@ -289,9 +292,11 @@ pub async fn ended_among(tx: &mut Tx, sessions: &str, ended_since_ms: UnixMillis
         FROM sessions
         WHERE session_id IN (SELECT value FROM json_each($1))
         AND ended_at_ms >= $2
+        AND end_reason <> $3
         ORDER BY session_id",
         sessions,
-        ended_since_ms
+        ended_since_ms,
+        CloseReason::Abnormal.as_str()
     )?;
     rows.iter().map(|(id,)| parse_id(id)).collect()
 }

@@ -17,7 +17,7 @@ const BATCH: i64 = 200;
 const FORGET_EVERY_MS: i64 = 10 * 60 * 1000;
 /// Runs of relays are remembered this long after their last report.
 const REPORTS_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
-/// A gap between rounds from which leases are counted anew: nobody could renew them meanwhile.
+/// A gap between rounds from which every wait is counted anew: nobody could say anything meanwhile.
 const GAP_MAX_MS: i64 = 15_000;
 
 /// What a sweep remembers between its rounds.
@@ -54,7 +54,7 @@ pub async fn run(app: App, stop: CancellationToken) {
 }
 
 impl Sweep {
-    /// A sweep that begins now: leases get their full time, because nobody could renew them before.
+    /// A sweep that begins now: every wait gets its full time, because nobody could say anything before.
     pub const fn begin(now_ms: UnixMillis) -> Self {
         Self { steady_since: now_ms, last_round: now_ms, forgot_at: 0 }
     }
@@ -65,7 +65,8 @@ impl Sweep {
     /// [`crate::db::DbError`].
     pub async fn round(&mut self, app: &App) -> DbResult<usize> {
         let now_ms = app.now_ms();
-        let due = due(app, now_ms, self.lost_before(app, now_ms)).await?;
+        self.notice_gap(now_ms);
+        let due = due(app, self, now_ms).await?;
         let mut closed = 0usize;
         for (session_id, reason, at_ms) in due {
             let mut tx = app.db.begin().await?;
@@ -87,13 +88,17 @@ impl Sweep {
         Ok(closed)
     }
 
-    /// Sessions not seen since then are lost. Time in which this manager or the database was away does not count.
-    fn lost_before(&mut self, app: &App, now_ms: UnixMillis) -> UnixMillis {
+    /// Time in which this manager or the database was away does not count.
+    fn notice_gap(&mut self, now_ms: UnixMillis) {
         if self.last_round.saturating_add(GAP_MAX_MS) < now_ms {
             self.steady_since = now_ms;
         }
-        let lease_ms = millis(app.config.session.lease.get());
-        if self.steady_since.saturating_add(lease_ms) <= now_ms { now_ms.saturating_sub(lease_ms) } else { 0 }
+    }
+
+    /// What waited since then has waited for all of `span`, and somebody could hear of it all that time.
+    fn before(&self, span: ops::config::Span, now_ms: UnixMillis) -> UnixMillis {
+        let span_ms = millis(span.get());
+        if self.steady_since.saturating_add(span_ms) <= now_ms { now_ms.saturating_sub(span_ms) } else { 0 }
     }
 
     async fn count_relays(&self, app: &App, now_ms: UnixMillis) -> DbResult<()> {
@@ -105,13 +110,9 @@ impl Sweep {
 }
 
 /// Sessions that must be closed, why, and since when they are over.
-async fn due(
-    app: &App,
-    now_ms: UnixMillis,
-    lost_before_ms: UnixMillis,
-) -> DbResult<Vec<(SessionId, CloseReason, UnixMillis)>> {
+async fn due(app: &App, sweep: &Sweep, now_ms: UnixMillis) -> DbResult<Vec<(SessionId, CloseReason, UnixMillis)>> {
     let config = &app.config.session;
-    let before = |span: ops::config::Span| now_ms.saturating_sub(millis(span.get()));
+    let before = |span| sweep.before(span, now_ms);
     let mut tx = app.db.read().await?;
     let rows = fetch_all!(
         &mut tx,
@@ -146,7 +147,7 @@ async fn due(
         now_ms,
         before(config.joining_max),
         before(config.proving_max),
-        lost_before_ms,
+        before(config.lease),
         BATCH
     )?;
     let known = |row: Due| {

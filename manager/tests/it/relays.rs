@@ -152,6 +152,21 @@ async fn what_a_relay_ended_is_closed_with_its_reason_unless_a_tool_knows_better
 }
 
 #[tokio::test]
+async fn a_side_that_a_draining_relay_sends_on_does_not_end_its_session() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let mut sweep = Sweep::begin(START_MS);
+        let session = desk.connected().await.pairing.session_id;
+        let report = ended_report(session, START_MS, CloseReason::Draining).to_string();
+        let answer: ReportAnswer = desk.manager.post("/v1/relay/report", Some(&desk.relay), &report).await.json();
+        assert_eq!(answer.stored_seq, 3);
+        desk.manager.advance(Duration::from_secs(6));
+        assert_eq!(sweep.round(&desk.manager.app).await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_session_that_ended_is_revoked_while_its_ticket_lives_and_the_relay_has_it() {
     on_both(|db| async {
         let desk = Desk::open(db).await;

@@ -470,13 +470,16 @@ async fn time_in_which_the_manager_was_away_closes_no_session() {
     on_both(|db| async {
         let desk = Desk::open(db).await;
         let id = desk.connected().await.pairing.session_id;
+        let joining = desk.entered(&desk.issue().await).await.pairing.session_id;
         let mut sweep = Sweep::begin(START_MS);
         desk.manager.advance(Duration::from_mins(10));
         assert_eq!(sweep.round(&desk.manager.app).await.unwrap(), 0, "a gap in the rounds");
         let mut restarted = Sweep::begin(desk.manager.app.now_ms());
         assert_eq!(restarted.round(&desk.manager.app).await.unwrap(), 0, "a new start");
-        desk.heartbeat(&[id]).await;
-        assert_eq!(desk.history().await[0].state, SessionState::Connected);
+        desk.heartbeat(&[id, joining]).await;
+        let mut states: Vec<_> = desk.history().await.iter().map(|session| session.state).collect();
+        states.sort_by_key(|state| *state == SessionState::Connected);
+        assert_eq!(states, [SessionState::Joining, SessionState::Connected]);
     })
     .await;
 }

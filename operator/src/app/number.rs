@@ -36,8 +36,11 @@ pub struct Number {
     pub since_ms: UnixMillis,
     /// When it stops being usable.
     pub expires_at_ms: UnixMillis,
-    /// Entries that left before the secret was proved.
+    /// Entries that left before the secret was proved, as the manager counts them.
     pub unproved_count: u32,
+    /// Customers met under this number, as this tool counts them: each may have guessed at the secret once, and a bad
+    /// manager could send them without end.
+    pub meetings: u32,
 }
 
 impl Number {
@@ -72,7 +75,19 @@ impl Number {
             since_ms: body.issued_at_ms,
             expires_at_ms: body.expires_at_ms,
             unproved_count: body.unproved_count,
+            meetings: 0,
         }
+    }
+
+    /// What is needed to meet one more customer. After [`limits::UNPROVED_MAX`] meetings that proved nothing the number
+    /// is burned here, whatever the manager says, and its secret erased.
+    fn next_meeting(&mut self) -> Option<Own> {
+        if limits::UNPROVED_MAX <= self.meetings {
+            self.go(ReceptionState::Burned);
+            return None;
+        }
+        self.meetings = self.meetings.saturating_add(1);
+        self.own.clone()
     }
 
     /// Goes to another state; says whether that was news. The secret of a closed number is erased.
@@ -233,32 +248,47 @@ impl App {
         let Some(number) = self.number_mut(reception_id).filter(|number| !known && number.is_open()) else {
             return Vec::new();
         };
-        let Some(own) = number.own.clone() else {
+        if number.own.is_none() {
             // Issued by another tool of the same operator, which alone has the secret.
             return Vec::new();
-        };
+        }
         number.go(ReceptionState::Entered);
-        let reason = number.reason.clone();
         let waiting = self.session.is_some();
         let mut effects = vec![Effect::Tell(Told::Customer { session_id, reception_id, waiting })];
         if waiting {
             self.waiting.retain(|waiting| waiting.reception_id != reception_id);
             self.waiting.push_back(Waiting { reception_id, pairing, since_ms: now_ms });
         } else {
-            effects.extend(self.meet(reception_id, own, reason, pairing, now_ms));
+            effects.extend(self.meet_under(reception_id, pairing, now_ms));
         }
         effects
     }
 
     /// Meets the customer who has waited longest.
     pub(super) fn meet_next(&mut self, now_ms: UnixMillis) -> Vec<Effect> {
+        let mut effects = Vec::new();
         while let Some(Waiting { reception_id, pairing, .. }) = self.waiting.pop_front() {
-            let number = self.number_mut(reception_id).filter(|number| number.is_open());
-            if let Some((own, reason)) = number.and_then(|number| Some((number.own.clone()?, number.reason.clone()))) {
-                return self.meet(reception_id, own, reason, pairing, now_ms);
+            effects.extend(self.meet_under(reception_id, pairing, now_ms));
+            if self.session.is_some() {
+                break;
             }
         }
-        Vec::new()
+        effects
+    }
+
+    /// Meets a customer who entered this number, unless it was met too often already.
+    fn meet_under(&mut self, reception_id: ReceptionId, pairing: Pairing, now_ms: UnixMillis) -> Vec<Effect> {
+        let Some(number) = self.number_mut(reception_id).filter(|number| number.is_open()) else { return Vec::new() };
+        let (own, reason) = (number.next_meeting(), number.reason.clone());
+        let burned = !number.is_open();
+        match own {
+            Some(own) => self.meet(reception_id, own, reason, pairing, now_ms),
+            None if burned => {
+                self.notice = Some(Notice::Burned);
+                vec![Effect::Cancel(reception_id), Effect::Tell(Told::Burned { reception_id })]
+            }
+            None => Vec::new(),
+        }
     }
 
     /// The manager says that a session which may not have begun here is over.

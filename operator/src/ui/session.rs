@@ -22,6 +22,8 @@ use crate::{
 
 /// The customer's pointer is drawn when it is this far from the operator's own, in pixels of the picture.
 const OTHER_POINTER: u16 = 24;
+/// Around the picture, and over it while the customer shows nothing.
+const COVER: Color32 = Color32::from_rgb(0x20, 0x26, 0x2E);
 
 /// What the page remembers between two frames.
 #[derive(Default)]
@@ -66,7 +68,7 @@ impl Bar {
             Panel::bottom("hint").frame(bar_frame()).show(ui, |ui| hint(ui, scene, session, capture));
         }
         CentralPanel::default()
-            .frame(Frame::new().fill(Color32::from_rgb(0x20, 0x26, 0x2E)))
+            .frame(Frame::new().fill(COVER))
             .show(ui, |ui| self.screen(ui, scene, session, handle, capture));
         self.ask_dialog(ui.ctx(), scene, wishes);
         self.end_dialog(ui.ctx(), scene, wishes);
@@ -146,17 +148,19 @@ impl Bar {
                 capture.start(&handle.queue);
             }
             self.collect(ui, &response, &placement, &hands);
-        } else {
+        }
+        if !capture.is_on() {
             self.scroll_by_wheel(ui, &response);
         }
         let elsewhere = self.pointer.is_none_or(|(x, y)| is_elsewhere(handle, x, y));
         let painter = ui.painter_at(area);
         self.painter.paint(&painter, &handle.screen, &placement, !controls || elsewhere);
         if session.paused {
-            painter.rect_filled(area, 0.0, Color32::from_black_alpha(160));
+            // The customer was told that nobody sees the screen now; that goes for the last picture, too.
+            painter.rect_filled(area, 0.0, COVER);
             centred(ui, area, &scene.say("session.paused_long"));
         } else if !session.grants.has(GrantKind::View) {
-            painter.rect_filled(area, 0.0, Color32::from_black_alpha(200));
+            painter.rect_filled(area, 0.0, COVER);
             centred(ui, area, &scene.say("session.view_taken"));
         }
         if capture.is_on() {
@@ -358,6 +362,7 @@ fn meters(ui: &mut Ui, scene: &Scene<'_>, handle: &Handle) {
 fn hint(ui: &mut Ui, scene: &Scene<'_>, session: &Session, capture: &Capture) {
     ui.horizontal(|ui| {
         let sentence = match (session.has_control(), capture.is_on()) {
+            (false, _) if session.paused => scene.say("session.paused_long"),
             (true, true) => scene.say("session.captured"),
             (true, false) => scene.say("session.click_to_work"),
             (false, _) => scene.say("session.view_only"),

@@ -2,6 +2,8 @@
 //!
 //! The relays of the pairing are tried in their order; both tools hold the same order, so they meet at the same one.
 //! It fails closed: without both confirmations of the key exchange there is no [`Sealed`].
+//! Once this side's confirmation has left, no other relay is tried: whoever got it has had the one guess of this
+//! meeting.
 
 use std::sync::Arc;
 
@@ -164,14 +166,35 @@ where
     let (mut handshake, mut send) =
         Handshake::start(meeting.role, &meeting.secret, *session_id, introduction, &mut rand_core::OsRng)
             .map_err(on_prove_error)?;
+    let mut has_confirmed = false;
     loop {
         let frame = Frame::plain(FrameType::Prove, send.into()).map_err(|_too_long| MeetError::WrongSecret)?;
-        write_frame(&mut connection.writer, frame).await.map_err(|_broken| MeetError::Unreachable)?;
-        let payload = join::next_step(connection).await?;
+        let heard = match write_frame(&mut connection.writer, frame).await {
+            Ok(()) => join::next_step(connection).await,
+            Err(_broken) => Err(JoinError::Broken),
+        };
+        let payload = match heard {
+            Ok(payload) => payload,
+            Err(error) if has_confirmed => return Err(last_chance(error.into())),
+            Err(error) => return Err(error.into()),
+        };
         match handshake.on(&payload).map_err(on_prove_error)? {
             Step::Done { keys } => return Ok(keys),
-            Step::Continue { handshake: next, send: answer } => (handshake, send) = (next, answer),
+            Step::Continue { handshake: next, send: answer } => {
+                (handshake, send) = (next, answer);
+                has_confirmed = true;
+            }
         }
+    }
+}
+
+/// An error after this side's confirmation has left, in a form that no other relay is tried for: with a fresh exchange
+/// at each relay, somebody in the middle would have as many guesses as there are relays.
+const fn last_chance(error: MeetError) -> MeetError {
+    match error {
+        MeetError::Unreachable => MeetError::PeerGone(CloseReason::TransportLost),
+        MeetError::Refused(reason) => MeetError::PeerGone(reason),
+        MeetError::WrongSecret | MeetError::PeerGone(_) | MeetError::Timeout(_) => error,
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::{Instant, sleep, sleep_until, timeout},
 };
-use tracing::{debug, info};
+use tracing::debug;
 
 use self::seat::{Batch, Offer};
 pub use self::seat::{Seat, Urgency};
@@ -96,12 +96,6 @@ fn sit_down(relay: &Relay, seat: &Arc<Seat>, may_begin: bool, now: Instant) -> R
     }
     seat.welcome(joined.peer.is_some());
     relay.reports.push(session_id, relay.clock.now_ms(), ReportWhat::Joined { role });
-    if !is_back {
-        info!(
-            session.id = %session_id, peer.role = role.as_str(), event = "session.joined",
-            "The {} joined session {session_id}", role.as_str()
-        );
-    }
     match joined.peer {
         None if !is_back => relay.metrics.relay_sessions_waiting.inc(),
         None => {}
@@ -114,10 +108,6 @@ fn sit_down(relay: &Relay, seat: &Arc<Seat>, may_begin: bool, now: Instant) -> R
                 relay.metrics.relay_sessions_waiting.dec();
                 relay.metrics.relay_sessions_active.inc();
                 relay.reports.push(session_id, relay.clock.now_ms(), ReportWhat::Paired);
-                info!(
-                    session.id = %session_id, event = "session.paired",
-                    "Both sides of session {session_id} are here"
-                );
             }
         }
     }
@@ -140,10 +130,6 @@ fn stand_up(relay: &Relay, seat: &Seat, reason: CloseReason) {
     relay.metrics.relay_session_seconds.observe(totals.begun_at.elapsed().as_secs_f64());
     let (customer_bytes, operator_bytes) = (totals.get(Role::Customer), totals.get(Role::Operator));
     relay.reports.push(session_id, relay.clock.now_ms(), ReportWhat::Ended { reason, customer_bytes, operator_bytes });
-    info!(
-        session.id = %session_id, peer.role = seat.claim.role.as_str(), event = "session.ended", reason = reason.as_str(),
-        customer_bytes, operator_bytes, "Session {session_id} ended: {}", reason.as_str()
-    );
 }
 
 /// Ends when the other side did not come in time.

@@ -27,6 +27,11 @@ use crate::{limit::Bucket, pair::Claim};
 
 /// Frames in a queue at most: small ones cost more memory than their bytes.
 const QUEUE_FRAMES_MAX: usize = 8 * 1024;
+/// A frame is a slice of the read it came in and holds on to all of it. So once this many wait, each further one that
+/// is shorter than [`COPY_LEN_MAX`] is copied: else a full queue of small frames would hold 64 KiB each.
+const SLICES_MAX: usize = 8;
+/// See [`SLICES_MAX`]. Longer ones hold on to four times their bytes at most.
+const COPY_LEN_MAX: usize = 16 * 1024;
 /// Bytes that may pass at once when the rate was not used: a full picture of an office screen.
 const BURST_MIN: u64 = 256 * 1024;
 
@@ -185,7 +190,9 @@ impl Seat {
         if !has_room {
             return Offer::Full;
         }
-        match state.lanes.push(lane, wire.clone()) {
+        let is_copied = SLICES_MAX <= state.frames && wire.len() < COPY_LEN_MAX;
+        let kept = if is_copied { Bytes::copy_from_slice(wire) } else { wire.clone() };
+        match state.lanes.push(lane, kept) {
             Ok(()) => {}
             Err(Full) => return Offer::Full,
         }

@@ -188,6 +188,11 @@ fn on_sealed(
             shared.room.notify_waiters();
         }
         message => {
+            // A short one passed the assembly without credit, as the link's own words must.
+            let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+            if state.taking.check(frame.lane, len).is_err() {
+                return Some((CloseReason::Malformed, Goodbye::Say));
+            }
             state.deliver(frame.lane, bytes.len(), message);
             shared.arrived.notify_one();
         }

@@ -5,7 +5,7 @@
 //! `Echoed` never leave this module; the other side's `End` becomes [`SealedEvent::Ended`].
 //! The first frame that does not open ends the session as [`CloseReason::SealBroken`]; nothing of it is delivered.
 //!
-//! Walk: `client/src/session.rs` and `operator/src/session.rs` hold it; the hop between is `relay/src/forward.rs`.
+//! Walk: `client/src/session.rs` and `operator/src/session.rs` hold it; the hop between is `relay/src/forward/`.
 
 mod actor;
 mod assembly;
