@@ -183,6 +183,9 @@ impl Place {
                     }
                 });
             }
+            // Both sides are to hear the end of their own exchange.
+            while tasks.join_next().await.is_some() {}
+            return;
         } else if self.deed == Deed::CrossWire {
             let (Some(a), Some(b), Some(c), Some(d)) = (sides.next(), sides.next(), sides.next(), sides.next()) else {
                 return;

@@ -17,12 +17,13 @@ async fn a_reception_goes_from_issue_to_a_recorded_session() {
     let desktop = Desktop::start(640, 480, &world.folder().join("desktop")).await.unwrap();
     let mut stage = Stage::connect(world, desktop).await.unwrap();
 
+    until(&stage.world, "connected_at_ms").await;
     let ended = stage.operator.ask(json!({"do": "end"}), "ended", PATIENCE).await.unwrap();
     let customer_ended = stage.client.wait_for("ended", PATIENCE).await.unwrap();
 
     assert_eq!(text(&ended, "reason").unwrap(), "operator_ended");
     assert_eq!(text(&customer_ended, "reason").unwrap(), "operator_ended");
-    let row = recorded(&stage.world).await;
+    let row = until(&stage.world, "ended_at_ms").await;
     let (connected, over) = (number(&row, "connected_at_ms").unwrap(), number(&row, "ended_at_ms").unwrap());
     assert!((number(&row, "duration_ms").unwrap() - (over - connected)).abs() < 0.5);
     assert_eq!(text(&row, "end_reason").unwrap(), "operator_ended");
@@ -92,11 +93,12 @@ async fn a_session_whose_relay_dies_ends_on_both_sides_and_in_the_log() {
     let desktop = Desktop::start(640, 480, &world.folder().join("desktop")).await.unwrap();
     let mut stage = Stage::connect(world, desktop).await.unwrap();
 
+    until(&stage.world, "connected_at_ms").await;
     stage.world.kill_relay(0);
     stage.operator.wait_for("ended", PATIENCE).await.unwrap();
     stage.client.wait_for("ended", PATIENCE).await.unwrap();
 
-    let row = recorded(&stage.world).await;
+    let row = until(&stage.world, "ended_at_ms").await;
     assert!(number(&row, "duration_ms").unwrap() < 60_000.0, "{row}");
     stage.client.finish(PATIENCE).await.unwrap();
     stage.operator.finish(PATIENCE).await.unwrap();
@@ -104,16 +106,16 @@ async fn a_session_whose_relay_dies_ends_on_both_sides_and_in_the_log() {
     stage.world.stop().await.unwrap();
 }
 
-/// The newest row of the support log, once it has ended.
-async fn recorded(world: &World) -> Value {
+/// The newest row of the support log, once this time of it is known.
+async fn until(world: &World, time: &str) -> Value {
     for _ in 0..100 {
         let row = world.newest_session().await.unwrap();
-        if row.get("ended_at_ms").is_some_and(Value::is_number) {
+        if row.get(time).is_some_and(Value::is_number) {
             return row;
         }
         pause(Duration::from_millis(100)).await;
     }
-    panic!("the session is not recorded as ended");
+    panic!("the support log does not tell {time}")
 }
 
 /// Values of the field `event` in a JSON log.
