@@ -136,6 +136,19 @@ fn who_asks_is_shown_with_company_operator_and_reason() {
 }
 
 #[test]
+fn return_in_the_number_field_connects() {
+    let mut app = App::new();
+    app.on(Event::Typed("4129053381".to_owned()), now());
+    let mut window = open(app, Lang::En, false);
+    window.run_ok();
+
+    window.key_press(egui::Key::Enter);
+    window.run_ok();
+
+    assert!(!window.state().effects.is_empty(), "Return did nothing");
+}
+
+#[test]
 fn the_keyboard_is_on_refuse_and_return_refuses() {
     let mut app = met();
     ask(&mut app, GrantKind::View);

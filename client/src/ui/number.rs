@@ -59,10 +59,12 @@ fn field(ui: &mut Ui, app: &App, text: &Catalogue, heading: egui::Id, did: &mut 
         }
         did.push(Did::App(Event::Typed(typed)));
     }
+    // Asked before the field takes the keyboard back, after which it has not lost it.
+    let entered = response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
     if !response.has_focus() && ui.memory(|memory| memory.focused().is_none()) {
         response.request_focus();
     }
-    response.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter))
+    entered
 }
 
 /// Digits before a place, counted in characters.
