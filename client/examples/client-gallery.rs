@@ -1,4 +1,4 @@
-//! Opens one page of the window with sample data: `gallery PAGE LANG`, to look at it and to take pictures.
+//! Opens one page of the window with sample data: `client-gallery PAGE LANG`, to look at it and to take pictures.
 //!
 //! Pages: number, trouble, connecting, who, view, control, device, viewing, controlling, paused, ended, lost,
 //! bar-viewing, bar-controlling, bar-paused.

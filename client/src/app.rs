@@ -80,7 +80,7 @@ pub enum Sharing {
     Viewing,
     /// The operator sees and works.
     Controlling,
-    /// Neither, for now.
+    /// The customer has paused: the operator neither sees nor works.
     Paused,
 }
 

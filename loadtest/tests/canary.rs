@@ -1,8 +1,10 @@
 //! What passes between the tools stands nowhere on a server: not in memory, files or logs.
 //!
 //! The customer's screen shows one text that exists once in the world, and the operator types another. While the
-//! session lives and after it, both are searched in the memory of relay and manager and in every file they keep.
-//! The tools' own memory is searched too, to show that the search finds what is there.
+//! session lives and after it, both are searched in the memory of relay and manager and in every file they keep, and
+//! the reception number in those files. The tools' own memory is searched too, to show that the search finds what is
+//! there. The shown text travels as compressed pixels, so its search finds a server that reads text off a screen or
+//! logs titles, not one that keeps pixels; the typed text, which travels as itself, is the sharp half.
 //!
 //! How this was seen to fail: with `Sealer::seal` and `Opener::open` made to pass plain bytes, the typed text was in the
 //! memory of the relay and this test named it.
@@ -38,7 +40,13 @@ async fn screen_and_typed_text_stay_with_the_two_tools() {
     assert_nowhere(&stage, &[&typed, &shown]);
     let (manager_log, relay_log) = (stage.world.folder().join("manager.log"), stage.world.folder().join("relay-1.log"));
     assert!(manager_log.is_file() && relay_log.is_file());
-    stage.end().await.unwrap();
+    stage.operator.ask(json!({"do": "end"}), "ended", PATIENCE).await.unwrap();
+    stage.client.wait_for("ended", PATIENCE).await.unwrap();
+    assert_nowhere(&stage, &[&typed, &shown]);
+    stage.client.finish(PATIENCE).await.unwrap();
+    stage.operator.finish(PATIENCE).await.unwrap();
+    stage.desktop.stop().await.unwrap();
+    stage.world.stop().await.unwrap();
 }
 
 fn in_operator(stage: &Stage, text: &str) -> usize {

@@ -1,4 +1,4 @@
-//! Opens one page of the window with sample state, to look at it: `gallery PAGE [ja|en]`.
+//! Opens one page of the window with sample state, to look at it: `operator-gallery PAGE [ja|en]`.
 //!
 //! Pages: login, `login_error`, home, `home_empty`, number, `number_unproved`, burned, meeting, asking, refused,
 //! session, control, `ask_dialog`, ended.
