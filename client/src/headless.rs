@@ -4,7 +4,10 @@
 
 use std::process::ExitCode;
 
-use desk::lines::{Events, LineError};
+use desk::{
+    lines::{Events, LineError},
+    signals::Signals,
+};
 use link::api::ManagerApi;
 use proto::{
     close::CloseReason,
@@ -13,10 +16,7 @@ use proto::{
     number::ReceptionNumber,
 };
 use serde::{Deserialize, Serialize};
-use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
-};
+use tokio::sync::mpsc;
 
 use crate::{
     consent::{Brake, Permit},
@@ -133,7 +133,7 @@ pub async fn run(api: ManagerApi, flags: HeadlessFlags, language: &'static str) 
     let desktop = flags.synthetic.map_or_else(|| Desktop::X11(flags.display), Desktop::Synthetic);
     let grants: Grants = flags.grant.into_iter().collect();
     let mut lines = desk::lines::stdin::<Verb>()?;
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut signals = Signals::listen()?;
     let permit = Permit::none();
     let (commands, taken) = mpsc::channel(QUEUE_MAX);
     let (steps, mut told) = mpsc::channel(QUEUE_MAX);
@@ -143,7 +143,7 @@ pub async fn run(api: ManagerApi, flags: HeadlessFlags, language: &'static str) 
     let code = loop {
         tokio::select! {
             biased;
-            () = signalled(&mut terminate, &mut interrupt) => order(&commands, &permit, Command::End),
+            () = signals.end() => order(&commands, &permit, Command::End),
             line = lines.recv(), if open => match line {
                 // Before the screen is seen there is nothing to pause, and a brake would stay on.
                 Some(Ok(Verb::Pause {})) if !seen => send(&commands, Command::Pause(true)),
@@ -183,13 +183,6 @@ pub async fn run(api: ManagerApi, flags: HeadlessFlags, language: &'static str) 
         tracing::error!(event = "visit.broken", reason = %error, "The visit broke");
     }
     Ok(code)
-}
-
-async fn signalled(terminate: &mut Signal, interrupt: &mut Signal) {
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
 }
 
 /// Puts the brake on at once, then tells the session.

@@ -9,9 +9,8 @@ use client::{
     headless::{self, HeadlessFlags},
     ui,
 };
-use desk::lang::Lang;
+use desk::{lang::Lang, logs};
 use link::api::ManagerApi;
-use tracing_subscriber::EnvFilter;
 
 /// Exit code of a wrong flag or file.
 const USAGE: u8 = 64;
@@ -47,10 +46,7 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
     };
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_unset| EnvFilter::new("warn,client=info")))
-        .init();
+    logs::start("warn,client=info");
     link::tls::install_provider();
     let lang = flags.lang.unwrap_or_else(Lang::system);
     let api = match config::manager(&flags.manager, config::program_folder().as_deref()) {

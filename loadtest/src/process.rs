@@ -126,16 +126,17 @@ pub fn usage(id: u32) -> Result<Usage> {
     Ok(Usage { cpu_secs, resident_kib })
 }
 
-/// One of our own programs: beside this one, or one folder up when this is a test.
+/// One of our own programs: beside this one, one folder up when this is a test, or in `release`, where the tools are,
+/// when this was built by the profile `server`.
 ///
 /// # Errors
 /// When it has not been built.
 pub fn our_binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe()?;
-    own.ancestors()
-        .skip(1)
-        .take(2)
-        .map(|folder| folder.join(name))
+    let beside = own.ancestors().skip(1).take(2).map(|folder| folder.join(name));
+    let tools = own.ancestors().nth(2).map(|target| target.join("release").join(name));
+    beside
+        .chain(tools.filter(|_| own.ancestors().nth(1).is_some_and(|folder| folder.ends_with("server"))))
         .find(|path| path.is_file())
         .with_context(|| format!("{name} is not built: run `cargo build --workspace` first"))
 }

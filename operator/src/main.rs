@@ -12,6 +12,8 @@ use clap::{Parser as _, error::ErrorKind};
 use desk::{
     lang::Lang,
     lines::{self, Events},
+    logs,
+    signals::Signals,
 };
 use link::{api::ManagerApi, tls};
 use operator::{
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
         }
         Err(error) => return complain(&first_paragraph(&error.to_string()), USAGE),
     };
-    logs();
+    logs::start("warn");
     tls::install_provider();
     let folder = std::env::current_exe().ok().and_then(|exe| exe.parent().map(Path::to_owned));
     let place = match options.manager.place(folder.as_deref()) {
@@ -85,7 +87,10 @@ fn run_headless(api: ManagerApi, request: LoginRequest, events: Events) -> anyho
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let lines = lines::stdin().context("standard input cannot be read")?;
     let engine = Engine::new(api, Arc::new(|| {}));
-    let outcome = runtime.block_on(headless::run(engine, request, lines, events));
+    let outcome = runtime.block_on(async {
+        let signals = Signals::listen().context("the system's signals cannot be heard")?;
+        anyhow::Ok(headless::run(engine, request, lines, events, signals).await)
+    })?;
     runtime.shutdown_background();
     Ok(outcome)
 }
@@ -101,15 +106,6 @@ fn config_folder() -> Option<PathBuf> {
         variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")))
     };
     base.map(|base| base.join("uketsuke"))
-}
-
-/// Logs go to standard error; `RUST_LOG` says how much.
-fn logs() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_unset| tracing_subscriber::EnvFilter::new("warn"));
-    let set = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
-    // A second set-up cannot happen in a program that does it once.
-    drop(set);
 }
 
 fn complain(sentence: &str, code: u8) -> ExitCode {

@@ -5,7 +5,7 @@
 
 use std::{io, path::PathBuf, sync::Arc, thread};
 
-use desk::{clock, look, text::Catalogue};
+use desk::{clock, look, signals::Signals, text::Catalogue};
 use eframe::{EframeWinitApplication, NativeOptions, UserEvent};
 use egui::{Context, ViewportBuilder, ViewportCommand};
 use link::api::ManagerApi;
@@ -119,9 +119,15 @@ impl Window {
         };
         let runtime =
             runtime::Builder::new_multi_thread().worker_threads(2).thread_name("network").enable_all().build()?;
-        let thread = thread::Builder::new()
-            .name("network".to_owned())
-            .spawn(move || runtime.block_on(drive(Engine::new(api, Arc::clone(&wake)), wished, views, wake)))?;
+        let signals = {
+            let _inside = runtime.enter();
+            Signals::listen()?
+        };
+        let ctx = ctx.clone();
+        let thread = thread::Builder::new().name("network".to_owned()).spawn(move || {
+            runtime.spawn(close_on(signals, ctx));
+            runtime.block_on(drive(Engine::new(api, Arc::clone(&wake)), wished, views, wake));
+        })?;
         if let Ok(mut place) = network.thread.lock() {
             *place = Some(thread);
         }
@@ -159,6 +165,13 @@ impl eframe::App for Window {
         }
         ui.ctx().request_repaint_after(TICK);
     }
+}
+
+/// Closes the window when the system ends the program.
+async fn close_on(mut signals: Signals, ctx: Context) {
+    signals.end().await;
+    ctx.send_viewport_cmd(ViewportCommand::Close);
+    ctx.request_repaint();
 }
 
 /// The network thread: the engine, until the window is gone.

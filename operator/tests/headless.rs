@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use desk::lines::Events;
+use desk::{lines::Events, signals::Signals};
 use link::{api::ManagerApi, tls};
 use operator::{
     app::event::{Event, Manager},
@@ -69,7 +69,7 @@ async fn said(commands: impl IntoIterator<Item = Value>) -> Vec<Value> {
     }
     drop(sender);
     let written = Written::default();
-    headless::serve(engine, lines, Events::to(written.clone())).await;
+    headless::serve(engine, lines, Events::to(written.clone()), Signals::listen().unwrap()).await;
     written.lines()
 }
 
@@ -87,7 +87,8 @@ async fn a_manager_that_is_not_reached_is_one_error_and_the_end() {
     let (_open, lines) = mpsc::channel(1);
     let written = Written::default();
     let request = LoginRequest { company: "c".into(), user: "u".into(), password: "p".into() };
-    let outcome = headless::run(engine().await, request, lines, Events::to(written.clone())).await;
+    let outcome =
+        headless::run(engine().await, request, lines, Events::to(written.clone()), Signals::listen().unwrap()).await;
     assert_eq!(outcome, Outcome::NotLoggedIn);
     let lines = written.lines();
     assert_eq!(lines.len(), 1, "{lines:?}");

@@ -76,6 +76,11 @@ fn logged_in() -> App {
 
 fn with_number() -> App {
     let mut app = logged_in();
+    play(&mut app, [issued()]);
+    app
+}
+
+fn issued() -> Event {
     let own = Own {
         number: ReceptionNumber::parse("412-905-3381").unwrap(),
         proof_key: Arc::new(ProofKey::random(&mut OsRng)),
@@ -89,8 +94,7 @@ fn with_number() -> App {
         expires_at_ms: NOW + 545_000,
         unproved_count: 0,
     };
-    play(&mut app, [Event::Manager(Manager::Issued(own, body))]);
-    app
+    Event::Manager(Manager::Issued(own, body))
 }
 
 fn asking() -> App {
@@ -151,6 +155,29 @@ fn issuing_shows_the_number_its_time_and_how_to_say_it() {
     harness.get_by_label("Cancel number").click();
     harness.run_ok();
     assert!(matches!(harness.state().wishes.as_slice(), [Wish::Cancel(_)]));
+}
+
+#[test]
+fn a_typed_reason_stays_until_there_is_a_number() {
+    let mut harness = desk(Lang::En, logged_in());
+    harness.run_ok();
+    let field = harness.get_by(|node| node.role() == egui::accesskit::Role::TextInput);
+    field.focus();
+    field.type_text("printer");
+    harness.run_ok();
+    harness.get_by_label("Issue a number").click();
+    harness.run_ok();
+    assert!(matches!(harness.state().wishes.as_slice(), [Wish::Issue { reason, .. }] if reason == "printer"));
+    let failed = Event::Manager(Manager::Failed(Verb::Issue, Failure::new("unreachable", "")));
+    play(&mut harness.state_mut().app, [failed]);
+    harness.run_ok();
+    let typed = |harness: &Harness<'_, Desk>| {
+        harness.get_by(|node| node.role() == egui::accesskit::Role::TextInput).value().unwrap_or_default()
+    };
+    assert_eq!(typed(&harness), "printer", "it must not be typed twice");
+    play(&mut harness.state_mut().app, [issued(), Event::Wish(Wish::ShowHome)]);
+    harness.run_ok();
+    assert_eq!(typed(&harness), "");
 }
 
 #[test]

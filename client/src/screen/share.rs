@@ -337,3 +337,61 @@ fn micros(duration: Duration) -> u64 {
 fn micros_since(start: Instant) -> u64 {
     micros(now().saturating_duration_since(start))
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::{
+        grant::{GrantKind, Grants},
+        screen::Rect,
+    };
+
+    use super::*;
+    use crate::{
+        consent::Consent,
+        screen::capture::synthetic::{Easel, Synthetic},
+    };
+
+    /// Once slept on: the check came first, answered "nothing to do", and the operator kept the old picture until
+    /// something else was drawn.
+    #[test]
+    fn a_check_that_is_due_does_not_put_a_fresh_change_to_sleep() {
+        let easel = Easel::new(128, 64).unwrap();
+        let (mut share, mut news) = sharing(&easel);
+        let first = newest_update(&mut news);
+        share.gate.handed_over();
+        share.gate.acked(first, now());
+        easel.fill(Rect { x: 3, y: 3, width: 8, height: 8 }, [1, 2, 3]);
+        share.touch();
+        share.checked_at = now().checked_sub(CHECK_EVERY).unwrap();
+
+        let Ok(wait) = share.step() else { panic!("the session is there and the display works") };
+
+        assert!(matches!(news.try_recv(), Ok(ScreenNews::Check { update, .. }) if update == first));
+        assert_eq!(wait, Some(Duration::ZERO), "the change would wait for what is drawn after it");
+        assert!(share.drawn);
+    }
+
+    /// A share whose first picture is encoded.
+    fn sharing(easel: &Easel) -> (Share, mpsc::Receiver<ScreenNews>) {
+        let permit = Permit::none();
+        let mut consent = Consent::new(Grants::NONE.with(GrantKind::View), permit.clone());
+        consent.ask(GrantKind::View, String::new(), now());
+        consent.answer(GrantKind::View, true, now());
+        let (sender, news) = mpsc::channel(8);
+        let orders = Arc::new(Mutex::new(Orders { share: true, ..Orders::default() }));
+        let mut capture = Box::new(Synthetic::new(easel.clone()));
+        let monitors = capture.monitors().unwrap();
+        let mut share = Share::new(capture, permit, orders, sender, monitors);
+        assert!(matches!(share.take_orders(), Ok(true)));
+        assert!(matches!(share.step(), Ok(Some(Duration::ZERO))));
+        (share, news)
+    }
+
+    fn newest_update(news: &mut mpsc::Receiver<ScreenNews>) -> u64 {
+        loop {
+            if let ScreenNews::Update(update) = news.try_recv().unwrap() {
+                return update.update;
+            }
+        }
+    }
+}

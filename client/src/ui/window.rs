@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use desk::{lang::Lang, look, text::Catalogue};
+use desk::{lang::Lang, look, signals::Signals, text::Catalogue};
 use egui::{Context, UserAttentionType, ViewportBuilder, ViewportClass, ViewportCommand, ViewportId, WindowLevel};
 use link::api::ManagerApi;
 use tokio::{
@@ -55,11 +55,18 @@ pub fn run(api: ManagerApi, desktop: Desktop, lang: Lang) -> anyhow::Result<()> 
         .with_min_inner_size([520.0, 480.0]);
     let options = eframe::NativeOptions { viewport, centered: true, ..Default::default() };
     let window = Window(Arc::clone(&state));
+    let signals = {
+        let state = lock(&state);
+        let _inside = state.runtime.enter();
+        Signals::listen()?
+    };
+    let ending = Arc::clone(&state);
     let opened = eframe::run_native(
         &title,
         options,
         Box::new(move |creation| {
             look::apply(&creation.egui_ctx);
+            lock(&ending).runtime.spawn(close_on(signals, creation.egui_ctx.clone()));
             Ok(Box::new(window))
         }),
     );
@@ -101,6 +108,13 @@ impl eframe::App for Window {
             show_bar(&ctx, &self.0);
         }
     }
+}
+
+/// Closes the window when the system ends the program.
+async fn close_on(mut signals: Signals, ctx: Context) {
+    signals.end().await;
+    ctx.send_viewport_cmd_to(ViewportId::ROOT, ViewportCommand::Close);
+    ctx.request_repaint_of(ViewportId::ROOT);
 }
 
 /// The bar repaints on its own, also while the window is minimised.

@@ -1,7 +1,7 @@
 //! The headless mode: the whole tool driven by JSON lines.
 //!
 //! Guarantees: commands are done in order; a line that is not a command, has a bad value or comes in a wrong state
-//! gives one `error` event and changes nothing; the end of the input is `quit`.
+//! gives one `error` event and changes nothing; the end of the input and the system's word to end are `quit`.
 //! The manual is `operator/README.md`.
 
 pub mod command;
@@ -11,6 +11,7 @@ use std::{path::PathBuf, sync::atomic::Ordering, time::Duration};
 use desk::{
     clock,
     lines::{Events, LineError},
+    signals::Signals,
 };
 use proto::api::login::LoginRequest;
 use serde_json::{Value, json};
@@ -45,25 +46,33 @@ pub enum Outcome {
 /// What is read: one JSON value a line.
 pub type Lines = mpsc::Receiver<Result<Value, LineError>>;
 
-/// Logs in, then does what the lines say until `quit` or their end.
-pub async fn run(mut engine: Engine, request: LoginRequest, lines: Lines, events: Events) -> Outcome {
+/// Logs in, then does what the lines say until `quit`, their end or the system's word.
+pub async fn run(
+    mut engine: Engine,
+    request: LoginRequest,
+    lines: Lines,
+    events: Events,
+    mut signals: Signals,
+) -> Outcome {
     let headless = Headless::new(events);
     let told = engine.take(Event::Wish(Wish::Login(request)), clock::now_ms());
     headless.tell(told, None);
     while engine.app().logging_in {
-        let arrived = engine.arrived().await;
-        headless.arrived(&mut engine, arrived);
+        tokio::select! {
+            arrived = engine.arrived() => headless.arrived(&mut engine, arrived),
+            () = signals.end() => return Outcome::NotLoggedIn,
+        }
     }
     if engine.app().account.is_none() {
         return Outcome::NotLoggedIn;
     }
-    headless.serve(engine, lines).await;
+    headless.serve(engine, lines, signals).await;
     Outcome::Done
 }
 
-/// Does what the lines say with an engine as it is, until `quit` or their end.
-pub async fn serve(engine: Engine, lines: Lines, events: Events) {
-    Headless::new(events).serve(engine, lines).await;
+/// Does what the lines say with an engine as it is, until `quit`, their end or the system's word.
+pub async fn serve(engine: Engine, lines: Lines, events: Events, signals: Signals) {
+    Headless::new(events).serve(engine, lines, signals).await;
 }
 
 struct Headless {
@@ -77,9 +86,10 @@ impl Headless {
         Self { events, writing: TaskTracker::new(), started: Instant::now() }
     }
 
-    async fn serve(self, mut engine: Engine, mut lines: Lines) {
+    async fn serve(self, mut engine: Engine, mut lines: Lines, mut signals: Signals) {
         loop {
             tokio::select! {
+                () = signals.end() => break,
                 arrived = engine.arrived() => self.arrived(&mut engine, arrived),
                 line = lines.recv() => match line {
                     None => break,

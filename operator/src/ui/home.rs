@@ -7,6 +7,7 @@ use proto::{
         reception::ReceptionState,
         session::{SessionBody, SessionState},
     },
+    id::ReceptionId,
     limits,
 };
 
@@ -25,6 +26,8 @@ const SESSIONS_SHOWN: usize = 8;
 #[derive(Default)]
 pub(super) struct Form {
     reason: String,
+    /// What was the newest number when the last one was asked for: once there is a newer one, its reason is used up.
+    asked_after: Option<Option<ReceptionId>>,
 }
 
 impl Form {
@@ -49,6 +52,9 @@ impl Form {
     }
 
     fn issue(&mut self, ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
+        if self.asked_after.take_if(|before| *before != newest(scene)).is_some() {
+            self.reason.clear();
+        }
         ui.set_min_height(236.0);
         ui.set_width(ui.available_width());
         widget::heading(ui, &scene.say("home.issue_title"));
@@ -67,10 +73,15 @@ impl Form {
         let busy = scene.app.issuing;
         let caption = if busy { scene.say("home.issuing") } else { scene.say("home.issue") };
         if ui.add_enabled_ui(!busy, |ui| lone(ui, widget::primary, &caption).clicked()).inner {
-            let reason = std::mem::take(&mut self.reason).trim().to_owned();
-            wishes.push(Wish::Issue { reason, life_secs: None });
+            // Kept until there is a number: what was typed is not lost when the manager cannot be reached.
+            self.asked_after = Some(newest(scene));
+            wishes.push(Wish::Issue { reason: self.reason.trim().to_owned(), life_secs: None });
         }
     }
+}
+
+fn newest(scene: &Scene<'_>) -> Option<ReceptionId> {
+    scene.app.numbers.iter().find(|number| number.own.is_some()).map(|number| number.reception_id)
 }
 
 fn numbers(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {

@@ -1,4 +1,4 @@
-//! What the two desktop tools do alike: language, sentences, look, JSON lines, the wall clock.
+//! What the two desktop tools do alike: language, sentences, look, JSON lines, logs, signals, the wall clock.
 //!
 //! Guarantees: nothing here knows a session, a consent or a picture; what differs between the tools stays in the tools.
 #![forbid(unsafe_code)]
@@ -6,5 +6,7 @@
 pub mod clock;
 pub mod lang;
 pub mod lines;
+pub mod logs;
 pub mod look;
+pub mod signals;
 pub mod text;
