@@ -13,8 +13,10 @@ use proto::{
     api::{
         login::{LoginAnswer, LoginRequest},
         reception::{Event as Reception, Pairing, ReceptionBody, ReceptionState},
+        session::{SessionBody, SessionState},
     },
     close::CloseReason,
+    device::{DeviceFact, DeviceFactKind},
     grant::GrantKind,
     id::{CompanyId, OperatorId, ReceptionId, SessionId},
     input::Input,
@@ -84,6 +86,21 @@ fn granted(id: u8, kind: GrantKind) -> Event {
 fn monitors(id: u8) -> Event {
     let monitor = Monitor { id: 3, x: 0, y: 0, width: 640, height: 480, name: "A".into(), primary: true };
     Event::Session(session(id), FromSession::Monitors(vec![monitor], 3))
+}
+
+fn history(id: u8, device: Vec<DeviceFact>) -> Event {
+    Event::Manager(Manager::History(vec![SessionBody {
+        session_id: session(id),
+        state: SessionState::Connected,
+        operator_name: "山田".into(),
+        reason: String::new(),
+        entered_at_ms: NOW,
+        connected_at_ms: Some(NOW),
+        ended_at_ms: None,
+        duration_ms: None,
+        end_reason: None,
+        device,
+    }]))
 }
 
 fn gone(id: u8, reason: CloseReason) -> Event {
@@ -175,6 +192,26 @@ fn a_question_is_asked_once_until_it_is_answered() {
     assert_eq!(error_code(&app.on(ask(), NOW)), Some("wrong_state"));
     app.on(Event::Session(session(9), FromSession::Refused { kind: GrantKind::Control, timed_out: true }), NOW);
     assert!(error_code(&app.on(ask(), NOW)).is_none());
+}
+
+#[test]
+fn facts_of_the_device_are_looked_for_until_they_are_there_and_not_for_ever() {
+    let mut app = connected();
+    let looks = |app: &mut App, at_ms| {
+        app.on(Event::Tick, at_ms).into_iter().filter(|effect| matches!(effect, Effect::FetchHistory)).count()
+    };
+    assert_eq!(looks(&mut app, NOW), 0, "nothing was granted");
+    app.on(granted(9, GrantKind::Device), NOW);
+
+    assert_eq!(looks(&mut app, NOW), 1);
+    assert_eq!(looks(&mut app, NOW + 500), 0, "not twice within a second");
+    let fact = DeviceFact { kind: DeviceFactKind::OsName, value: "Debian".into() };
+    let mut told = app.clone();
+    play(&mut told, [history(9, vec![fact.clone()])]);
+    assert_eq!(told.device(), [fact]);
+    assert_eq!(looks(&mut told, NOW + 1_000), 0);
+    let more: usize = (1..60).map(|secs| looks(&mut app, NOW + secs * 1_000)).sum();
+    assert_eq!(more, 9, "a customer's tool that never sends them is not waited for without end");
 }
 
 #[test]

@@ -44,6 +44,23 @@ pub enum DeviceFactKind {
     Language,
 }
 
+impl DeviceFactKind {
+    /// Its name on the wire, which is also the key of its caption.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HostName => "host_name",
+            Self::OsName => "os_name",
+            Self::KernelVersion => "kernel_version",
+            Self::Cpu => "cpu",
+            Self::CpuThreads => "cpu_threads",
+            Self::MemoryMib => "memory_mib",
+            Self::DiskFreeMib => "disk_free_mib",
+            Self::Monitors => "monitors",
+            Self::Language => "language",
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

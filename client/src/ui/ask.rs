@@ -7,10 +7,7 @@ use desk::{
     text::Catalogue,
 };
 use egui::{Grid, Id, RichText, Ui, accesskit};
-use proto::{
-    device::{DeviceFact, DeviceFactKind},
-    grant::GrantKind,
-};
+use proto::{device::DeviceFact, grant::GrantKind};
 
 use super::{Did, names, who};
 use crate::app::{App, Asked, Event};
@@ -76,24 +73,10 @@ fn facts(ui: &mut Ui, facts: &[DeviceFact], text: &Catalogue) {
         ui.set_width(ui.available_width());
         Grid::new("facts").num_columns(2).spacing([32.0, 8.0]).show(ui, |ui| {
             for fact in facts {
-                widget::explain(ui, &text.say(&format!("device.{}", caption(fact.kind)), &[]));
+                widget::explain(ui, &text.say(&format!("device.{}", fact.kind.as_str()), &[]));
                 ui.label(RichText::new(&fact.value).size(17.0));
                 ui.end_row();
             }
         });
     });
-}
-
-const fn caption(kind: DeviceFactKind) -> &'static str {
-    match kind {
-        DeviceFactKind::HostName => "host_name",
-        DeviceFactKind::OsName => "os_name",
-        DeviceFactKind::KernelVersion => "kernel_version",
-        DeviceFactKind::Cpu => "cpu",
-        DeviceFactKind::CpuThreads => "cpu_threads",
-        DeviceFactKind::MemoryMib => "memory_mib",
-        DeviceFactKind::DiskFreeMib => "disk_free_mib",
-        DeviceFactKind::Monitors => "monitors",
-        DeviceFactKind::Language => "language",
-    }
 }

@@ -18,6 +18,7 @@ use proto::{
         session::SessionBody,
     },
     close::CloseReason,
+    device::DeviceFact,
     id::{ReceptionId, SessionId},
 };
 
@@ -30,6 +31,10 @@ use crate::failure::Failure;
 
 /// Sessions whose end is remembered, so that a repeated event starts nothing.
 const DONE_MAX: usize = 32;
+/// Looks for the device's facts at most, and the pause between two of them.
+const DEVICE_LOOKS: u8 = 10;
+/// See [`DEVICE_LOOKS`].
+const DEVICE_LOOK_EVERY_MS: UnixMillis = 1_000;
 
 /// Which page the window shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,6 +155,13 @@ impl App {
     /// The numbers as they are told to a program.
     pub fn numbers_told(&self) -> Vec<NumberTold> {
         self.numbers.iter().map(Number::told).collect()
+    }
+
+    /// What the customer of the running session agreed to tell about the machine, as far as the manager has said it.
+    pub fn device(&self) -> &[DeviceFact] {
+        let running = self.session.as_ref().map(|session| session.id);
+        let known = self.history.iter().flatten().find(|session| Some(session.session_id) == running);
+        known.map_or(&[], |session| &session.device)
     }
 
     /// The newest number that can still be entered or is being entered.
@@ -304,7 +316,14 @@ impl App {
     fn on_tick(&mut self, now_ms: UnixMillis) -> Vec<Effect> {
         let over = i64::try_from(proto::limits::PEER_TIMEOUT.as_millis()).unwrap_or(i64::MAX);
         self.waiting.retain(|waiting| now_ms < waiting.since_ms.saturating_add(over));
-        Vec::new()
+        let has_facts = !self.device().is_empty();
+        let Some(session) = &mut self.session else { return Vec::new() };
+        let (looks, at_ms) = session.device_looks;
+        if has_facts || looks == 0 || now_ms < at_ms {
+            return Vec::new();
+        }
+        session.device_looks = (looks.saturating_sub(1), now_ms.saturating_add(DEVICE_LOOK_EVERY_MS));
+        vec![Effect::FetchHistory]
     }
 
     fn own_open(&self) -> impl Iterator<Item = ReceptionId> {

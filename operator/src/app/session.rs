@@ -11,7 +11,7 @@ use proto::{
 };
 
 use super::{
-    App, Notice, Page,
+    App, DEVICE_LOOKS, Notice, Page,
     event::{Effect, FromSession, Own, Told},
     refuse,
 };
@@ -71,6 +71,8 @@ pub struct Session {
     pub first_picture: Option<(u16, u16)>,
     told_connected: bool,
     ending: bool,
+    /// Further looks for the device's facts, and when the next one is due: the customer's tool sends them by itself.
+    pub(super) device_looks: (u8, UnixMillis),
 }
 
 /// A session that is over.
@@ -147,6 +149,7 @@ impl App {
             first_picture: None,
             told_connected: false,
             ending: false,
+            device_looks: (0, now_ms),
         });
         self.page = Page::Meeting;
         self.notice = None;
@@ -296,6 +299,9 @@ impl App {
             session.since_ms = now_ms;
             session.connected_at_ms = Some(now_ms);
             self.page = Page::Session;
+        }
+        if kind == GrantKind::Device {
+            session.device_looks = (DEVICE_LOOKS, now_ms);
         }
         effects.extend(session.connected());
         effects

@@ -1,5 +1,6 @@
 //! The pages of the window. They only draw: each gets the machine's state and answers with wishes.
 
+pub mod device;
 pub mod ended;
 pub mod home;
 pub mod login;

@@ -3,12 +3,12 @@
 use desk::look::{self, colour, widget};
 use egui::{
     Align, Align2, Button, CentralPanel, Color32, ComboBox, Context, CornerRadius, CursorIcon, Event, FontId, Frame,
-    IMEPurpose, Id, Layout, Margin, Modal, MouseWheelUnit, Panel, PointerButton, Pos2, Rect, Response, RichText, Sense,
+    IMEPurpose, Id, Key, Layout, Margin, MouseWheelUnit, Panel, PointerButton, Pos2, Rect, Response, RichText, Sense,
     Stroke, TextEdit, Ui, Vec2, ViewportCommand, output::IMEOutput, vec2,
 };
 use proto::{grant::GrantKind, input::Button as PointerKind, limits, message::Monitor};
 
-use super::{Scene, badge};
+use super::{Scene, badge, device};
 use crate::{
     app::{Session, event::Wish},
     input::{capture::Capture, collect::Act, queue::Queue},
@@ -73,7 +73,7 @@ impl Bar {
         self.ask_dialog(ui.ctx(), scene, wishes);
         self.end_dialog(ui.ctx(), scene, wishes);
         if self.details {
-            self.details_dialog(ui.ctx(), scene, session);
+            self.details_dialog(ui.ctx(), scene, session, wishes);
         }
     }
 
@@ -220,30 +220,35 @@ impl Bar {
     fn ask_dialog(&mut self, ctx: &Context, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
         let Some(reason) = &mut self.asking else { return };
         let mut done = false;
-        let modal = Modal::new(Id::unique("ask")).show(ctx, |ui| {
-            ui.set_width(520.0);
+        let (go, dismissed) = widget::dialog(ctx, Id::unique("ask"), 520.0, |ui| {
             widget::heading(ui, &scene.say("session.ask_title"));
             widget::explain(ui, &scene.say("session.ask_hint"));
             ui.add_space(look::GAP);
             let label = ui.label(scene.say("session.ask_reason"));
-            ui.add(
-                TextEdit::singleline(reason)
-                    .char_limit(limits::REASON_LEN_MAX / 4)
-                    .margin(Margin::symmetric(12, 10))
-                    .desired_width(f32::INFINITY),
-            )
-            .labelled_by(label.id);
+            let field = ui
+                .add(
+                    TextEdit::singleline(reason)
+                        .char_limit(limits::REASON_LEN_MAX / 4)
+                        .margin(Margin::symmetric(12, 10))
+                        .desired_width(f32::INFINITY),
+                )
+                .labelled_by(label.id);
+            let entered = field.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+            if ui.memory(|memory| memory.focused().is_none()) {
+                field.request_focus();
+            }
             ui.add_space(look::GAP_LARGE);
             ui.horizontal(|ui| {
-                if widget::primary(ui, &scene.say("session.ask_go")).clicked() {
-                    let reason = reason.trim().to_owned();
-                    wishes.push(Wish::Ask { kind: GrantKind::Control, reason });
-                    done = true;
-                }
+                let go = widget::primary(ui, &scene.say("session.ask_go")).clicked() || entered;
                 done |= widget::quiet(ui, &scene.say("session.cancel")).clicked();
-            });
+                go
+            })
+            .inner
         });
-        if done || modal.should_close() {
+        if go {
+            wishes.push(Wish::Ask { kind: GrantKind::Control, reason: reason.trim().to_owned() });
+        }
+        if go || done || dismissed {
             self.asking = None;
         }
     }
@@ -253,8 +258,7 @@ impl Bar {
             return;
         }
         let mut done = false;
-        let modal = Modal::new(Id::unique("end")).show(ctx, |ui| {
-            ui.set_width(460.0);
+        let ((), dismissed) = widget::dialog(ctx, Id::unique("end"), 460.0, |ui| {
             widget::heading(ui, &scene.say("session.end_title"));
             widget::explain(ui, &scene.say("session.end_hint"));
             ui.add_space(look::GAP_LARGE);
@@ -266,14 +270,13 @@ impl Bar {
                 done |= widget::quiet(ui, &scene.say("session.cancel")).clicked();
             });
         });
-        if done || modal.should_close() {
+        if done || dismissed {
             self.ending = false;
         }
     }
 
-    fn details_dialog(&mut self, ctx: &Context, scene: &Scene<'_>, session: &Session) {
-        let modal = Modal::new(Id::unique("details")).show(ctx, |ui| {
-            ui.set_width(460.0);
+    fn details_dialog(&mut self, ctx: &Context, scene: &Scene<'_>, session: &Session, wishes: &mut Vec<Wish>) {
+        let (closed, dismissed) = widget::dialog(ctx, Id::unique("details"), 520.0, |ui| {
             widget::heading(ui, &scene.say("session.details"));
             ui.add_space(look::GAP);
             let time = session.connected_at_ms.map(|since| scene.now_ms.saturating_sub(since)).map(duration);
@@ -290,10 +293,12 @@ impl Bar {
                 ui.add_space(look::GAP);
             }
             widget::explain(ui, &scene.say("session.safety_hint"));
-            ui.add_space(look::GAP);
+            ui.add_space(look::GAP_LARGE);
+            device::show(ui, scene, session, wishes);
+            ui.add_space(look::GAP_LARGE);
             super::lone(ui, widget::quiet, &scene.say("session.close")).clicked()
         });
-        if modal.inner || modal.should_close() {
+        if closed || dismissed {
             self.details = false;
         }
     }

@@ -1,8 +1,8 @@
 //! The few widgets that both tools share: three kinds of buttons, cards, notices, the number in large digits.
 
 use egui::{
-    Align, Button, Color32, CornerRadius, FontFamily, FontId, Frame, InnerResponse, Layout, Margin, Response, RichText,
-    Stroke, StrokeKind, TextStyle, TextWrapMode, Ui, Vec2, WidgetText, accesskit,
+    Align, Button, Color32, Context, CornerRadius, FontFamily, FontId, Frame, Id, InnerResponse, Layout, Margin, Modal,
+    Response, RichText, Stroke, StrokeKind, TextStyle, TextWrapMode, Ui, Vec2, WidgetText, accesskit,
 };
 
 use super::{COLUMN_WIDTH, CORNER, colour};
@@ -95,6 +95,21 @@ pub fn card<R>(ui: &mut Ui, add: impl FnOnce(&mut Ui) -> R) -> InnerResponse<R> 
         .corner_radius(CornerRadius::same(CORNER + 4))
         .inner_margin(Margin::same(28))
         .show(ui, add)
+}
+
+/// A question over the page, with the margin of a card. Answers what `add` answers, and whether it was dismissed.
+pub fn dialog<R>(ctx: &Context, id: Id, width: f32, add: impl FnOnce(&mut Ui) -> R) -> (R, bool) {
+    let frame = Frame::new()
+        .fill(colour::CARD)
+        .stroke(Stroke::new(1.0, colour::EDGE))
+        .corner_radius(CornerRadius::same(CORNER + 4))
+        .inner_margin(Margin::same(28));
+    let modal = Modal::new(id).frame(frame).show(ctx, |ui| {
+        ui.set_width(width);
+        add(ui)
+    });
+    let dismissed = modal.should_close();
+    (modal.inner, dismissed)
 }
 
 /// A sentence that must be noticed, on warm ground; announced by screen readers when it appears.
