@@ -3,8 +3,8 @@
 use desk::look::{self, colour, widget};
 use egui::{
     Align, Align2, Button, CentralPanel, Color32, ComboBox, Context, CornerRadius, CursorIcon, Event, FontId, Frame,
-    IMEPurpose, Id, Key, Layout, Margin, MouseWheelUnit, Panel, PointerButton, Pos2, Rect, Response, RichText, Sense,
-    Stroke, TextEdit, Ui, Vec2, ViewportCommand, output::IMEOutput, vec2,
+    IMEPurpose, Id, Key, Layout, Margin, MouseWheelUnit, Panel, PointerButton, Pos2, Rect, Response, RichText,
+    ScrollArea, Sense, Stroke, TextEdit, Ui, Vec2, ViewportCommand, output::IMEOutput, vec2,
 };
 use proto::{grant::GrantKind, input::Button as PointerKind, limits, message::Monitor};
 
@@ -24,6 +24,9 @@ use crate::{
 const OTHER_POINTER: u16 = 24;
 /// Around the picture, and over it while the customer shows nothing.
 const COVER: Color32 = Color32::from_rgb(0x20, 0x26, 0x2E);
+
+/// What a dialog has besides its scrolled part, with room around it, points.
+const DIALOG_REST: f32 = 260.0;
 
 /// What the page remembers between two frames.
 #[derive(Default)]
@@ -276,25 +279,15 @@ impl Bar {
     }
 
     fn details_dialog(&mut self, ctx: &Context, scene: &Scene<'_>, session: &Session, wishes: &mut Vec<Wish>) {
+        let height_max = (ctx.content_rect().height() - DIALOG_REST).max(DIALOG_REST);
         let (closed, dismissed) = widget::dialog(ctx, Id::unique("details"), 520.0, |ui| {
             widget::heading(ui, &scene.say("session.details"));
             ui.add_space(look::GAP);
-            let time = session.connected_at_ms.map(|since| scene.now_ms.saturating_sub(since)).map(duration);
-            let grants: Vec<_> = session.grants.iter().map(|kind| scene.grant(kind)).collect();
-            let between = scene.say("session.and");
-            for (id, value) in [
-                ("session.safety_code", session.safety_code.clone()),
-                ("session.grants", grants.join(&between)),
-                ("session.since", time.unwrap_or_else(|| "—".to_owned())),
-                ("session.reason", if session.reason.is_empty() { "—".to_owned() } else { session.reason.clone() }),
-            ] {
-                ui.label(RichText::new(scene.say(id)).small().color(colour::TEXT_QUIET));
-                ui.label(RichText::new(value).size(20.0));
+            ScrollArea::vertical().max_height(height_max).show(ui, |ui| {
+                details(ui, scene, session);
                 ui.add_space(look::GAP);
-            }
-            widget::explain(ui, &scene.say("session.safety_hint"));
-            ui.add_space(look::GAP_LARGE);
-            device::show(ui, scene, session, wishes);
+                device::show(ui, scene, session, wishes);
+            });
             ui.add_space(look::GAP_LARGE);
             super::lone(ui, widget::quiet, &scene.say("session.close")).clicked()
         });
@@ -302,6 +295,23 @@ impl Bar {
             self.details = false;
         }
     }
+}
+
+fn details(ui: &mut Ui, scene: &Scene<'_>, session: &Session) {
+    let time = session.connected_at_ms.map(|since| scene.now_ms.saturating_sub(since)).map(duration);
+    let grants: Vec<_> = session.grants.iter().map(|kind| scene.grant(kind)).collect();
+    let between = scene.say("session.and");
+    for (id, value) in [
+        ("session.safety_code", session.safety_code.clone()),
+        ("session.grants", grants.join(&between)),
+        ("session.since", time.unwrap_or_else(|| "—".to_owned())),
+        ("session.reason", if session.reason.is_empty() { "—".to_owned() } else { session.reason.clone() }),
+    ] {
+        ui.label(RichText::new(scene.say(id)).small().color(colour::TEXT_QUIET));
+        ui.label(RichText::new(value).size(20.0));
+        ui.add_space(look::GAP);
+    }
+    widget::explain(ui, &scene.say("session.safety_hint"));
 }
 
 fn bar_frame() -> Frame {
