@@ -26,8 +26,14 @@ const SESSIONS_SHOWN: usize = 8;
 #[derive(Default)]
 pub(super) struct Form {
     reason: String,
-    /// What was the newest number when the last one was asked for: once there is a newer one, its reason is used up.
-    asked_after: Option<Option<ReceptionId>>,
+    /// Once there is a newer number than this, the reason is used up.
+    asked: Option<Asked>,
+}
+
+/// A number was asked for.
+struct Asked {
+    /// The newest number at that time.
+    newest: Option<ReceptionId>,
 }
 
 impl Form {
@@ -52,7 +58,7 @@ impl Form {
     }
 
     fn issue(&mut self, ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
-        if self.asked_after.take_if(|before| *before != newest(scene)).is_some() {
+        if self.asked.take_if(|asked| asked.newest != newest(scene)).is_some() {
             self.reason.clear();
         }
         ui.set_min_height(236.0);
@@ -74,7 +80,7 @@ impl Form {
         let caption = if busy { scene.say("home.issuing") } else { scene.say("home.issue") };
         if ui.add_enabled_ui(!busy, |ui| lone(ui, widget::primary, &caption).clicked()).inner {
             // Kept until there is a number: what was typed is not lost when the manager cannot be reached.
-            self.asked_after = Some(newest(scene));
+            self.asked = Some(Asked { newest: newest(scene) });
             wishes.push(Wish::Issue { reason: self.reason.trim().to_owned(), life_secs: None });
         }
     }
