@@ -35,6 +35,7 @@ pub struct App {
     question: Option<Asked>,
     live: Grants,
     paused: bool,
+    switching: bool,
     monitor: Option<Monitor>,
     shared_since: Option<Instant>,
     ending: bool,
@@ -131,6 +132,7 @@ impl App {
             question: None,
             live: Grants::NONE,
             paused: false,
+            switching: false,
             monitor: None,
             shared_since: None,
             ending: false,
@@ -170,6 +172,11 @@ impl App {
     /// The monitor that is shared.
     pub const fn monitor(&self) -> Option<&Monitor> {
         self.monitor.as_ref()
+    }
+
+    /// Whether another connection is looked for.
+    pub const fn switching(&self) -> bool {
+        self.switching
     }
 
     /// What the bar says; none when the screen is not shared.
@@ -326,6 +333,7 @@ impl App {
             }
             News::TakenBack(kind) => self.live = self.live.without(kind),
             News::Paused(paused) => self.paused = paused,
+            News::Switching(switching) => self.switching = switching,
             News::Sharing(monitor) => self.monitor = Some(monitor),
             News::Figures(_) => {}
         }

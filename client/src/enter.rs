@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use link::{
     api::{ApiError, ManagerApi},
-    meet::{MeetError, Meeting, meet},
+    meet::{self, MeetError, Meeting},
     sealed::Sealed,
 };
 use proto::{
@@ -134,8 +134,10 @@ pub async fn enter(api: &ManagerApi, number: &ReceptionNumber) -> Result<Entered
     let introduction =
         Introduction::read(&answer.pairing.introduction).map_err(|_bad_form| EnterError::NotUnderstood)?;
     let secret = Zeroizing::new(number.secret().as_bytes().to_vec());
-    let meeting = Meeting { role: Role::Customer, pairing: answer.pairing, proof_key, secret, generation: 1 };
-    Ok(Entered { introduction, session_id, api: api.with_token(&answer.token), meeting })
+    let api = api.with_token(&answer.token);
+    let renew = Some(meet::renewal(api.clone(), session_id));
+    let meeting = Meeting { role: Role::Customer, pairing: answer.pairing, proof_key, secret, renew };
+    Ok(Entered { introduction, session_id, api, meeting })
 }
 
 impl Entered {
@@ -145,7 +147,7 @@ impl Entered {
     /// See [`EnterError`]; the manager has been told.
     pub async fn meet(self) -> Result<Met, EnterError> {
         let Self { introduction, session_id, api, meeting } = self;
-        match meet(meeting).await {
+        match meet::meet(meeting).await {
             Ok(sealed) => Ok(Met { sealed, introduction, session_id, api }),
             Err(error) => {
                 let reason = error.reason();

@@ -105,6 +105,8 @@ enum Event {
     Paused {
         paused: bool,
     },
+    Switching {},
+    Resumed {},
     Figures {
         screen_bytes: u64,
         updates: u64,
@@ -236,6 +238,8 @@ fn event(step: Step) -> Option<Event> {
         Step::Session(News::Refused { kind, timed_out }) => Event::Refused { kind, timed_out },
         Step::Session(News::TakenBack(kind)) => Event::TakenBack { kind },
         Step::Session(News::Paused(paused)) => Event::Paused { paused },
+        Step::Session(News::Switching(true)) => Event::Switching {},
+        Step::Session(News::Switching(false)) => Event::Resumed {},
         Step::Session(News::Sharing(monitor)) => {
             Event::Sharing { monitor: monitor.id, width: monitor.width, height: monitor.height }
         }

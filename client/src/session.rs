@@ -14,6 +14,7 @@ use proto::{
     device::DeviceFact,
     frame::Lane,
     grant::{GrantKind, Grants},
+    input::Input,
     message::{Message, Monitor},
     screen::EncodedUpdate,
     version::MESSAGE_VERSION,
@@ -85,6 +86,8 @@ pub enum News {
     TakenBack(GrantKind),
     /// Paused, or not any more.
     Paused(bool),
+    /// The connection is lost and another one is looked for, or it is found.
+    Switching(bool),
     /// This monitor is shared.
     Sharing(Monitor),
     /// Measured so far.
@@ -185,6 +188,16 @@ impl Session {
                 event = receiver.recv() => match event {
                     SealedEvent::Ended(reason) => Err(Over(reason)),
                     SealedEvent::Message(message) => self.message(message).await,
+                    SealedEvent::Switching => {
+                        // Nobody can let go of a key that is held now.
+                        self.act(Act::Do(Input::ReleaseAll)).await;
+                        self.tell(News::Switching(true));
+                        Ok(())
+                    }
+                    SealedEvent::Resumed => {
+                        self.tell(News::Switching(false));
+                        Ok(())
+                    }
                 },
                 news = from_screen.recv() => self.screen_news(news).await,
             };
@@ -235,6 +248,7 @@ impl Session {
             | Message::Echo { .. }
             | Message::Echoed { .. }
             | Message::Credit { .. }
+            | Message::Received { .. }
             | Message::Granted { .. }
             | Message::Refused { .. }
             | Message::TakenBack { .. }

@@ -124,6 +124,7 @@ impl Operator {
                         self.say(Message::ScreenAck(ack)).await;
                     }
                     SealedEvent::Message(message) => self.heard.push(message),
+                    event @ (SealedEvent::Switching | SealedEvent::Resumed) => panic!("not expected: {event:?}"),
                     SealedEvent::Ended(reason) => panic!("ended: {reason:?} after {:?}", self.heard),
                 }
             }

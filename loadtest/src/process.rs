@@ -83,6 +83,17 @@ impl Process {
         Ok(())
     }
 
+    /// Waits until the program ends by itself; `false` when it does not in time.
+    ///
+    /// # Errors
+    /// When waiting fails.
+    pub async fn ended(&mut self, patience: Duration) -> Result<bool> {
+        Ok(match timeout(patience, self.child.wait()).await {
+            Ok(status) => status.is_ok(),
+            Err(_late) => false,
+        })
+    }
+
     /// Sends a signal to the program, if it is alive.
     pub fn signal(&self, signal: Signal) {
         signal_pid(self.id(), signal);

@@ -49,6 +49,14 @@ impl World {
     /// # Errors
     /// When a program is not built, does not start, or is not ready within 30 s.
     pub async fn start() -> Result<Self> {
+        Self::start_with(1).await
+    }
+
+    /// As [`Self::start`], with this many relays.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub async fn start_with(relay_count: usize) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("uketsuke-").tempdir()?;
         let at = folder.path().to_owned();
         let authority = write_authority(&at)?;
@@ -66,7 +74,10 @@ impl World {
 
         let manager = start_server("manager", &["serve", "--config", "manager.toml"], &at)?;
         wait_ready("manager", manager_private).await?;
-        let relays = vec![start_relay(1, &account, &at).await?];
+        let mut relays = Vec::new();
+        for index in 1..=relay_count {
+            relays.push(start_relay(index, &account, &at).await?);
+        }
         let (download, download_address) = start_download(&at).await?;
         Ok(Self { folder, account, manager, relays, download, download_address })
     }
@@ -100,6 +111,24 @@ impl World {
     pub fn kill_relay(&self, index: usize) {
         if let Some(relay) = self.relays.get(index) {
             relay.process.signal(rustix::process::Signal::KILL);
+        }
+    }
+
+    /// Asks the relay `index` to leave: its sessions go on elsewhere.
+    pub fn drain_relay(&self, index: usize) {
+        if let Some(relay) = self.relays.get(index) {
+            relay.process.signal(rustix::process::Signal::TERM);
+        }
+    }
+
+    /// Whether the relay `index` has ended, after this long at most.
+    ///
+    /// # Errors
+    /// When waiting fails.
+    pub async fn relay_left(&mut self, index: usize, patience: Duration) -> Result<bool> {
+        match self.relays.get_mut(index) {
+            Some(relay) => relay.process.ended(patience).await,
+            None => Ok(true),
         }
     }
 

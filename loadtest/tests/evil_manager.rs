@@ -89,7 +89,7 @@ fn meeting(relay: &EvilRelay, role: Role, told: &str) -> Meeting {
         },
         proof_key: Arc::new(ProofKey::random(&mut rand_core::OsRng)),
         secret: Zeroizing::new(SECRET.to_vec()),
-        generation: 0,
+        renew: None,
     }
 }
 

@@ -171,7 +171,7 @@ fn meeting(relay: &EvilRelay, session: u8, role: Role) -> Meeting {
         },
         proof_key: Arc::new(ProofKey::random(&mut rand_core::OsRng)),
         secret: Zeroizing::new(b"3381".to_vec()),
-        generation: 0,
+        renew: None,
     }
 }
 
@@ -192,6 +192,7 @@ async fn receive(sealed: &mut Sealed, count: u16) -> (Vec<u16>, Option<CloseReas
             match sealed.receiver.recv().await {
                 SealedEvent::Message(Message::Input(Input::Pointer { x, .. })) => received.push(x),
                 SealedEvent::Message(other) => panic!("{other:?} was never sent"),
+                SealedEvent::Switching | SealedEvent::Resumed => {}
                 SealedEvent::Ended(reason) => return Some(reason),
             }
         }

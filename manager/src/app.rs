@@ -1,6 +1,9 @@
 //! What every handler has at hand.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
 
 use ops::clock::Clock;
 use proto::{api::UnixMillis, ticket::SigningKey};
@@ -29,6 +32,7 @@ pub struct App {
     pub events: Hub,
     /// Hashes and seals locators.
     pub locators: LocatorKey,
+    steady_since_ms: Arc<AtomicI64>,
 }
 
 impl App {
@@ -36,6 +40,7 @@ impl App {
     pub fn new(db: Db, clock: Clock, config: Config, metrics: Metrics, signing_key: SigningKey) -> Self {
         let hash_gate = HashGate::new(&config.login, metrics.core.manager_hash_queue.clone());
         let locators = LocatorKey::of(&signing_key);
+        let steady_since_ms = Arc::new(AtomicI64::new(clock.now_ms()));
         Self {
             db,
             clock,
@@ -45,7 +50,18 @@ impl App {
             hash_gate,
             events: Hub::default(),
             locators,
+            steady_since_ms,
         }
+    }
+
+    /// Since when this manager and its database were there without a gap; what was silent before could not be heard.
+    pub fn steady_since_ms(&self) -> UnixMillis {
+        self.steady_since_ms.load(Ordering::Relaxed)
+    }
+
+    /// Notes that there was a gap, which is over now.
+    pub fn note_gap(&self) {
+        self.steady_since_ms.store(self.now_ms(), Ordering::Relaxed);
     }
 
     /// UTC milliseconds.

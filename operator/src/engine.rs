@@ -5,7 +5,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use link::{api::ManagerApi, meet::Meeting};
+use link::{
+    api::ManagerApi,
+    meet::{self, Meeting},
+};
 use proto::{
     api::{reception::Pairing, session::EndRequest},
     close::CloseReason,
@@ -226,12 +229,13 @@ impl Engine {
 
     fn meet(&mut self, own: &Own, pairing: Pairing) {
         let (handle, port) = session::open(pairing.session_id, self.news.0.clone(), Arc::clone(&self.wake));
+        let renew = self.logged_in.clone().map(|api| meet::renewal(api, pairing.session_id));
         let meeting = Meeting {
             role: Role::Operator,
             pairing,
             proof_key: Arc::clone(&own.proof_key),
             secret: Zeroizing::new(own.number.secret().as_bytes().to_vec()),
-            generation: 1,
+            renew,
         };
         self.session = Some(handle);
         self.tasks.spawn(session::meet_and_run(meeting, port));

@@ -193,6 +193,8 @@ impl Running {
                             return reason;
                         }
                     }
+                    SealedEvent::Switching => self.tell(FromSession::Switching(true)).await,
+                    SealedEvent::Resumed => self.tell(FromSession::Switching(false)).await,
                     SealedEvent::Ended(reason) => return reason,
                 },
                 command = commands.recv() => match command {
@@ -236,7 +238,11 @@ impl Running {
         let event = match message {
             Message::Greeting { version: 0, .. } => return Err(CloseReason::WrongVersion),
             // The link answers echoes and credit itself, and an end arrives as the end.
-            Message::Greeting { .. } | Message::Echo { .. } | Message::Echoed { .. } | Message::Credit { .. } => {
+            Message::Greeting { .. }
+            | Message::Echo { .. }
+            | Message::Echoed { .. }
+            | Message::Credit { .. }
+            | Message::Received { .. } => {
                 return Ok(());
             }
             Message::End { reason } => return Err(reason),

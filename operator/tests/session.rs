@@ -60,6 +60,7 @@ impl World {
     async fn hear(&mut self) -> Message {
         match self.customer.receiver.recv().await {
             SealedEvent::Message(message) => message,
+            event @ (SealedEvent::Switching | SealedEvent::Resumed) => panic!("not expected: {event:?}"),
             SealedEvent::Ended(reason) => panic!("ended: {reason:?}"),
         }
     }

@@ -105,10 +105,14 @@ pub enum FrameType {
     Ping,
     /// Answer to a ping.
     Pong,
+    /// Relay → tool: this relay is being stopped; go on at another one while this one still works.
+    Goaway,
     /// Tool → relay → tool: a step of the key exchange, forwarded as it is (`proto/src/seal/handshake.rs`).
     Prove,
     /// Tool → relay → tool: sealed, forwarded as it is.
     Sealed,
+    /// Tool → relay → tool: the session goes on over this relay, forwarded as it is (`proto/src/seal/resume.rs`).
+    Resume,
 }
 
 impl FrameType {
@@ -122,8 +126,10 @@ impl FrameType {
             Self::PeerGone => 0x05,
             Self::Ping => 0x06,
             Self::Pong => 0x07,
+            Self::Goaway => 0x08,
             Self::Prove => 0x10,
             Self::Sealed => 0x11,
+            Self::Resume => 0x12,
         }
     }
 
@@ -137,8 +143,10 @@ impl FrameType {
             0x05 => Some(Self::PeerGone),
             0x06 => Some(Self::Ping),
             0x07 => Some(Self::Pong),
+            0x08 => Some(Self::Goaway),
             0x10 => Some(Self::Prove),
             0x11 => Some(Self::Sealed),
+            0x12 => Some(Self::Resume),
             _ => None,
         }
     }
@@ -260,7 +268,7 @@ mod tests {
     #[test]
     fn every_type_and_lane_has_one_byte() {
         let types: Vec<u8> = (0..=u8::MAX).filter(|code| FrameType::from_code(*code).is_some()).collect();
-        assert_eq!(types, [1, 2, 3, 4, 5, 6, 7, 0x10, 0x11]);
+        assert_eq!(types, [1, 2, 3, 4, 5, 6, 7, 8, 0x10, 0x11, 0x12]);
         assert!(types.iter().all(|code| FrameType::from_code(*code).map(FrameType::code) == Some(*code)));
         for (code, lane) in (0..).zip(Lane::ALL) {
             assert_eq!((lane.code(), Lane::from_code(code)), (code, Some(lane)));
@@ -274,7 +282,7 @@ mod tests {
         assert_eq!(FrameHeader::parse([0x10, 0, 1, 0, 0]), Err(FrameError::Flags(1)));
         assert_eq!(FrameHeader::parse([0x11, 4, 0, 0, 0]), Err(FrameError::Lane(4)));
         assert_eq!(FrameHeader::parse([0x11, 3, 2, 0, 0]), Err(FrameError::Flags(2)));
-        assert_eq!(FrameHeader::parse([0x08, 0, 0, 0, 0]), Err(FrameError::Type(8)));
+        assert_eq!(FrameHeader::parse([0x09, 0, 0, 0, 0]), Err(FrameError::Type(9)));
         assert_eq!(FrameHeader::parse([0x11, 3, 1, 1, 0x80]), Err(FrameError::Length(0x8001)));
         let longest = FrameHeader::parse([0x11, 3, 1, 0, 0x80]).map(|header| usize::from(header.len));
         assert_eq!(longest, Ok(limits::FRAME_PAYLOAD_MAX));

@@ -15,7 +15,7 @@
 //! | 101 | rest | ticket, ASCII, at most [`limits::TICKET_LEN_MAX`] |
 //!
 //! The payload of `Welcome` is one byte: 1 when the other side is present already, else 0.
-//! The payload of `Refused` and `PeerGone` is one byte, a [`CloseReason`] code. `PeerPresent` has no payload.
+//! The payload of `Refused` and `PeerGone` is one byte, a [`CloseReason`] code. `PeerPresent` and `Goaway` have no payload.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use sha2::{Digest as _, Sha256};
@@ -65,8 +65,10 @@ pub enum RelayWord {
     Refused(CloseReason),
     /// The other side has come.
     PeerPresent,
-    /// The other side has gone.
+    /// The other side has gone; it may come back.
     PeerGone(CloseReason),
+    /// The relay is being stopped.
+    Goaway,
 }
 
 impl Hello {
@@ -122,6 +124,7 @@ impl RelayWord {
             Self::Refused(reason) => (FrameType::Refused, Bytes::copy_from_slice(&[reason.code()])),
             Self::PeerPresent => (FrameType::PeerPresent, Bytes::new()),
             Self::PeerGone(reason) => (FrameType::PeerGone, Bytes::copy_from_slice(&[reason.code()])),
+            Self::Goaway => (FrameType::Goaway, Bytes::new()),
         };
         Frame { kind, lane: crate::frame::Lane::Control, flags: 0, payload }
     }
@@ -133,6 +136,7 @@ impl RelayWord {
             (FrameType::Welcome, [1]) => Some(Self::Welcome { peer_present: true }),
             (FrameType::Refused, [code]) => Some(Self::Refused(reason(*code))),
             (FrameType::PeerPresent, []) => Some(Self::PeerPresent),
+            (FrameType::Goaway, []) => Some(Self::Goaway),
             (FrameType::PeerGone, [code]) => Some(Self::PeerGone(reason(*code))),
             _ => None,
         }

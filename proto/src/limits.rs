@@ -33,6 +33,8 @@ pub const TLS_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 pub const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// A side waits this long at the relay for the other to come.
 pub const PEER_TIMEOUT: Duration = Duration::from_mins(1);
+/// A side whose peer left waits this long at the relay for it to come back; the tools themselves give up then, too.
+pub const REJOIN_TIMEOUT: Duration = Duration::from_mins(2);
 /// A write that makes no progress this long ends the connection.
 pub const WRITE_STALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// Pause between keep-alive pings; [`PING_JITTER`] is added at random so that relays see no waves.
@@ -41,6 +43,14 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 pub const PING_JITTER: Duration = Duration::from_secs(5);
 /// A link with no byte received for this long is dead: two missed pings and a slow pong.
 pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
+/// Pause between pings while something is being said: who works notices a dead relay at once.
+pub const LIVELY_PING_INTERVAL: Duration = Duration::from_millis(500);
+/// A connection over which something is being said is dead after this long without a byte: two missed answers.
+pub const LIVELY_SILENCE_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// The same while a write waits for the network: on a slow line answers come late behind what is sent.
+pub const LIVELY_STALL_TIMEOUT: Duration = Duration::from_secs(6);
+/// A connection counts as one over which something is being said for this long after a frame.
+pub const LIVELY_FOR: Duration = Duration::from_secs(5);
 /// From peer present to both confirmations of the key exchange.
 pub const PROVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a question is shown to the customer before silence counts as "no".

@@ -122,6 +122,11 @@ pub enum Message {
         /// Message bytes taken in since the session began.
         taken: u64,
     },
+    /// Receiver → sender: frames that opened, so that the sender need not keep them for a change of relays.
+    Received {
+        /// The sequence number due next on each lane, in the order of [`Lane::ALL`].
+        next: [u64; 4],
+    },
 }
 
 /// Acknowledges one screen update; it paces the customer's encoder.
@@ -202,7 +207,8 @@ impl Message {
             | Self::CursorShape(_)
             | Self::CursorPosition { .. }
             | Self::ScreenAck(_)
-            | Self::Credit { .. } => Lane::Control,
+            | Self::Credit { .. }
+            | Self::Received { .. } => Lane::Control,
         }
     }
 
@@ -267,7 +273,8 @@ impl Message {
             | Self::CursorPosition { .. }
             | Self::Screen(_)
             | Self::ScreenAck(_)
-            | Self::Credit { .. } => Ok(()),
+            | Self::Credit { .. }
+            | Self::Received { .. } => Ok(()),
         }
     }
 }
@@ -397,6 +404,7 @@ mod tests {
             }),
             (prop::sample::select(Lane::ALL.as_slice()), any::<u64>())
                 .prop_map(|(lane, taken)| Message::Credit { lane, taken }),
+            any::<[u64; 4]>().prop_map(|next| Message::Received { next }),
         ]
     }
 

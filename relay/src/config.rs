@@ -4,6 +4,7 @@ use std::{
     fs,
     net::SocketAddr,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use link::api::ManagerApi;
@@ -78,6 +79,8 @@ pub struct Deadlines {
     pub hello: Span,
     /// For the other side to come.
     pub peer: Span,
+    /// Wait for a side that was here to come back.
+    pub rejoin: Span,
     /// For a write to make progress.
     pub write_stall: Span,
 }
@@ -100,6 +103,12 @@ const CONNECTIONS_PER_ADDRESS: usize = 512;
 const HANDSHAKES: usize = 1_024;
 /// See [`CONNECTIONS`]. At 1.2 MiB at most for both queues, 5 GiB in the worst case; usually a hundredth of it.
 const SESSIONS: usize = 4_096;
+/// More sockets than one process has anywhere; a larger number is a slip of the pen.
+const CONNECTIONS_MAX: usize = 1_000_000;
+/// Shorter, and nobody far away would ever get in.
+const DEADLINE_MIN: Duration = Duration::from_secs(1);
+/// Longer is no deadline: strangers would hold places for it.
+const DEADLINE_MAX: Duration = Duration::from_mins(10);
 /// Most sessions end by themselves in this time.
 const DRAIN: Span = Span::secs(10 * 60);
 
@@ -140,6 +149,7 @@ impl Default for Deadlines {
             tls_handshake: Span::new(limits::TLS_HANDSHAKE_TIMEOUT),
             hello: Span::new(limits::HELLO_TIMEOUT),
             peer: Span::new(limits::PEER_TIMEOUT),
+            rejoin: Span::new(limits::REJOIN_TIMEOUT),
             write_stall: Span::new(limits::WRITE_STALL_TIMEOUT),
         }
     }
@@ -183,19 +193,7 @@ impl Config {
                 return wrong(&format!("ticket_keys[{place}].public_key"), "must have 64 hexadecimal digits");
             }
         }
-        for (key, value) in [
-            ("limits.connections", self.limits.connections),
-            ("limits.connections_per_address", self.limits.connections_per_address),
-            ("limits.handshakes", self.limits.handshakes),
-            ("limits.sessions", self.limits.sessions),
-        ] {
-            if value == 0 {
-                return wrong(key, "must be at least 1");
-            }
-        }
-        if limits::HEARTBEAT_SESSIONS_MAX < self.limits.sessions {
-            return wrong("limits.sessions", "must be at most 20000: a heartbeat names no more");
-        }
+        self.check_numbers().or_else(|(key, message)| wrong(key, &message))?;
         for (key, file) in [
             ("manager_ca_file", &self.manager_ca_file),
             ("token_file", &self.token_file),
@@ -206,6 +204,37 @@ impl Config {
                 && let Err(error) = fs::File::open(file)
             {
                 return wrong(key, &format!("{}: {error}", file.display()));
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers and times within reason. Gives the key and what it must be.
+    fn check_numbers(&self) -> Result<(), (&'static str, String)> {
+        let Limits { connections, connections_per_address, handshakes, sessions, drain } = self.limits;
+        for (key, value, max) in [
+            ("limits.connections", connections, CONNECTIONS_MAX),
+            ("limits.connections_per_address", connections_per_address, CONNECTIONS_MAX),
+            ("limits.handshakes", handshakes, CONNECTIONS_MAX),
+            // A heartbeat names no more.
+            ("limits.sessions", sessions, limits::HEARTBEAT_SESSIONS_MAX),
+        ] {
+            if !(1..=max).contains(&value) {
+                return Err((key, format!("must be from 1 to {max}")));
+            }
+        }
+        let Deadlines { tls_handshake, hello, peer, rejoin, write_stall } = self.deadlines;
+        for (key, value, max) in [
+            ("limits.drain", drain, limits::SESSION_LIFE_MAX),
+            ("deadlines.tls_handshake", tls_handshake, DEADLINE_MAX),
+            ("deadlines.hello", hello, DEADLINE_MAX),
+            ("deadlines.peer", peer, DEADLINE_MAX),
+            ("deadlines.rejoin", rejoin, DEADLINE_MAX),
+            ("deadlines.write_stall", write_stall, DEADLINE_MAX),
+        ] {
+            if !(DEADLINE_MIN..=max).contains(&value.get()) {
+                let (min, max) = (Span::new(DEADLINE_MIN), Span::new(max));
+                return Err((key, format!("must be from \"{min}\" to \"{max}\"")));
             }
         }
         Ok(())
@@ -286,11 +315,18 @@ mod tests {
             (format!("public_address = \"r:1\"\n{}", KEY.replace("00\"", "0\"")), "ticket_keys[0].public_key"),
             (format!("public_address = \"r:1\"\n{KEY}[limits]\nsessions = 0\n"), "limits.sessions"),
             (format!("public_address = \"r:1\"\n{KEY}[limits]\nsessions = 20001\n"), "limits.sessions"),
+            (format!("public_address = \"r:1\"\n{KEY}[limits]\nhandshakes = 9999999\n"), "limits.handshakes"),
+            (format!("public_address = \"r:1\"\n{KEY}[limits]\ndrain = \"0s\"\n"), "limits.drain"),
+            (format!("public_address = \"r:1\"\n{KEY}[deadlines]\nhello = \"0s\"\n"), "deadlines.hello"),
+            (format!("public_address = \"r:1\"\n{KEY}[deadlines]\npeer = \"3 days\"\n"), "deadlines.peer"),
+            (format!("public_address = \"r:1\"\n{KEY}[deadlines]\nwrite_stall = \"1ms\"\n"), "deadlines.write_stall"),
         ];
 
         for (text, key) in cases {
             let config: Config = ops::config::parse(&text).unwrap();
-            assert_eq!(config.check(None).unwrap_err().key(), key, "{text}");
+            let mistake = config.check(None).unwrap_err();
+            assert_eq!(mistake.key(), key, "{text}");
+            assert_eq!(mistake.to_string().lines().count(), 1, "{mistake}");
         }
     }
 }

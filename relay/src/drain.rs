@@ -1,6 +1,7 @@
-//! How a relay leaves: it begins no session any more, lets those that run come to their end, and forces at last.
+//! How a relay leaves: it begins no session any more, sends those that run to another relay, and forces at last.
 //!
 //! Tools that wait alone are sent on at once, so that both sides of their session go to the next relay of their ticket.
+//! The others are told `Goaway`: they go on elsewhere while this relay still forwards.
 
 use std::{sync::Arc, time::Duration};
 
@@ -38,10 +39,16 @@ pub(crate) async fn drained(relay: &Arc<Relay>, shutdown: &Shutdown) {
 }
 
 async fn send_on_and_wait(relay: &Relay) {
-    for seat in relay.pairs.everybody(true) {
-        seat.close(RelayWord::Refused(CloseReason::Draining), Urgency::Now);
+    for seat in relay.pairs.everybody(false) {
+        seat.say_goaway();
     }
-    until_empty(relay).await;
+    while !relay.pairs.is_empty() {
+        // Also those whose other side has moved on by now.
+        for seat in relay.pairs.everybody(true) {
+            seat.close(RelayWord::Refused(CloseReason::Draining), Urgency::Now);
+        }
+        sleep(LOOK).await;
+    }
 }
 
 async fn until_empty(relay: &Relay) {

@@ -40,8 +40,8 @@ use ops::{
     tls::{Certificate, TlsError},
 };
 use proto::{close::CloseReason, hello::RelayWord, id::SessionId, version};
+use rustls::ServerConfig;
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
@@ -49,7 +49,7 @@ use self::{
     admit::Keys,
     config::{Config, Deadlines, Limits},
     forward::{Seat, Urgency},
-    metrics::RelayMetrics,
+    metrics::{Forwarded, RelayMetrics},
     pair::Pairs,
     report::Reports,
 };
@@ -63,7 +63,8 @@ pub struct Relay {
     pub(crate) pairs: Pairs<Arc<Seat>>,
     pub(crate) reports: Reports,
     pub(crate) metrics: RelayMetrics,
-    pub(crate) acceptor: TlsAcceptor,
+    pub(crate) forwarded: Forwarded,
+    pub(crate) tls: Arc<ServerConfig>,
     pub(crate) public_address: String,
     pub(crate) manager: Option<ManagerApi>,
     /// One task for each connection, and those that outlive a request.
@@ -120,13 +121,14 @@ impl Relay {
     pub fn prepare(config: &Config, clock: Clock) -> Result<Arc<Self>, StartError> {
         let certificate = Arc::new(config.certificate()?);
         let resolver: Arc<Certificate> = Arc::clone(&certificate);
-        let acceptor = TlsAcceptor::from(ops::tls::relay_config(resolver, &[version::ALPN])?);
+        let tls = ops::tls::relay_config(resolver, &[version::ALPN])?;
         let registry = Registry::new("relay");
         registry.build_info(env!("CARGO_PKG_VERSION"))?;
         if let Ok(hash) = ops::config::fingerprint(config) {
             registry.config_info(&hash)?;
         }
         let manager = config.manager_api()?;
+        let metrics = RelayMetrics::declare(&registry)?;
         Ok(Arc::new(Self {
             limits: config.limits,
             deadlines: config.deadlines,
@@ -134,8 +136,9 @@ impl Relay {
             keys: Keys::new(config.static_keys()?),
             pairs: Pairs::new(config.limits.sessions),
             reports: Reports::new(manager.is_some()),
-            metrics: RelayMetrics::declare(&registry)?,
-            acceptor,
+            forwarded: Forwarded::of(&metrics),
+            metrics,
+            tls,
             public_address: config.public_address.clone(),
             manager,
             connections: TaskTracker::new(),

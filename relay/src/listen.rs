@@ -13,11 +13,11 @@ use std::{
 };
 
 use link::{
-    framed::write_frame,
-    tcp::{self, AcceptError, AcceptedStream, Connection},
+    framed,
+    served::{self, AcceptError, Served},
 };
 use ops::shutdown::Shutdown;
-use proto::{close::CloseReason, hello::RelayWord};
+use proto::{close::CloseReason, hello::RelayWord, ticket::Ticket};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -105,8 +105,8 @@ impl Gate {
 async fn live(relay: &Relay, stream: TcpStream, serial: u64, handshake: OwnedSemaphorePermit, shutdown: &Shutdown) {
     let begun = Instant::now();
     let deadlines = &relay.deadlines;
-    let accepted =
-        tcp::accept(stream, &relay.acceptor, deadlines.tls_handshake.get(), deadlines.write_stall.get()).await;
+    // In a box, so that a connection does not carry the room of its handshake for the rest of its life.
+    let accepted = Box::pin(served::accept(stream, &relay.tls, deadlines.tls_handshake.get())).await;
     let result = match &accepted {
         Ok(_) => "accepted",
         Err(AcceptError::Timeout) => "tls_timeout",
@@ -114,40 +114,49 @@ async fn live(relay: &Relay, stream: TcpStream, serial: u64, handshake: OwnedSem
         Err(AcceptError::Alpn) => "wrong_alpn",
     };
     relay.metrics.relay_connections_total.with_label_values(&["tcp", result]).inc();
-    let mut connection = match accepted {
+    let connection = match accepted {
         Ok(connection) => connection,
         Err(error) => return debug!(error = %error, "A connection had no TLS handshake"),
     };
     relay.metrics.relay_handshake_seconds.with_label_values(&["tcp"]).observe(begun.elapsed().as_secs_f64());
-    if let Err(reason) = admit_and_forward(relay, &mut connection, serial, handshake, shutdown).await {
-        refuse(relay, &mut connection, reason).await;
+    if let Err((connection, reason)) = admit_and_forward(relay, connection, serial, handshake, shutdown).await {
+        Box::pin(refuse(relay, connection, reason)).await;
     }
 }
 
+/// Gives the connection back with the reason to refuse it.
 async fn admit_and_forward(
     relay: &Relay,
-    connection: &mut Connection<AcceptedStream>,
+    mut connection: Box<Served>,
     serial: u64,
     handshake: OwnedSemaphorePermit,
     shutdown: &Shutdown,
-) -> Result<(), CloseReason> {
+) -> Result<(), (Box<Served>, CloseReason)> {
+    let (ticket, claim) = match Box::pin(admitted(relay, &mut connection, serial)).await {
+        Ok(admitted) => admitted,
+        Err(reason) => return Err((connection, reason)),
+    };
+    drop(handshake);
+    let may_begin = !shutdown.draining().is_cancelled();
+    forward::run(relay, connection, ticket, claim, may_begin).await
+}
+
+async fn admitted(relay: &Relay, connection: &mut Served, serial: u64) -> Result<(Ticket, Claim), CloseReason> {
     let hello = admit::hear(&mut connection.reader, relay.deadlines.hello.get()).await?;
     let spki = relay.spki();
     let expected = Expected { exporter: &connection.exporter, spki: &spki, now_ms: relay.clock.now_ms() };
     let ticket = relay.keys.admit(&hello, &expected)?;
-    drop(handshake);
     let claim = Claim { role: ticket.role, proof_key: hello.proof_key, generation: hello.generation, serial };
-    let may_begin = !shutdown.draining().is_cancelled();
-    forward::run(relay, connection, &ticket, claim, may_begin).await
+    Ok((ticket, claim))
 }
 
 /// Says why, counts it, and closes.
-async fn refuse(relay: &Relay, connection: &mut Connection<AcceptedStream>, reason: CloseReason) {
+async fn refuse(relay: &Relay, mut connection: Box<Served>, reason: CloseReason) {
     relay.metrics.relay_joins_refused_total.with_label_values(&[reason.as_str()]).inc();
     debug!(event = "join.refused", reason = reason.as_str(), "A join was refused: {}", reason.as_str());
     let goodbye = async {
-        let word = RelayWord::Refused(reason).to_frame();
-        if write_frame(&mut connection.writer, word).await.is_ok() {
+        let word = framed::to_wire(&RelayWord::Refused(reason).to_frame());
+        if connection.writer.send_all(&[word], REFUSAL_TIMEOUT).await.is_ok() {
             connection.farewell().await;
         }
     };

@@ -1,6 +1,7 @@
 //! What the relay counts. Labels are closed sets; no id, address or number is ever one.
 
 use prometheus::{Gauge, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use proto::{frame::Lane, role::Role};
 
 /// Answers: how many handshakes are slower than a person notices?
 const HANDSHAKE_BUCKETS: &[f64] = &[0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
@@ -50,5 +51,46 @@ ops::metrics! {
         pub relay_heartbeats_total: IntCounterVec["result"],
         /// Seconds by which the manager's clock is ahead of this one.
         pub relay_clock_offset_seconds: Gauge,
+    }
+}
+
+/// The counters of what is forwarded, looked up once and not for every write.
+pub(crate) struct Forwarded {
+    from_customer: [Counters; 4],
+    from_operator: [Counters; 4],
+}
+
+struct Counters {
+    frames: IntCounter,
+    bytes: IntCounter,
+}
+
+impl Forwarded {
+    /// Of these metrics.
+    pub(crate) fn of(metrics: &RelayMetrics) -> Self {
+        let counters = |direction: &str| {
+            Lane::ALL.map(|lane| {
+                let labels = [lane.as_str(), direction];
+                Counters {
+                    frames: metrics.relay_forwarded_frames_total.with_label_values(&labels),
+                    bytes: metrics.relay_forwarded_bytes_total.with_label_values(&labels),
+                }
+            })
+        };
+        Self { from_customer: counters("from_customer"), from_operator: counters("from_operator") }
+    }
+
+    /// Counts frames and payload bytes of each lane, in the order of [`Lane::ALL`].
+    pub(crate) fn count(&self, from: Role, forwarded: &[(u64, u64); 4]) {
+        let counters = match from {
+            Role::Customer => &self.from_customer,
+            Role::Operator => &self.from_operator,
+        };
+        for (counters, (frames, bytes)) in counters.iter().zip(forwarded) {
+            if 0 < *frames {
+                counters.frames.inc_by(*frames);
+                counters.bytes.inc_by(*bytes);
+            }
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Puts the two sides of a session together. Pure but for the table's shard locks, which no caller holds.
 //!
-//! A session is at most two seats, one for each role. It begins with its first side and is over when one side leaves:
-//! then its entry is gone, and the side that is left is handed to the caller to be told.
+//! A session is at most two seats, one for each role. It begins with its first side and is over when its last side
+//! leaves, or when one ends it; until then the side that is left keeps its seat, and the other may come back.
 //! A newer connection of the same tool (same proof key, higher generation) takes the older one's seat; anybody else is
 //! one too many.
 
@@ -26,6 +26,10 @@ pub struct Pairs<H> {
 struct Session<H> {
     customer: Option<Side<H>>,
     operator: Option<Side<H>>,
+    /// Both sides were here at the same time.
+    is_paired: bool,
+    /// They were here together before, perhaps not now.
+    was_paired: bool,
     totals: Arc<Totals>,
 }
 
@@ -64,15 +68,23 @@ pub struct Joined<H> {
     pub displaced: Option<H>,
     /// The other side, if it is here.
     pub peer: Option<H>,
+    /// Both are here now, and were not before.
+    pub is_paired_anew: bool,
+    /// They were never here together before.
+    pub is_first_pairing: bool,
     /// Counts for the whole session.
     pub totals: Arc<Totals>,
 }
 
-/// A session is over.
+/// A seat was given back.
 #[derive(Debug)]
 pub struct Left<H> {
     /// The other side, which must be told.
     pub peer: Option<H>,
+    /// Both sides were here until now.
+    pub was_paired: bool,
+    /// The session's entry is gone.
+    pub is_over: bool,
     /// Counts for the whole session.
     pub totals: Arc<Totals>,
 }
@@ -106,15 +118,27 @@ impl<H: Clone> Pairs<H> {
         }
     }
 
-    /// Gives a seat back; the session is over then. `None` when the seat belongs to somebody else by now.
-    pub fn leave(&self, session_id: SessionId, role: Role, serial: u64) -> Option<Left<H>> {
-        let (_, session) = self.sessions.remove_if(&session_id, |_, session| session.seats(role, serial))?;
-        let Session { customer, operator, totals } = session;
-        let peer = match role {
-            Role::Customer => operator,
-            Role::Operator => customer,
+    /// Gives a seat back. The session is over then when nobody else is here, or when `ends`. `None` when the seat
+    /// belongs to somebody else by now.
+    pub fn leave(&self, session_id: SessionId, role: Role, serial: u64, ends: bool) -> Option<Left<H>> {
+        let Entry::Occupied(mut entry) = self.sessions.entry(session_id) else { return None };
+        let session = entry.get_mut();
+        if !session.seats(role, serial) {
+            return None;
+        }
+        let totals = Arc::clone(&session.totals);
+        let (own, other) = match role {
+            Role::Customer => (&mut session.customer, &session.operator),
+            Role::Operator => (&mut session.operator, &session.customer),
         };
-        Some(Left { peer: peer.map(|side| side.handle), totals })
+        drop(own.take());
+        let peer = other.as_ref().map(|side| side.handle.clone());
+        let was_paired = std::mem::take(&mut session.is_paired);
+        let is_over = ends || peer.is_none();
+        if is_over {
+            drop(entry.remove());
+        }
+        Some(Left { peer, was_paired, is_over, totals })
     }
 
     /// The other side, if it is here and the asking connection still has its seat.
@@ -164,7 +188,7 @@ impl<H: Clone> Pairs<H> {
 impl<H: Clone> Session<H> {
     fn new(now: Instant) -> Self {
         let totals = Totals { from_customer: AtomicU64::new(0), from_operator: AtomicU64::new(0), begun_at: now };
-        Self { customer: None, operator: None, totals: Arc::new(totals) }
+        Self { customer: None, operator: None, is_paired: false, was_paired: false, totals: Arc::new(totals) }
     }
 
     fn join(&mut self, claim: Claim, handle: H, may_begin: bool) -> Result<Joined<H>, CloseReason> {
@@ -181,7 +205,11 @@ impl<H: Clone> Session<H> {
             None | Some(_) => {}
         }
         let displaced = seat.replace(Side { claim, handle }).map(|side| side.handle);
-        Ok(Joined { displaced, peer, totals })
+        let is_paired_anew = peer.is_some() && !self.is_paired;
+        self.is_paired |= is_paired_anew;
+        let is_first_pairing = is_paired_anew && !self.was_paired;
+        self.was_paired |= is_paired_anew;
+        Ok(Joined { displaced, peer, is_paired_anew, is_first_pairing, totals })
     }
 
     const fn side(&self, role: Role) -> Option<&Side<H>> {
@@ -252,8 +280,25 @@ mod tests {
 
         assert_eq!(same.unwrap_err(), CloseReason::Displaced);
         assert_eq!((newer.displaced, newer.peer), (Some(1), Some(2)));
-        assert!(pairs.leave(SESSION, Role::Customer, 1).is_none(), "the displaced one ends nothing");
+        assert!(pairs.leave(SESSION, Role::Customer, 1, true).is_none(), "the displaced one ends nothing");
         assert_eq!(pairs.peer(SESSION, Role::Operator, 2), Some(4));
+    }
+
+    #[tokio::test]
+    async fn a_side_that_is_left_keeps_its_seat_until_the_other_comes_back_or_ends_the_session() {
+        let (pairs, now) = (Pairs::new(8), Instant::now());
+
+        let first = pairs.join(SESSION, claim(Role::Customer, 1, 1, 1), 1u64, true, now).unwrap();
+        let second = pairs.join(SESSION, claim(Role::Operator, 2, 1, 2), 2, true, now).unwrap();
+        let lost = pairs.leave(SESSION, Role::Customer, 1, false).unwrap();
+        let back = pairs.join(SESSION, claim(Role::Customer, 1, 2, 3), 3, true, now).unwrap();
+        let ended = pairs.leave(SESSION, Role::Operator, 2, true).unwrap();
+
+        let anew = [&first, &second, &back].map(|joined| (joined.is_paired_anew, joined.is_first_pairing));
+        assert_eq!(anew, [(false, false), (true, true), (true, false)]);
+        assert_eq!((lost.peer, lost.was_paired, lost.is_over), (Some(2), true, false));
+        assert_eq!((ended.peer, ended.was_paired, ended.is_over), (Some(3), true, true));
+        assert!(pairs.is_empty());
     }
 
     #[tokio::test]
@@ -299,12 +344,12 @@ mod tests {
                         seated.insert(serial, (session, role));
                     }
                 } else if let Some((&serial, &(session, role))) = seated.first_key_value() {
-                    let left = pairs.leave(session, role, serial).unwrap();
+                    let left = pairs.leave(session, role, serial, generation == 0).unwrap();
                     seated.remove(&serial);
-                    if let Some(peer) = left.peer {
+                    if let Some(peer) = left.peer.filter(|_| left.is_over) {
                         prop_assert_eq!(seated.remove(&peer), Some((session, role.other())));
                     }
-                    prop_assert!(pairs.leave(session, role, serial).is_none());
+                    prop_assert!(pairs.leave(session, role, serial, true).is_none());
                 }
                 for session in (0..3).map(|session| SessionId::from_bytes([session; 16])) {
                     let expected = seated.values().filter(|(id, _)| *id == session).count();
@@ -313,7 +358,7 @@ mod tests {
                 }
             }
             for (serial, (session, role)) in seated {
-                drop(pairs.leave(session, role, serial));
+                drop(pairs.leave(session, role, serial, false));
             }
             prop_assert!(pairs.is_empty());
         }

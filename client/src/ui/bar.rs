@@ -68,7 +68,8 @@ fn state(ui: &mut Ui, app: &App, sharing: Sharing, text: &Catalogue, now: Instan
     let minutes = (app.shared_for(now).as_secs() / 60).to_string();
     let ink = colour::TEXT_INVERSE;
     lamp(ui, sharing);
-    ui.label(RichText::new(text.say(&format!("sharing.{}", state_id(sharing)), &[])).color(ink).strong());
+    let id = if app.switching() { "switching" } else { state_id(sharing) };
+    ui.label(RichText::new(text.say(&format!("sharing.{id}"), &[])).color(ink).strong());
     ui.add_space(GAP);
     ui.label(RichText::new(text.say("sharing.minutes", &[("minutes", &minutes)])).color(ink));
     ui.add_space(GAP);

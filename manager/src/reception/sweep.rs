@@ -1,7 +1,11 @@
 //! What time does to receptions: they expire, and their locators rest.
 
 use super::{closed, state::name, store};
-use crate::{app::App, audit::Actor, db::DbResult};
+use crate::{
+    app::App,
+    audit::Actor,
+    db::{DbError, DbResult},
+};
 
 /// Receptions looked at in one round.
 const BATCH: i64 = 200;
@@ -19,7 +23,17 @@ pub async fn sweep(app: &App) -> DbResult<u64> {
     for (id,) in over {
         let Ok(reception_id) = id.parse() else { continue };
         let mut tx = app.db.begin().await?;
-        let Some(stored) = store::lock(&mut tx, reception_id).await? else { continue };
+        let stored = match store::lock(&mut tx, reception_id).await {
+            Ok(Some(stored)) => stored,
+            Ok(None) => continue,
+            Err(error @ DbError::InconsistentRow { .. }) => {
+                // One unreadable row keeps nobody else from expiring.
+                tracing::warn!(reception.id = %reception_id, event = "sweep.stuck", error = %error,
+                    "Reception {reception_id} cannot be expired");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         // Entered, extended or closed since the look: then there is nothing to do.
         let Ok(reception) = stored.reception.expire(now_ms) else { continue };
         closed(&mut tx, &reception, None, Actor::Manager, now_ms).await?;

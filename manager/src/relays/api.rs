@@ -14,19 +14,19 @@ use proto::{
             TicketKey,
         },
     },
-    close::CloseReason,
     id::RelayId,
     limits,
 };
+use tracing::warn;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::store;
 use crate::{
     app::App,
-    db::{DbResult, Tx},
+    db::{DbError, DbResult, Tx},
     error::{ApiError, ApiResult},
     extract::{Bearer, Body},
-    session,
+    session::{self, state::ends_everywhere},
     throttle::millis,
 };
 
@@ -34,6 +34,8 @@ use crate::{
 const ADDRESS_LEN_MAX: usize = 260;
 /// A program version.
 const VERSION_LEN_MAX: usize = 64;
+/// Bytes that one report may add to a session (1 PiB, far more than eight hours carry), so that a sum has room for all.
+const BYTES_MAX: u64 = 1 << 50;
 
 /// A relay that is known, as an argument of a handler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,7 +82,8 @@ async fn heartbeat(
     let sessions = serde_json::json!(said.sessions).to_string();
     let mut tx = app.db.begin().await?;
     store::heard(&mut tx, relay_id, &said, now_ms).await?;
-    session::store::seen(&mut tx, &sessions, now_ms).await?;
+    let stale_before_ms = now_ms.saturating_sub(millis(app.config.session.seen_every()));
+    session::store::seen(&mut tx, &sessions, stale_before_ms, now_ms).await?;
     let ended_since_ms = now_ms.saturating_sub(millis(limits::TICKET_LIFE.saturating_add(limits::CLOCK_SKEW_MAX)));
     let revoked = session::store::ended_among(&mut tx, &sessions, ended_since_ms).await?;
     tx.commit().await?;
@@ -117,15 +120,27 @@ async fn report(
     let mut tx = app.db.begin().await?;
     let stored_before = store::lock_reports(&mut tx, relay_id, &report.boot, now_ms).await?;
     let mut stored_seq = u64::try_from(stored_before).unwrap_or(0);
-    let (mut taken, mut repeated) = (0u64, 0u64);
+    let (mut news, mut repeated) = (Vec::new(), 0u64);
     for event in report.events {
         if event.seq <= stored_seq {
             repeated = repeated.saturating_add(1);
-            continue;
+        } else {
+            stored_seq = event.seq;
+            news.push(event);
         }
-        stored_seq = event.seq;
-        taken = taken.saturating_add(1);
-        take(&mut tx, event, now_ms).await?;
+    }
+    // Two relays report about the same sessions: whoever locks them in one order never waits in a circle. The sort is
+    // stable, so what happened to one session stays in its order.
+    news.sort_by_key(|event| event.session_id);
+    let taken = u64::try_from(news.len()).unwrap_or(u64::MAX);
+    for event in news {
+        let id = event.session_id;
+        match take(&mut tx, event, now_ms).await {
+            Err(error @ DbError::InconsistentRow { .. }) => {
+                warn!(session.id = %id, event = "report.passed_over", error = %error, "A report of session {id} was lost");
+            }
+            result => result?,
+        }
     }
     store::stored(&mut tx, relay_id, &report.boot, i64::try_from(stored_seq).unwrap_or(i64::MAX)).await?;
     tx.commit().await?;
@@ -140,13 +155,15 @@ async fn take(tx: &mut Tx, event: ReportEvent, now_ms: UnixMillis) -> DbResult<(
     // A relay whose clock is ahead must not write the future.
     let at_ms = event.at_ms.min(now_ms);
     match event.what {
-        ReportWhat::Joined { role: _ } => session::store::seen_at_relay(tx, event.session_id, now_ms).await,
-        ReportWhat::Paired => session::store::paired(tx, event.session_id, now_ms).await,
-        // Whoever waited alone at a relay that is being stopped was sent on to the next relay: nothing is over.
-        ReportWhat::Ended { reason: CloseReason::Draining, .. } => Ok(()),
+        ReportWhat::Joined { role: _ } => session::store::seen_at(tx, event.session_id, at_ms).await,
+        ReportWhat::Paired => session::store::paired(tx, event.session_id, at_ms, now_ms).await,
         ReportWhat::Ended { reason, customer_bytes, operator_bytes } => {
-            let bytes = [customer_bytes, operator_bytes].map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX));
-            session::store::ended_at_relay(tx, event.session_id, at_ms, reason, bytes).await
+            let bytes = [customer_bytes, operator_bytes].map(|bytes| i64::try_from(bytes.min(BYTES_MAX)).unwrap_or(0));
+            if ends_everywhere(reason) {
+                session::store::ended_at_relay(tx, event.session_id, at_ms, reason, bytes).await
+            } else {
+                session::store::lost_at_relay(tx, event.session_id, at_ms, reason, bytes).await
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 //! The manager never calls a relay: relays call.
 
 pub mod api;
+pub mod choose;
 pub mod store;
 
 mod metrics;

@@ -21,6 +21,26 @@ struct AddressRow {
     spki: String,
 }
 
+#[derive(sqlx::FromRow)]
+struct KnownRow {
+    relay_id: String,
+    address: String,
+    spki: String,
+    draining: bool,
+    heard_at_ms: i64,
+}
+
+/// A relay as it last said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KnownRelay {
+    /// Where it is.
+    pub address: RelayAddress,
+    /// Takes no new sessions and sends away those it has.
+    pub draining: bool,
+    /// When it was last heard; 0 when never.
+    pub heard_at_ms: UnixMillis,
+}
+
 /// Makes a relay known, under a name that is free, else [`DbError::Duplicate`]. The token is shown once.
 ///
 /// # Errors
@@ -111,6 +131,27 @@ pub async fn choose(tx: &mut Tx, heard_since_ms: UnixMillis, limit: i64) -> DbRe
     )?;
     rows.into_iter()
         .map(|row| Ok(RelayAddress { relay_id: parse_id(&row.relay_id)?, address: row.address, spki: row.spki }))
+        .collect()
+}
+
+/// What is known of these relays, a JSON array of ids; in no order.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn known(tx: &mut Tx, relay_ids: &str) -> DbResult<Vec<KnownRelay>> {
+    let rows = fetch_all!(
+        tx,
+        KnownRow,
+        "SELECT relay_id, address, spki, draining, heard_at_ms
+        FROM relays
+        WHERE relay_id IN (SELECT value FROM json_each($1))",
+        relay_ids
+    )?;
+    rows.into_iter()
+        .map(|row| {
+            let address = RelayAddress { relay_id: parse_id(&row.relay_id)?, address: row.address, spki: row.spki };
+            Ok(KnownRelay { address, draining: row.draining, heard_at_ms: row.heard_at_ms })
+        })
         .collect()
 }
 

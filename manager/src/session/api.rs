@@ -71,7 +71,7 @@ pub(super) async fn proved(
     let before = session.stage;
     if let Caller::Customer(_) = caller {
         // Only the operator's word counts; this one says that the customer's tool is there.
-        store::seen_at_relay(&mut tx, session_id, now_ms).await?;
+        store::seen_at(&mut tx, session_id, now_ms).await?;
         tx.commit().await?;
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -226,7 +226,10 @@ pub(super) async fn sessions(
 }
 
 /// Locks a session of this caller; anybody else's is not there.
-async fn lock_own(tx: &mut Tx, caller: Caller, session_id: SessionId) -> ApiResult<Session> {
+///
+/// # Errors
+/// `NotFound`, or what the database says.
+pub(super) async fn lock_own(tx: &mut Tx, caller: Caller, session_id: SessionId) -> ApiResult<Session> {
     store::lock(tx, session_id).await?.filter(|session| caller.owns(session)).ok_or(ApiError::not_found())
 }
 

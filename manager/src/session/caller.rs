@@ -4,6 +4,7 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 use proto::{
     api::error::ErrorCode,
     id::{OperatorId, SessionId},
+    role::Role,
 };
 
 use super::{state::Session, store};
@@ -38,6 +39,14 @@ impl Caller {
         match self {
             Self::Operator(operator_id) => Actor::Operator(operator_id),
             Self::Customer(session_id) => Actor::Customer(session_id),
+        }
+    }
+
+    /// The caller's side of a session.
+    pub const fn role(self) -> Role {
+        match self {
+            Self::Operator(_) => Role::Operator,
+            Self::Customer(_) => Role::Customer,
         }
     }
 

@@ -17,7 +17,6 @@ use proto::{
     introduction::Introduction,
     limits,
     role::Role,
-    ticket::{Ticket, TicketError, TicketRelay},
 };
 use rand_core::RngCore as _;
 use serde_json::json;
@@ -26,7 +25,8 @@ use super::{
     close::audited,
     guess::{self, Level, Verdict},
     state::{Session, Stage},
-    store::{self, NewSession},
+    store::{self, NewSession, ProofKeyHashes},
+    ticket,
 };
 use crate::{
     app::{self, App},
@@ -162,18 +162,26 @@ async fn begin(
     };
     let introduction = introduction.sign(&app.signing_key).map_err(ApiError::internal)?;
     let operator_key = PublicProofKey::parse(&reception.proof_key)?;
-    let operator_side = pairing(app, &session, entry, &introduction, (Role::Operator, operator_key))?;
-    let customer_side = pairing(app, &session, entry, &introduction, (Role::Customer, customer_key))?;
+    let keys = ProofKeyHashes { customer: customer_key.hash(), operator: operator_key.hash() };
+    let pairing = |role| {
+        let issued = ticket::issue(app, &session, role, keys.of(role), entry.relays.clone(), now_ms)?;
+        let (ticket, relays) = (issued.ticket, issued.relays);
+        ApiResult::Ok(Pairing { session_id: session.id, introduction: introduction.clone(), ticket, relays })
+    };
+    let (operator_side, customer_side) = (pairing(Role::Operator)?, pairing(Role::Customer)?);
+    let relay_ids: Vec<_> = entry.relays.iter().map(|relay| relay.relay_id).collect();
     let new = NewSession {
         session: &session,
         operator_name: &operator_name,
         reason: &reception.reason,
         token: &token.hash(),
+        keys: &keys,
+        relay_ids: &relay_ids,
     };
     store::insert(tx, new).await?;
     let told = Event::Entered { reception_id: reception.id, pairing: operator_side };
     events::store::append(tx, session.operator_id, &told, now_ms).await?;
-    let detail = json!({ "relays": entry.relays.iter().map(|relay| relay.relay_id).collect::<Vec<_>>() });
+    let detail = json!({ "relays": relay_ids });
     let entered = AuditEvent {
         detail: json!({ "unproved_count": reception.unproved_count }),
         ..audited(&session, "reception.entered", Actor::Stranger, now_ms, json!({}))
@@ -183,44 +191,8 @@ async fn begin(
     Ok((customer_side, session.operator_id))
 }
 
-/// One side's ticket, with as many relays as fit its length.
-fn pairing(
-    app: &App,
-    session: &Session,
-    entry: &Entry,
-    introduction: &str,
-    (role, proof_key): (Role, PublicProofKey),
-) -> ApiResult<Pairing> {
-    let mut relays = entry.relays.clone();
-    loop {
-        let ticket = Ticket {
-            session_id: session.id,
-            role,
-            proof_key_hash: proof_key.hash(),
-            relays: relays
-                .iter()
-                .map(|relay| TicketRelay { relay_id: relay.relay_id, spki: relay.spki.clone() })
-                .collect(),
-            rate_max: app.config.session.rate_max.get(),
-            issued_at_ms: entry.now_ms,
-            expires_at_ms: entry.now_ms.saturating_add(millis(limits::TICKET_LIFE)),
-            hard_end_at_ms: session.hard_end_at_ms,
-        };
-        match ticket.sign(&app.signing_key) {
-            Ok(ticket) => {
-                return Ok(Pairing { session_id: session.id, introduction: introduction.to_owned(), ticket, relays });
-            }
-            Err(TicketError::Malformed) if 1 < relays.len() => drop(relays.pop()),
-            Err(error) => return Err(ApiError::internal(error)),
-        }
-    }
-}
-
 async fn choose_relays(app: &App, tx: &mut Tx, now_ms: UnixMillis) -> ApiResult<Vec<RelayAddress>> {
-    let config = &app.config.relays;
-    let most = i64::from(config.per_session_max.get()).min(i64::try_from(limits::TICKET_RELAYS_MAX).unwrap_or(1));
-    let since_ms = now_ms.saturating_sub(millis(config.alive_for.get()));
-    let relays = relays::store::choose(tx, since_ms, most).await?;
+    let relays = relays::choose::for_new_session(app, tx, now_ms).await?;
     if relays.is_empty() { Err(ApiError::new(ErrorCode::NoRelay)) } else { Ok(relays) }
 }
 

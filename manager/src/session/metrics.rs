@@ -14,6 +14,8 @@ ops::metrics! {
         pub manager_reception_throttle_level: IntGauge,
         /// Sessions ended, by reason; pairs with manager_reception_entries_total{result="ok"}.
         pub manager_sessions_ended_total: IntCounterVec["reason"],
+        /// Tickets that were renewed, by result: ok, throttled, wrong_state, failed.
+        pub manager_ticket_renewals_total: IntCounterVec["result"],
         /// Seconds from connected to ended, of sessions that connected.
         pub manager_session_seconds: Histogram in SESSION_BUCKETS,
     }

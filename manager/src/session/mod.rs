@@ -4,6 +4,8 @@
 //! or time why a number cannot be used; an entry that ends unproved gives the number back, three times at most; every
 //! session is closed exactly once, even when tools and relay die; a customer's token is good for one session only.
 //! Only the operator's word counts as proof: the other side may be the stranger who guesses.
+//! A session outlives a relay: what a tool says ends it at once, and that a relay lost it ends it only when no relay
+//! lists it and no tool is heard for the lease.
 
 pub mod api;
 pub mod caller;
@@ -11,13 +13,15 @@ pub mod cancel;
 pub mod close;
 pub mod enter;
 pub mod guess;
+pub mod renew;
 pub mod state;
 pub mod store;
 pub mod sweep;
+pub mod ticket;
 
 mod metrics;
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use ops::config::{Bytes, Span};
 use serde::{Deserialize, Serialize};
@@ -46,13 +50,14 @@ pub struct Config {
     pub refusal_time: Span,
     /// Bytes per second that a relay forwards from each side.
     pub rate_max: Bytes,
-    /// Nobody heard of a session for this time: it is over.
+    /// No relay lists a session and no tool renews its ticket for this time: it is over. Longer than the two minutes for
+    /// which the tools try to meet again, because they may do so at another relay.
     pub lease: Span,
     /// From the entry until both sides are at a relay.
     pub joining_max: Span,
     /// From both sides at the relay until the proof.
     pub proving_max: Span,
-    /// A session that its relay ended waits this long for a tool to say why.
+    /// A session that a tool ended at its relay waits this long for a tool to say why.
     pub relay_grace: Span,
 }
 
@@ -65,13 +70,25 @@ impl Default for Config {
             wrong_per_48_factor: nonzero(4),
             wrong_soft_max: nonzero(60),
             wrong_hard_max: nonzero(300),
-            refusal_time: Span::new(std::time::Duration::from_millis(250)),
+            refusal_time: Span::new(Duration::from_millis(250)),
             rate_max: Bytes::mib(8),
-            lease: Span::secs(90),
+            lease: Span::secs(150),
             joining_max: Span::secs(90),
             proving_max: Span::secs(40),
             relay_grace: Span::secs(5),
         }
+    }
+}
+
+impl Config {
+    /// A heartbeat writes down that a session lives when this time has passed since the last writing.
+    pub fn seen_every(&self) -> Duration {
+        self.lease.get().checked_div(3).unwrap_or_default()
+    }
+
+    /// A session of which nothing was written for this time was heard of by nobody for the lease.
+    pub fn silence_max(&self) -> Duration {
+        self.lease.get().saturating_add(self.seen_every())
     }
 }
 
@@ -90,6 +107,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(api::proved))
         .routes(routes!(api::consent))
         .routes(routes!(api::device))
+        .routes(routes!(renew::renew))
         .routes(routes!(api::end))
         .routes(routes!(api::sessions))
 }

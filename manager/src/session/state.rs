@@ -138,14 +138,14 @@ impl Ended {
 }
 
 impl Session {
-    /// The relay has both sides. Repeatable.
+    /// A relay has had both sides since `at_ms` by its clock. Repeatable. The time to prove counts from `now_ms`.
     ///
     /// # Errors
     /// [`WrongState`] when it is over.
-    pub fn pair(self, now_ms: UnixMillis) -> Result<Self, WrongState> {
+    pub fn pair(self, at_ms: UnixMillis, now_ms: UnixMillis) -> Result<Self, WrongState> {
         match self.stage {
-            Stage::Joining => Ok(Self { stage: Stage::Proving { paired_at_ms: now_ms }, ..self }.seen(now_ms)),
-            Stage::Proving { .. } | Stage::Consenting { .. } | Stage::Connected { .. } => Ok(self.seen(now_ms)),
+            Stage::Joining => Ok(Self { stage: Stage::Proving { paired_at_ms: now_ms }, ..self }.seen(at_ms)),
+            Stage::Proving { .. } | Stage::Consenting { .. } | Stage::Connected { .. } => Ok(self.seen(at_ms)),
             Stage::Ended(_) => Err(self.refuse("paired")),
         }
     }
@@ -218,6 +218,43 @@ impl Session {
     }
 }
 
+/// Whether a session is over when a relay reports that it ended there for this reason.
+///
+/// Otherwise a connection was lost, refused or sent away, and both tools may meet at another relay.
+pub const fn ends_everywhere(reason: CloseReason) -> bool {
+    match reason {
+        CloseReason::OperatorEnded
+        | CloseReason::CustomerEnded
+        | CloseReason::ConsentRefused
+        | CloseReason::ConsentTimeout
+        | CloseReason::WrongSecret
+        | CloseReason::ProveTimeout
+        | CloseReason::SealBroken
+        | CloseReason::Revoked
+        | CloseReason::HardEnd
+        | CloseReason::Cancelled => true,
+        CloseReason::PeerTimeout
+        | CloseReason::PeerLost
+        | CloseReason::Malformed
+        | CloseReason::HelloTimeout
+        | CloseReason::WrongVersion
+        | CloseReason::TicketUnknown
+        | CloseReason::TicketExpired
+        | CloseReason::TicketElsewhere
+        | CloseReason::ProofWrong
+        | CloseReason::Crowded
+        | CloseReason::Displaced
+        | CloseReason::Draining
+        | CloseReason::Overloaded
+        | CloseReason::WriteStalled
+        | CloseReason::Silent
+        | CloseReason::RelayStopped
+        | CloseReason::TransportLost
+        | CloseReason::Abnormal
+        | CloseReason::Unknown => false,
+    }
+}
+
 /// The name of a state in the database.
 pub const fn name(state: SessionState) -> &'static str {
     match state {
@@ -271,7 +308,7 @@ mod tests {
 
     fn apply(session: Session, verb: Verb, now_ms: i64) -> Result<Session, WrongState> {
         match verb {
-            Verb::Pair => session.pair(now_ms),
+            Verb::Pair => session.pair(now_ms, now_ms),
             Verb::Prove => session.prove(now_ms),
             Verb::Consent(kind, answer) => session.consent(kind, answer, now_ms),
             Verb::End(reason) => session.end(reason, now_ms),
@@ -322,7 +359,8 @@ mod tests {
 
     #[test]
     fn a_view_allowed_before_the_operators_word_connects_with_it() {
-        let session = joining().pair(2_000).unwrap().consent(GrantKind::View, ConsentAnswer::Granted, 3_000).unwrap();
+        let session =
+            joining().pair(2_000, 2_000).unwrap().consent(GrantKind::View, ConsentAnswer::Granted, 3_000).unwrap();
         assert_eq!(session.stage.state(), SessionState::Proving);
         let session = session.prove(4_000).unwrap();
         assert_eq!(session.stage.connected_at_ms(), Some(4_000));

@@ -7,14 +7,16 @@ use proto::{
     },
     close::CloseReason,
     device::DeviceFact,
-    id::{CompanyId, OperatorId, ReceptionId, SessionId},
+    id::{CompanyId, OperatorId, ReceptionId, RelayId, SessionId},
+    role::Role,
 };
+use serde_json::json;
 
 use super::state::{Ended, Session, Stage, name};
 use crate::{
     bearer::BearerHash,
     db::{DbError, DbResult, Tx},
-    execute, fetch_all, fetch_optional,
+    execute, fetch_all, fetch_one, fetch_optional,
 };
 
 /// Every state, to read one by its name.
@@ -37,6 +39,19 @@ pub struct NewSession<'a> {
     pub reason: &'a str,
     /// The customer's token.
     pub token: &'a BearerHash,
+    /// Whose tickets it gets.
+    pub keys: &'a ProofKeyHashes,
+    /// Its relays, in their order.
+    pub relay_ids: &'a [RelayId],
+}
+
+/// Hashes of the proof keys of both tools, as tickets name them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProofKeyHashes {
+    /// Of the client tool.
+    pub customer: String,
+    /// Of the operator tool.
+    pub operator: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -55,6 +70,13 @@ struct Row {
     connected_at_ms: Option<i64>,
     ended_at_ms: Option<i64>,
     end_reason: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct RenewalRow {
+    customer_key_hash: Option<String>,
+    operator_key_hash: Option<String>,
+    relay_ids: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -81,8 +103,9 @@ pub async fn insert(tx: &mut Tx, new: NewSession<'_>) -> DbResult<()> {
         tx,
         "INSERT INTO sessions
         (session_id, reception_id, company_id, operator_id, operator_name, reason, customer_token_hash, state,
-            entered_at_ms, hard_end_at_ms, last_seen_at_ms, customer_bytes, operator_bytes, device, version)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, 'joining', $8, $9, $8, 0, 0, '[]', 0)",
+            entered_at_ms, hard_end_at_ms, last_seen_at_ms, customer_bytes, operator_bytes, device, version,
+            customer_key_hash, operator_key_hash, relay_ids)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, 'joining', $8, $9, $8, 0, 0, '[]', 0, $10, $11, $12)",
         session.id.to_string(),
         session.reception_id.to_string(),
         session.company_id.to_string(),
@@ -91,7 +114,48 @@ pub async fn insert(tx: &mut Tx, new: NewSession<'_>) -> DbResult<()> {
         new.reason,
         new.token.as_str(),
         session.entered_at_ms,
-        session.hard_end_at_ms
+        session.hard_end_at_ms,
+        &new.keys.customer,
+        &new.keys.operator,
+        json!(new.relay_ids).to_string()
+    )?;
+    Ok(())
+}
+
+/// What a fresh ticket is made of: the keys, if they were kept when the session began, and the relays in their order.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn renewal(tx: &mut Tx, session_id: SessionId) -> DbResult<(Option<ProofKeyHashes>, Vec<RelayId>)> {
+    let row = fetch_one!(
+        tx,
+        RenewalRow,
+        "SELECT customer_key_hash, operator_key_hash, relay_ids
+        FROM sessions
+        WHERE session_id = $1",
+        session_id.to_string()
+    )?;
+    let relay_ids =
+        serde_json::from_str(&row.relay_ids).map_err(|_not_ids| impossible("relay_ids", &session_id.to_string()))?;
+    let keys = row.customer_key_hash.zip(row.operator_key_hash);
+    Ok((keys.map(|(customer, operator)| ProofKeyHashes { customer, operator }), relay_ids))
+}
+
+/// Notes a renewal, which is a sign of life, and the order of the relays that it told.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn renewed(tx: &mut Tx, session_id: SessionId, relay_ids: &[RelayId], now_ms: UnixMillis) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE sessions
+        SET relay_ids = $2, lost_reason = NULL,
+            last_seen_at_ms = CASE WHEN last_seen_at_ms < $3 THEN $3 ELSE last_seen_at_ms END
+        WHERE session_id = $1
+        AND ended_at_ms IS NULL",
+        session_id.to_string(),
+        json!(relay_ids).to_string(),
+        now_ms
     )?;
     Ok(())
 }
@@ -140,7 +204,8 @@ pub async fn save(tx: &mut Tx, session: &Session) -> DbResult<()> {
     execute!(
         tx,
         "UPDATE sessions
-        SET state = $2, last_seen_at_ms = $3, paired_at_ms = $4, proved_at_ms = $5, view_granted_at_ms = $6,
+        SET state = $2, lost_reason = CASE WHEN last_seen_at_ms < $3 THEN NULL ELSE lost_reason END,
+            last_seen_at_ms = $3, paired_at_ms = $4, proved_at_ms = $5, view_granted_at_ms = $6,
             connected_at_ms = $7, ended_at_ms = $8, end_reason = $9, duration_ms = $10
         WHERE session_id = $1",
         session.id.to_string(),
@@ -260,27 +325,46 @@ pub async fn recent(tx: &mut Tx, company: Option<CompanyId>, limit: i64) -> DbRe
     rows.into_iter().map(SessionBody::try_from).collect()
 }
 
-/// Renews the lease of these sessions, a JSON array of ids; how many are alive.
+/// Renews the lease of those of these sessions, a JSON array of ids, of which nothing was written since
+/// `stale_before_ms` or which another relay lost since; how many.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn seen(tx: &mut Tx, sessions: &str, now_ms: UnixMillis) -> DbResult<u64> {
+pub async fn seen(tx: &mut Tx, sessions: &str, stale_before_ms: UnixMillis, now_ms: UnixMillis) -> DbResult<u64> {
+    if let Tx::Postgres(_) = tx {
+        // Two relays list the same sessions: whoever locks them in one order never waits in a circle.
+        fetch_all!(
+            tx,
+            (String,),
+            "SELECT session_id
+            FROM sessions
+            WHERE session_id IN (SELECT value FROM json_each($1))
+            AND ended_at_ms IS NULL
+            AND (last_seen_at_ms <= $2 OR lost_reason IS NOT NULL)
+            ORDER BY session_id
+            FOR UPDATE",
+            sessions,
+            stale_before_ms
+        )?;
+    }
     execute!(
         tx,
         "UPDATE sessions
-        SET last_seen_at_ms = $2
+        SET last_seen_at_ms = CASE WHEN last_seen_at_ms < $3 THEN $3 ELSE last_seen_at_ms END,
+            lost_reason = NULL
         WHERE session_id IN (SELECT value FROM json_each($1))
         AND ended_at_ms IS NULL
-        AND last_seen_at_ms < $2",
+        AND (last_seen_at_ms <= $2 OR lost_reason IS NOT NULL)",
         sessions,
+        stale_before_ms,
         now_ms
     )
 }
 
 /// Those of these sessions, a JSON array of ids, that somebody ended since `ended_since_ms`.
 ///
-/// One that the sweep called abnormal because nothing was heard of it is not among them: the relay that names it was
-/// only cut off from the manager, and a running session is not ended for that.
+/// One that the sweep closed because nothing was heard of it is not among them: the relay that names it was only cut off
+/// from the manager, and a running session is not ended for that.
 ///
 /// # Errors
 /// [`DbError`].
@@ -293,6 +377,7 @@ pub async fn ended_among(tx: &mut Tx, sessions: &str, ended_since_ms: UnixMillis
         WHERE session_id IN (SELECT value FROM json_each($1))
         AND ended_at_ms >= $2
         AND end_reason <> $3
+        AND (lost_reason IS NULL OR lost_reason <> end_reason)
         ORDER BY session_id",
         sessions,
         ended_since_ms,
@@ -301,38 +386,66 @@ pub async fn ended_among(tx: &mut Tx, sessions: &str, ended_since_ms: UnixMillis
     rows.iter().map(|(id,)| parse_id(id)).collect()
 }
 
-/// One side came to a relay.
+/// One side was heard at `at_ms`, by a relay or by the manager.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn seen_at_relay(tx: &mut Tx, session_id: SessionId, now_ms: UnixMillis) -> DbResult<()> {
+pub async fn seen_at(tx: &mut Tx, session_id: SessionId, at_ms: UnixMillis) -> DbResult<()> {
     execute!(
         tx,
         "UPDATE sessions
-        SET last_seen_at_ms = $2
+        SET last_seen_at_ms = $2, lost_reason = NULL
         WHERE session_id = $1
         AND ended_at_ms IS NULL
         AND last_seen_at_ms < $2",
         session_id.to_string(),
-        now_ms
+        at_ms
     )?;
     Ok(())
 }
 
-/// Both sides are at a relay.
+/// Both sides were at a relay at `at_ms`.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn paired(tx: &mut Tx, session_id: SessionId, now_ms: UnixMillis) -> DbResult<()> {
+pub async fn paired(tx: &mut Tx, session_id: SessionId, at_ms: UnixMillis, now_ms: UnixMillis) -> DbResult<()> {
     let Some(session) = lock(tx, session_id).await? else { return Ok(()) };
-    match session.pair(now_ms) {
+    match session.pair(at_ms, now_ms) {
         Ok(session) => save(tx, &session).await,
         // It ended before the report came.
         Err(_over) => Ok(()),
     }
 }
 
-/// A relay has the session no more: keeps the bytes, and the reason until a tool says a better one.
+/// A relay lost the session, which may go on elsewhere: keeps the bytes, and the reason until somebody is heard of it.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn lost_at_relay(
+    tx: &mut Tx,
+    session_id: SessionId,
+    at_ms: UnixMillis,
+    reason: CloseReason,
+    [customer_bytes, operator_bytes]: [i64; 2],
+) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE sessions
+        SET lost_reason = CASE WHEN ended_at_ms IS NULL AND last_seen_at_ms <= $2 THEN $3 ELSE lost_reason END,
+            last_seen_at_ms = CASE WHEN ended_at_ms IS NULL AND last_seen_at_ms < $2 THEN $2 ELSE last_seen_at_ms END,
+            customer_bytes = customer_bytes + $4,
+            operator_bytes = operator_bytes + $5
+        WHERE session_id = $1",
+        session_id.to_string(),
+        at_ms,
+        reason.as_str(),
+        customer_bytes,
+        operator_bytes
+    )?;
+    Ok(())
+}
+
+/// A tool ended the session at a relay: keeps the bytes, and the reason until a tool says a better one.
 ///
 /// # Errors
 /// [`DbError`].
@@ -374,6 +487,16 @@ pub async fn reception_of(tx: &mut Tx, session_id: SessionId) -> DbResult<Option
         session_id.to_string()
     )?;
     row.map(|(id,)| id.parse().map_err(|_not_an_id| impossible("reception_id", &id))).transpose()
+}
+
+impl ProofKeyHashes {
+    /// The one of a side.
+    pub fn of(&self, role: Role) -> &str {
+        match role {
+            Role::Customer => &self.customer,
+            Role::Operator => &self.operator,
+        }
+    }
 }
 
 impl TryFrom<Row> for Session {

@@ -1,13 +1,19 @@
 //! What time does: sessions whose tools or relays died are closed, numbers expire, old rows go.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
-use proto::{api::UnixMillis, close::CloseReason, id::SessionId};
+use proto::{api::UnixMillis, close::CloseReason};
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::close;
-use crate::{app::App, audit::Actor, db::DbResult, fetch_all, reception, relays, throttle::millis};
+use super::close::{self, Closed};
+use crate::{
+    app::App,
+    audit::Actor,
+    db::{DbError, DbResult},
+    fetch_all, reception, relays,
+    throttle::millis,
+};
 
 /// Pause between two rounds.
 const EVERY: Duration = Duration::from_secs(2);
@@ -19,14 +25,18 @@ const FORGET_EVERY_MS: i64 = 10 * 60 * 1000;
 const REPORTS_KEPT_MS: i64 = 30 * 24 * 60 * 60 * 1000;
 /// A gap between rounds from which every wait is counted anew: nobody could say anything meanwhile.
 const GAP_MAX_MS: i64 = 15_000;
+/// Rows that cannot be closed and are remembered as logged.
+const STUCK_MAX: usize = 1000;
 
 /// What a sweep remembers between its rounds.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Sweep {
     /// Rounds have followed each other without a gap since then.
     steady_since: UnixMillis,
     last_round: UnixMillis,
     forgot_at: UnixMillis,
+    /// Sessions that could not be closed and were logged.
+    stuck: BTreeSet<String>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -56,7 +66,7 @@ pub async fn run(app: App, stop: CancellationToken) {
 impl Sweep {
     /// A sweep that begins now: every wait gets its full time, because nobody could say anything before.
     pub const fn begin(now_ms: UnixMillis) -> Self {
-        Self { steady_since: now_ms, last_round: now_ms, forgot_at: 0 }
+        Self { steady_since: now_ms, last_round: now_ms, forgot_at: 0, stuck: BTreeSet::new() }
     }
 
     /// One round; how many sessions it closed.
@@ -65,15 +75,18 @@ impl Sweep {
     /// [`crate::db::DbError`].
     pub async fn round(&mut self, app: &App) -> DbResult<usize> {
         let now_ms = app.now_ms();
-        self.notice_gap(now_ms);
+        self.notice_gap(app, now_ms);
         let due = due(app, self, now_ms).await?;
         let mut closed = 0usize;
-        for (session_id, reason, at_ms) in due {
-            let mut tx = app.db.begin().await?;
-            let ended = close::end(&mut tx, session_id, (reason, at_ms), Actor::Manager, now_ms).await?;
-            tx.commit().await?;
-            ended.tell(app);
-            closed = closed.saturating_add(usize::from(ended.ended()));
+        for due in due {
+            match close_one(app, &due, now_ms).await {
+                Ok(ended) => {
+                    ended.tell(app);
+                    closed = closed.saturating_add(usize::from(ended.ended()));
+                }
+                Err(error @ DbError::Busy(_)) => return Err(error),
+                Err(error) => self.note_stuck(&due.session_id, &error),
+            }
         }
         reception::sweep::sweep(app).await?;
         self.count_relays(app, now_ms).await?;
@@ -89,16 +102,24 @@ impl Sweep {
     }
 
     /// Time in which this manager or the database was away does not count.
-    fn notice_gap(&mut self, now_ms: UnixMillis) {
+    fn notice_gap(&mut self, app: &App, now_ms: UnixMillis) {
         if self.last_round.saturating_add(GAP_MAX_MS) < now_ms {
             self.steady_since = now_ms;
+            app.note_gap();
         }
     }
 
     /// What waited since then has waited for all of `span`, and somebody could hear of it all that time.
-    fn before(&self, span: ops::config::Span, now_ms: UnixMillis) -> UnixMillis {
-        let span_ms = millis(span.get());
+    fn before(&self, span: Duration, now_ms: UnixMillis) -> UnixMillis {
+        let span_ms = millis(span);
         if self.steady_since.saturating_add(span_ms) <= now_ms { now_ms.saturating_sub(span_ms) } else { 0 }
+    }
+
+    /// A row that cannot be closed stops nothing else; it is logged once, and tried again in every round.
+    fn note_stuck(&mut self, id: &str, error: &DbError) {
+        if self.stuck.len() < STUCK_MAX && self.stuck.insert(id.to_owned()) {
+            warn!(session.id = %id, event = "sweep.stuck", error = %error, "Session {id} cannot be closed");
+        }
     }
 
     async fn count_relays(&self, app: &App, now_ms: UnixMillis) -> DbResult<()> {
@@ -110,11 +131,11 @@ impl Sweep {
 }
 
 /// Sessions that must be closed, why, and since when they are over.
-async fn due(app: &App, sweep: &Sweep, now_ms: UnixMillis) -> DbResult<Vec<(SessionId, CloseReason, UnixMillis)>> {
+async fn due(app: &App, sweep: &Sweep, now_ms: UnixMillis) -> DbResult<Vec<Due>> {
     let config = &app.config.session;
-    let before = |span| sweep.before(span, now_ms);
+    let before = |span: Duration| sweep.before(span, now_ms);
     let mut tx = app.db.read().await?;
-    let rows = fetch_all!(
+    fetch_all!(
         &mut tx,
         Due,
         "SELECT session_id,
@@ -126,11 +147,11 @@ async fn due(app: &App, sweep: &Sweep, now_ms: UnixMillis) -> DbResult<Vec<(Sess
                 ELSE last_seen_at_ms
             END AS at_ms,
             CASE
-                WHEN relay_ended_at_ms <= $1 THEN relay_end_reason
+                WHEN relay_ended_at_ms <= $1 THEN COALESCE(relay_end_reason, 'abnormal')
                 WHEN hard_end_at_ms <= $2 THEN 'hard_end'
                 WHEN state = 'joining' AND entered_at_ms <= $3 THEN 'peer_timeout'
                 WHEN state = 'proving' AND paired_at_ms <= $4 THEN 'prove_timeout'
-                ELSE 'abnormal'
+                ELSE COALESCE(lost_reason, 'abnormal')
             END AS reason
         FROM sessions
         WHERE ended_at_ms IS NULL
@@ -143,16 +164,23 @@ async fn due(app: &App, sweep: &Sweep, now_ms: UnixMillis) -> DbResult<Vec<(Sess
         )
         ORDER BY last_seen_at_ms
         LIMIT $6",
-        before(config.relay_grace),
+        before(config.relay_grace.get()),
         now_ms,
-        before(config.joining_max),
-        before(config.proving_max),
-        before(config.lease),
+        before(config.joining_max.get()),
+        before(config.proving_max.get()),
+        before(config.silence_max()),
         BATCH
-    )?;
-    let known = |row: Due| {
-        let reason = CloseReason::from_name(&row.reason).unwrap_or(CloseReason::Abnormal);
-        Some((row.session_id.parse().ok()?, reason, row.at_ms))
-    };
-    Ok(rows.into_iter().filter_map(known).collect())
+    )
+}
+
+/// Closes one of them.
+async fn close_one(app: &App, due: &Due, now_ms: UnixMillis) -> DbResult<Closed> {
+    let wrong =
+        |_not_an_id| DbError::InconsistentRow { table: "sessions", column: "session_id", id: due.session_id.clone() };
+    let session_id = due.session_id.parse().map_err(wrong)?;
+    let reason = CloseReason::from_name(&due.reason).unwrap_or(CloseReason::Abnormal);
+    let mut tx = app.db.begin().await?;
+    let closed = close::end(&mut tx, session_id, (reason, due.at_ms), Actor::Manager, now_ms).await?;
+    tx.commit().await?;
+    Ok(closed)
 }

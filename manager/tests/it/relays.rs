@@ -123,7 +123,7 @@ async fn a_report_that_comes_twice_is_stored_once() {
 }
 
 #[tokio::test]
-async fn what_a_relay_ended_is_closed_with_its_reason_unless_a_tool_knows_better() {
+async fn what_a_tool_ended_at_its_relay_is_closed_with_that_reason_unless_a_tool_knows_better() {
     on_both(|db| async {
         let desk = Desk::open(db).await;
         let mut sweep = Sweep::begin(START_MS);
@@ -133,7 +133,7 @@ async fn what_a_relay_ended_is_closed_with_its_reason_unless_a_tool_knows_better
         let now_ms = desk.manager.app.now_ms();
         let ahead_ms = now_ms + 3_600_000;
         for (session, boot) in [(silent, "1"), (told.pairing.session_id, "2")] {
-            let report = ended_report(session, ahead_ms, CloseReason::PeerLost).to_string();
+            let report = ended_report(session, ahead_ms, CloseReason::OperatorEnded).to_string();
             let report = report.replace(&"ab".repeat(16), &boot.repeat(32));
             desk.manager.post("/v1/relay/report", Some(&desk.relay), &report).await;
         }
@@ -143,7 +143,8 @@ async fn what_a_relay_ended_is_closed_with_its_reason_unless_a_tool_knows_better
         assert_eq!(sweep.round(&desk.manager.app).await.unwrap(), 1);
 
         for session in desk.history().await {
-            let reason = if session.session_id == silent { CloseReason::PeerLost } else { CloseReason::CustomerEnded };
+            let reason =
+                if session.session_id == silent { CloseReason::OperatorEnded } else { CloseReason::CustomerEnded };
             assert_eq!(session.end_reason, Some(reason));
             assert_eq!(session.ended_at_ms, Some(now_ms), "a relay cannot write the future");
         }

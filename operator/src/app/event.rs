@@ -162,6 +162,8 @@ pub enum FromSession {
     TakenBack(GrantKind),
     /// The customer paused or went on.
     Paused(bool),
+    /// The connection is lost and another one is looked for, or it is found.
+    Switching(bool),
     /// The monitors and the shared one.
     Monitors(Vec<Monitor>, u8),
     /// The first picture is on the canvas.
@@ -309,6 +311,10 @@ pub enum Told {
         /// Paused or not.
         paused: bool,
     },
+    /// The connection is lost and another one is looked for.
+    Switching {},
+    /// It is found; nothing was lost.
+    Resumed {},
     /// The screen is shared from now.
     Connected {
         /// The session.

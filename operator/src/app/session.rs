@@ -40,6 +40,7 @@ impl Phase {
 
 /// A session that is met or running.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that are true or not, independently")]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
@@ -63,6 +64,8 @@ pub struct Session {
     pub refused: Option<(GrantKind, bool)>,
     /// The customer has paused.
     pub paused: bool,
+    /// Another connection is looked for.
+    pub switching: bool,
     /// The customer's monitors.
     pub monitors: Vec<Monitor>,
     /// Id of the shared one.
@@ -144,6 +147,7 @@ impl App {
             asked: Vec::new(),
             refused: None,
             paused: false,
+            switching: false,
             monitors: Vec::new(),
             shared: 0,
             first_picture: None,
@@ -238,6 +242,10 @@ impl App {
                     effects.insert(0, Effect::DropInput);
                 }
                 effects
+            }
+            FromSession::Switching(switching) => {
+                session.switching = switching;
+                vec![Effect::Tell(if switching { Told::Switching {} } else { Told::Resumed {} })]
             }
             FromSession::Paused(paused) => {
                 let had_control = session.has_control();

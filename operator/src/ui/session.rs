@@ -119,6 +119,9 @@ impl Bar {
     }
 
     fn control(&mut self, ui: &mut Ui, scene: &Scene<'_>, session: &Session) {
+        if session.switching {
+            badge(ui, &scene.say("session.switching"), colour::DANGER);
+        }
         if session.paused {
             badge(ui, &scene.say("session.paused"), colour::PAUSED);
         }

@@ -56,6 +56,8 @@ pub fn frame(data: &[u8]) {
             | FrameType::PeerGone
             | FrameType::Ping
             | FrameType::Pong
+            | FrameType::Goaway
+            | FrameType::Resume
             | FrameType::Prove => Frame::plain(parsed.kind, payload),
         };
         assert_eq!(made.as_ref().map(Frame::header), Ok(Ok(parsed)), "what was read can be written");

@@ -80,17 +80,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// # Errors
     /// See [`FrameError`]; nothing sensible follows on this stream.
     pub fn parse(&mut self) -> Result<Option<WireFrame>, FrameError> {
-        let Some(head) = self.buffer.first_chunk::<FRAME_HEADER_LEN>() else { return Ok(None) };
-        let header = FrameHeader::parse(*head)?;
-        let len = usize::from(header.len);
-        if self.payload_max < len {
-            return Err(FrameError::Length(len));
-        }
-        let whole = FRAME_HEADER_LEN + len;
-        if self.buffer.len() < whole {
-            return Ok(None);
-        }
-        Ok(Some(WireFrame { header, wire: self.buffer.split_to(whole).freeze() }))
+        cut(&mut self.buffer, self.payload_max)
     }
 
     /// Reads once; 0 at the end of the stream. Cancel-safe: what was read is in the buffer.
@@ -145,6 +135,24 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             }
         }
     }
+}
+
+/// Cuts the first frame off, once it is whole.
+///
+/// # Errors
+/// See [`FrameError`]; nothing sensible follows in this buffer.
+pub fn cut(buffer: &mut BytesMut, payload_max: usize) -> Result<Option<WireFrame>, FrameError> {
+    let Some(head) = buffer.first_chunk::<FRAME_HEADER_LEN>() else { return Ok(None) };
+    let header = FrameHeader::parse(*head)?;
+    let len = usize::from(header.len);
+    if payload_max < len {
+        return Err(FrameError::Length(len));
+    }
+    let whole = FRAME_HEADER_LEN + len;
+    if buffer.len() < whole {
+        return Ok(None);
+    }
+    Ok(Some(WireFrame { header, wire: buffer.split_to(whole).freeze() }))
 }
 
 /// Writes every byte of `pieces`, in order, with as few writes as the stream allows, and flushes.

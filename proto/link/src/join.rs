@@ -76,9 +76,10 @@ where
     match answer.await.map_err(|_late| JoinError::Timeout(CloseReason::HelloTimeout))?.map(|frame| word(&frame)) {
         Ok(Some(RelayWord::Welcome { peer_present })) if written.is_ok() => Ok(peer_present),
         Ok(Some(RelayWord::Refused(reason))) => Err(JoinError::Refused(reason)),
-        Ok(Some(RelayWord::Welcome { .. } | RelayWord::PeerPresent | RelayWord::PeerGone(_)) | None) => {
-            Err(JoinError::Malformed)
-        }
+        Ok(
+            Some(RelayWord::Welcome { .. } | RelayWord::PeerPresent | RelayWord::PeerGone(_) | RelayWord::Goaway)
+            | None,
+        ) => Err(JoinError::Malformed),
         Err(error) => Err(error),
     }
 }
@@ -97,6 +98,8 @@ where
         Some(RelayWord::PeerPresent) => Ok(()),
         Some(RelayWord::Refused(CloseReason::PeerTimeout)) => Err(JoinError::Timeout(CloseReason::PeerTimeout)),
         Some(RelayWord::Refused(reason)) => Err(JoinError::Refused(reason)),
+        // Both tools are sent on, so they meet at the next relay.
+        Some(RelayWord::Goaway) => Err(JoinError::Refused(CloseReason::Draining)),
         Some(RelayWord::PeerGone(reason)) => Err(JoinError::PeerGone(reason)),
         Some(RelayWord::Welcome { .. }) | None => Err(JoinError::Malformed),
     }
@@ -116,8 +119,8 @@ where
             return Ok(frame.payload());
         }
         match word(&frame) {
-            // Said again when the other side came back to the relay.
-            Some(RelayWord::PeerPresent) => {}
+            // Said again when the other side came back to the relay. A relay that is being stopped still forwards.
+            Some(RelayWord::PeerPresent | RelayWord::Goaway) => {}
             Some(RelayWord::Refused(reason)) => return Err(JoinError::Refused(reason)),
             Some(RelayWord::PeerGone(reason)) => return Err(JoinError::PeerGone(reason)),
             Some(RelayWord::Welcome { .. }) | None => return Err(JoinError::Malformed),
@@ -148,8 +151,10 @@ where
             | FrameType::Refused
             | FrameType::PeerPresent
             | FrameType::PeerGone
+            | FrameType::Goaway
             | FrameType::Prove
-            | FrameType::Sealed => return Ok(frame),
+            | FrameType::Sealed
+            | FrameType::Resume => return Ok(frame),
         }
     }
 }

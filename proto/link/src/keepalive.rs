@@ -5,7 +5,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use proto::{
     frame::{Frame, FrameType, Lane},
-    limits::{PING_INTERVAL, PING_JITTER, SILENCE_TIMEOUT},
+    limits::{
+        LIVELY_FOR, LIVELY_PING_INTERVAL, LIVELY_SILENCE_TIMEOUT, LIVELY_STALL_TIMEOUT, PING_INTERVAL, PING_JITTER,
+        SILENCE_TIMEOUT,
+    },
 };
 use tokio::time::Instant;
 
@@ -18,6 +21,15 @@ pub struct KeepAlive {
     count: u64,
     round_trip: Option<Duration>,
     deaf: bool,
+    lively: Option<Lively>,
+    writing: bool,
+}
+
+/// Something is being said over the connection, so its death must be noticed soon.
+#[derive(Debug, Clone, Copy)]
+struct Lively {
+    since: Instant,
+    until: Instant,
 }
 
 /// What must be done now.
@@ -34,7 +46,16 @@ pub enum Due {
 impl KeepAlive {
     /// Starts now. `spread` is a random number in 0..1; it moves the pings so that relays see no waves.
     pub fn new(now: Instant, spread: f64) -> Self {
-        Self { heard_at: now, ping_at: next_ping(now, spread), asked: None, count: 0, round_trip: None, deaf: false }
+        Self {
+            heard_at: now,
+            ping_at: next_ping(now, spread),
+            asked: None,
+            count: 0,
+            round_trip: None,
+            deaf: false,
+            lively: None,
+            writing: false,
+        }
     }
 
     /// Something was received.
@@ -46,6 +67,23 @@ impl KeepAlive {
     pub const fn set_deaf(&mut self, deaf: bool, now: Instant) {
         self.deaf = deaf;
         self.heard_at = now;
+    }
+
+    /// A write is under way, or done.
+    pub const fn set_writing(&mut self, writing: bool) {
+        self.writing = writing;
+    }
+
+    /// Something was said or heard that is not about the connection itself. For a while pings come often and silence
+    /// is noticed soon.
+    ///
+    /// `true` when it was quiet before, so that the times of pings and silence are earlier now.
+    pub fn enliven(&mut self, now: Instant) -> bool {
+        let since = self.lively.filter(|lively| now < lively.until).map(|lively| lively.since);
+        let (woke, since) = (since.is_none(), since.unwrap_or(now));
+        self.lively = Some(Lively { since, until: now + LIVELY_FOR });
+        self.ping_at = self.ping_at.min(now + LIVELY_PING_INTERVAL);
+        woke
     }
 
     /// Takes the payload of a pong.
@@ -63,13 +101,14 @@ impl KeepAlive {
 
     /// What must be done now.
     pub fn due(&mut self, now: Instant, spread: f64) -> Due {
-        if !self.deaf && self.heard_at + SILENCE_TIMEOUT <= now {
+        if !self.deaf && self.silent_at(now) <= now {
             return Due::Silent;
         }
         if now < self.ping_at {
             return Due::Nothing;
         }
-        self.ping_at = next_ping(now, spread);
+        let lively = self.lively.is_some_and(|lively| now < lively.until);
+        self.ping_at = if lively { now + LIVELY_PING_INTERVAL } else { next_ping(now, spread) };
         self.count = self.count.wrapping_add(1);
         self.asked = Some((self.count, now));
         Due::Ping(self.count.to_le_bytes())
@@ -77,7 +116,18 @@ impl KeepAlive {
 
     /// When [`Self::due`] must be asked again at the latest.
     pub fn next_wake(&self) -> Instant {
-        if self.deaf { self.ping_at } else { self.ping_at.min(self.heard_at + SILENCE_TIMEOUT) }
+        if self.deaf { self.ping_at } else { self.ping_at.min(self.silent_at(self.heard_at)) }
+    }
+
+    /// When the connection counts as dead if nothing is heard.
+    pub fn silent_at(&self, now: Instant) -> Instant {
+        let usual = self.heard_at + SILENCE_TIMEOUT;
+        let lively = self.lively.filter(|lively| self.writing || now < lively.until);
+        // A slow line is not a dead one: answers wait behind what is sent.
+        let least = if self.writing { LIVELY_STALL_TIMEOUT } else { LIVELY_SILENCE_TIMEOUT };
+        let patience = self.round_trip.unwrap_or_default().saturating_mul(4).clamp(least, SILENCE_TIMEOUT);
+        // What was silent before anybody spoke says nothing.
+        lively.map_or(usual, |lively| self.heard_at.max(lively.since) + patience)
     }
 }
 
@@ -134,5 +184,24 @@ mod tests {
         assert!(matches!(keepalive.due(begun + SILENCE_TIMEOUT, 0.0), Due::Ping(_)));
         keepalive.set_deaf(false, begun + SILENCE_TIMEOUT);
         assert_eq!(keepalive.due(begun + SILENCE_TIMEOUT, 0.0), Due::Nothing);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_something_is_being_said_a_silent_connection_is_dead_soon_and_a_slow_one_is_not() {
+        let begun = Instant::now();
+        let after = |millis| begun + Duration::from_millis(millis);
+        let mut keepalive = KeepAlive::new(begun, 0.0);
+        assert!(keepalive.enliven(after(10_000)), "it was quiet before");
+        assert!(!keepalive.enliven(after(10_100)));
+
+        let Due::Ping(payload) = keepalive.due(after(10_500), 0.0) else { panic!("pings come soon") };
+        assert_eq!(keepalive.silent_at(after(10_500)), after(11_500), "silence before anybody spoke does not count");
+        keepalive.set_writing(true);
+        assert_eq!(keepalive.silent_at(after(10_500)), after(16_000));
+        keepalive.set_writing(false);
+        keepalive.on_pong(&payload, after(11_300));
+        keepalive.heard(after(11_300));
+        assert_eq!(keepalive.silent_at(after(11_300)), after(14_500), "four round trips of 800 ms");
+        assert_eq!(keepalive.silent_at(after(20_000)), after(11_300) + SILENCE_TIMEOUT, "quiet again");
     }
 }

@@ -9,9 +9,16 @@
 //! QUIC will stand beside [`tcp`]: everything above it knows only a [`framed::FrameReader`] and a byte sink.
 #![forbid(unsafe_code)]
 
+/// A future on the heap, for what is handed in from outside.
+pub type BoxFuture<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
+
 pub mod tls;
 
 pub mod framed;
+
+pub mod record;
+
+pub mod served;
 
 pub mod stall;
 
@@ -24,6 +31,10 @@ pub mod keepalive;
 pub mod tcp;
 
 pub mod join;
+
+pub mod roam;
+
+mod path;
 
 pub mod meet;
 

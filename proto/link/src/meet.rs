@@ -8,9 +8,14 @@
 use std::sync::Arc;
 
 use proto::{
-    api::reception::{Pairing, RelayAddress},
+    api::{
+        error::ErrorCode,
+        reception::{Pairing, RelayAddress},
+        session::RenewAnswer,
+    },
     close::CloseReason,
     frame::{Frame, FrameType},
+    id::SessionId,
     limits::{PROVE_TIMEOUT, TICKET_RELAYS_MAX},
     role::Role,
     seal::{
@@ -26,11 +31,16 @@ use tokio::{
 use zeroize::Zeroizing;
 
 use crate::{
+    api::ManagerApi,
     framed::write_frame,
     join::{self, Admission, JoinError},
-    sealed::{FAREWELL_TIMEOUT, Sealed},
-    tcp::{self, Connection, DialedStream},
+    roam::PathId,
+    sealed::{Dial, FAREWELL_TIMEOUT, Renew, RenewError, Renewed, Sealed, Way},
+    tcp::{self, AnyStream, Connection, DialError, DialedStream},
 };
+
+/// Generation of the first connections; each later one of the session has the next.
+const GENERATION: PathId = 1;
 
 /// Who meets whom.
 pub struct Meeting {
@@ -42,8 +52,8 @@ pub struct Meeting {
     pub proof_key: Arc<ProofKey>,
     /// What both tools know and nobody else: the four digits, or the secret of a link.
     pub secret: Zeroizing<Vec<u8>>,
-    /// 1, then one more for each reconnect in the same session.
-    pub generation: u32,
+    /// Asks the manager for a new ticket; never, when absent.
+    pub renew: Option<Renew>,
 }
 
 /// Why the two tools did not meet.
@@ -137,7 +147,8 @@ async fn meet_at(relay: &RelayAddress, meeting: &Meeting) -> Result<Sealed, Meet
     match come_together(&mut connection, meeting).await {
         Ok(keys) => {
             let Connection { reader, writer, exporter: _ } = connection;
-            Ok(Sealed::start(reader, writer, keys, meeting.role, relay.relay_id))
+            let way = way(meeting);
+            Ok(Sealed::start(reader, writer, keys, meeting.role, relay.relay_id, Some(way)))
         }
         Err(error) => {
             // Our own confirmation may still be on its way; the other tool needs it to see the truth for itself.
@@ -147,9 +158,43 @@ async fn meet_at(relay: &RelayAddress, meeting: &Meeting) -> Result<Sealed, Meet
     }
 }
 
+/// Renews the ticket of a session at the manager.
+pub fn renewal(api: ManagerApi, session_id: SessionId) -> Renew {
+    Arc::new(move || {
+        let api = api.clone();
+        Box::pin(async move {
+            match api.renew_ticket(session_id).await {
+                Ok(RenewAnswer { ticket, relays, .. }) => Ok(Renewed { ticket, relays }),
+                // Ended, or never this tool's; everything else may be different next time.
+                Err(error) if matches!(error.code(), Some(ErrorCode::WrongState | ErrorCode::NotFound)) => {
+                    Err(RenewError::Over)
+                }
+                Err(_) => Err(RenewError::Later),
+            }
+        })
+    })
+}
+
+/// How the session goes on when this relay is lost.
+fn way(meeting: &Meeting) -> Way {
+    let dial: Dial = Arc::new(|relay: RelayAddress| Box::pin(dial(relay)));
+    Way {
+        dial,
+        ticket: meeting.pairing.ticket.clone(),
+        proof_key: Arc::clone(&meeting.proof_key),
+        relays: meeting.pairing.relays.clone(),
+        generation: GENERATION,
+        renew: meeting.renew.clone(),
+    }
+}
+
+async fn dial(relay: RelayAddress) -> Result<Connection<AnyStream>, DialError> {
+    tcp::dial_any(&relay.address, &relay.spki).await
+}
+
 async fn come_together(connection: &mut Connection<DialedStream>, meeting: &Meeting) -> Result<SessionKeys, MeetError> {
     let admission =
-        Admission { ticket: &meeting.pairing.ticket, proof_key: &meeting.proof_key, generation: meeting.generation };
+        Admission { ticket: &meeting.pairing.ticket, proof_key: &meeting.proof_key, generation: GENERATION };
     if !join::join(connection, &admission).await? {
         join::wait_for_peer(connection).await?;
     }

@@ -1,7 +1,7 @@
-//! TLS 1.3 over TCP: dial a relay, accept a tool.
+//! TLS 1.3 over TCP, the tool's side: dials a relay. The relay's side is `served.rs`.
 //!
 //! Sockets are set so that input does not wait behind pixels: no Nagle delay, and little that is not sent yet in the
-//! kernel, so the choice of what goes next stays with us. QUIC will offer the same two verbs in a file of its own.
+//! kernel, so the choice of what goes next stays with us. QUIC will offer the same verb in a file of its own.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::TlsConnector;
 
 use crate::{
     framed::FrameReader,
@@ -27,8 +27,14 @@ const UNSENT_LEN_MAX: u32 = 32 * 1024;
 
 /// The tool's stream.
 pub type DialedStream = tokio_rustls::client::TlsStream<Stalling<TcpStream>>;
-/// The relay's stream.
-pub type AcceptedStream = tokio_rustls::server::TlsStream<Stalling<TcpStream>>;
+
+/// A stream of any kind, for connections that a session makes as it goes.
+pub type AnyStream = Box<dyn Duplex>;
+
+/// Reads and writes.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Send + Unpin> Duplex for S {}
 
 /// A connection with TLS on it, before its first frame.
 pub struct Connection<S> {
@@ -54,25 +60,24 @@ pub enum DialError {
     Failed(#[from] io::Error),
 }
 
-/// Why a stranger did not get a TLS connection.
-#[derive(Debug, thiserror::Error)]
-pub enum AcceptError {
-    /// The handshake was not finished in time.
-    #[error("no TLS handshake in time")]
-    Timeout,
-    /// Not TLS 1.3, or broken off.
-    #[error("no TLS handshake: {0}")]
-    Failed(#[from] io::Error),
-    /// TLS, but without our ALPN name.
-    #[error("TLS without the name of this protocol")]
-    Alpn,
-}
-
 /// Connects to the relay at `address` (`host:port`) that has the key `spki` (64 hexadecimal digits).
 ///
 /// # Errors
 /// See [`DialError`]; within ten seconds.
 pub async fn dial(address: &str, spki: &str) -> Result<Connection<DialedStream>, DialError> {
+    connect(address, spki).await.map(|(stream, exporter)| Connection::new(stream, exporter))
+}
+
+/// As [`dial`], in a form that other ways to a relay have, too.
+///
+/// # Errors
+/// See [`dial`].
+pub async fn dial_any(address: &str, spki: &str) -> Result<Connection<AnyStream>, DialError> {
+    let (stream, exporter) = connect(address, spki).await?;
+    Ok(Connection::new(Box::new(stream), exporter))
+}
+
+async fn connect(address: &str, spki: &str) -> Result<(DialedStream, [u8; 32]), DialError> {
     let (host, port) = address.rsplit_once(':').ok_or(DialError::Address)?;
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let port: u16 = port.parse().map_err(|_not_a_port| DialError::Address)?;
@@ -88,32 +93,12 @@ pub async fn dial(address: &str, spki: &str) -> Result<Connection<DialedStream>,
         return Err(DialError::Failed(io::Error::new(io::ErrorKind::InvalidData, "TLS without our ALPN name")));
     }
     let exporter = tls::exporter(stream.get_ref().1).map_err(io::Error::other)?;
-    Ok(Connection::new(stream, exporter))
-}
-
-/// Does the TLS handshake with a tool. `patience` bounds the handshake, `write_patience` each later write.
-///
-/// # Errors
-/// See [`AcceptError`].
-pub async fn accept(
-    stream: TcpStream,
-    acceptor: &TlsAcceptor,
-    patience: Duration,
-    write_patience: Duration,
-) -> Result<Connection<AcceptedStream>, AcceptError> {
-    let handshake = timeout(patience, acceptor.accept(prepare(stream, write_patience)));
-    let mut stream = handshake.await.map_err(|_late| AcceptError::Timeout)??;
-    if stream.get_ref().1.alpn_protocol() != Some(version::ALPN) {
-        // The stranger speaks TLS, so it can hear that this is not what it looks for.
-        drop(timeout(patience, stream.shutdown()).await);
-        return Err(AcceptError::Alpn);
-    }
-    let exporter = tls::exporter(stream.get_ref().1).map_err(io::Error::other)?;
-    Ok(Connection::new(stream, exporter))
+    Ok((stream, exporter))
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
-    fn new(stream: S, exporter: [u8; 32]) -> Self {
+    /// Takes a stream whose handshake is done. `exporter` is what a proof is bound to.
+    pub fn new(stream: S, exporter: [u8; 32]) -> Self {
         let (reader, writer) = split(stream);
         Self { reader: FrameReader::new(reader), writer, exporter }
     }
@@ -128,13 +113,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
 }
 
 fn prepare(stream: TcpStream, write_patience: Duration) -> Stalling<TcpStream> {
-    // A system that does not know one of these options is slower, not wrong.
+    set_options(&stream);
+    Stalling::new(stream, write_patience)
+}
+
+/// Sets a socket up for frames. A system that does not know one of these options is slower, not wrong.
+pub(crate) fn set_options(stream: &TcpStream) {
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "A socket cannot do without delay");
     }
     #[cfg(any(target_os = "linux", target_os = "macos"))]
-    if let Err(error) = socket2::SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT_LEN_MAX) {
+    if let Err(error) = socket2::SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_LEN_MAX) {
         tracing::debug!(%error, "A socket cannot bound what it has not sent");
     }
-    Stalling::new(stream, write_patience)
 }

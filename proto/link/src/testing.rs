@@ -225,7 +225,7 @@ fn flipped(wire: &Bytes, place: usize) -> Bytes {
 
 fn start(io: DuplexStream, keys: SessionKeys, role: Role) -> Sealed {
     let (from, to) = split(Stalling::new(io, WRITE_STALL_TIMEOUT));
-    Sealed::start(FrameReader::new(from), to, keys, role, RelayId::from_bytes([7; 16]))
+    Sealed::start(FrameReader::new(from), to, keys, role, RelayId::from_bytes([7; 16]), None)
 }
 
 /// Lets two sides prove the same secret to each other.

@@ -84,7 +84,7 @@ pub enum ReportWhat {
     },
     /// Both sides are present.
     Paired,
-    /// The session is over at this relay.
+    /// The session is over at this relay; it goes on elsewhere unless the reason says that somebody ended it.
     Ended {
         /// Why.
         reason: CloseReason,

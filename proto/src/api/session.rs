@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
 
-use super::UnixMillis;
+use super::{UnixMillis, reception::RelayAddress};
 use crate::{close::CloseReason, device::DeviceFact, grant::GrantKind, id::SessionId};
 
 /// `POST` (either tool): both confirmations of the key exchange held. Repeatable.
@@ -13,6 +13,9 @@ pub const SESSION_CONSENT: &str = "/v1/sessions/{session_id}/consent";
 pub const SESSION_DEVICE: &str = "/v1/sessions/{session_id}/device";
 /// `POST` (either tool): the session ended, [`EndRequest`]. Repeatable; the first reason counts.
 pub const SESSION_END: &str = "/v1/sessions/{session_id}/end";
+/// `POST` (either tool): a fresh ticket for the same proof key, with the relays of now, → [`RenewAnswer`]. A sign of life.
+/// At most one in a second for each tool.
+pub const SESSION_TICKET: &str = "/v1/sessions/{session_id}/ticket";
 /// `GET` (operator): own sessions, newest first, [`SessionList`]. Query `limit` (1–200, 50 when absent).
 pub const SESSIONS: &str = "/v1/sessions";
 
@@ -49,6 +52,24 @@ pub struct DeviceRequest {
 pub struct EndRequest {
     /// Why, as the sender knows it.
     pub reason: CloseReason,
+}
+
+/// Answer of [`SESSION_TICKET`]. Prints without its ticket.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct RenewAnswer {
+    /// Admission to the relays (`proto/src/ticket.rs`).
+    pub ticket: String,
+    /// The relays of the ticket in the same order, with their addresses. Both tools are told the same order.
+    pub relays: Vec<RelayAddress>,
+    /// When the ticket stops admitting.
+    pub expires_at_ms: UnixMillis,
+}
+
+impl std::fmt::Debug for RenewAnswer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut answer = f.debug_struct("RenewAnswer");
+        answer.field("relays", &self.relays).field("expires_at_ms", &self.expires_at_ms).finish_non_exhaustive()
+    }
 }
 
 /// Answer of [`SESSIONS`].

@@ -27,12 +27,16 @@
 //! and a lane that is never used holds back no other lane's ratchet.
 
 pub mod handshake;
+pub mod resume;
 
 use bytes::Bytes;
 use chacha20poly1305::{AeadInPlace as _, ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
 use zeroize::Zeroizing;
 
-use self::handshake::expand;
+use self::{
+    handshake::expand,
+    resume::{Due, Resume},
+};
 use crate::{
     frame::{FLAG_MORE, Frame, FrameHeader, FrameType, Lane},
     limits,
@@ -60,11 +64,13 @@ pub struct SessionKeys {
 /// Seals what this side sends. Prints as nothing.
 pub struct Sealer {
     lanes: [Chain; 4],
+    resume: Resume,
 }
 
 /// Opens what the other side sealed. Prints as nothing.
 pub struct Opener {
     lanes: [Chain; 4],
+    resume: Resume,
     broken: bool,
 }
 
@@ -118,14 +124,17 @@ impl SessionKeys {
             Role::Operator => &self.operator,
         };
         let lanes = |key: &Key| Lane::ALL.map(|lane| Chain::new(key, lane, every));
-        (Sealer { lanes: lanes(key(role)) }, Opener { lanes: lanes(key(role.other())), broken: false })
+        let (own, others) = (key(role), key(role.other()));
+        let sealer = Sealer { lanes: lanes(own), resume: Resume::new(own) };
+        (sealer, Opener { lanes: lanes(others), resume: Resume::new(others), broken: false })
     }
 }
 
 impl Sealer {
     /// Seals up to [`limits::SEALED_PLAIN_MAX`] bytes under the lane's next sequence number.
     ///
-    /// Every sealed frame must be sent, in this order: the other side accepts no gap.
+    /// Every sealed frame must be sent, in this order: the other side accepts no gap. It is kept until the other side
+    /// says that it arrived, and sent again as it is when the session goes on over another relay.
     ///
     /// # Errors
     /// [`SealError::TooLong`], [`SealError::Flags`] and [`SealError::Exhausted`]; no number is used then.
@@ -156,7 +165,36 @@ impl Sealer {
     }
 }
 
+impl Sealer {
+    /// Says over a new relay what has arrived here: [`Opener::due`].
+    ///
+    /// # Errors
+    /// [`SealError::Exhausted`] after 2⁶¹ of them.
+    pub fn seal_resume(&mut self, arrived: Due) -> Result<Frame, SealError> {
+        self.resume.seal(arrived)
+    }
+
+    /// The sequence number that the next frame of each lane gets.
+    pub fn due(&self) -> Due {
+        due(&self.lanes)
+    }
+}
+
 impl Opener {
+    /// Reads what the other side says over a new relay: the numbers that are due next there.
+    ///
+    /// # Errors
+    /// [`SealError::NotSealed`], [`SealError::Sequence`] (an old one again) and [`SealError::Altered`]. None of them
+    /// breaks the seal: whoever made the bytes up is the relay.
+    pub fn open_resume(&mut self, frame: &Frame) -> Result<Due, SealError> {
+        self.resume.open(frame)
+    }
+
+    /// The sequence number that is due next on each lane.
+    pub fn due(&self) -> Due {
+        due(&self.lanes)
+    }
+
     /// Opens the next frame of a lane.
     ///
     /// # Errors
@@ -228,6 +266,10 @@ impl Chain {
             self.left = self.every;
         }
     }
+}
+
+fn due(lanes: &[Chain; 4]) -> Due {
+    lanes.each_ref().map(|chain| chain.sequence)
 }
 
 fn chain(lanes: &mut [Chain; 4], lane: Lane) -> &mut Chain {

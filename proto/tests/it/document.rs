@@ -62,6 +62,7 @@ fn lanes_are_the_table() {
 fn limits_are_the_table() {
     let size = |value: usize| value.to_string();
     let secs = |time: Duration| format!("{} s", time.as_secs());
+    let millis = |time: Duration| format!("{} ms", time.as_millis());
     macro_rules! values {
         ($($form:ident: $($name:ident)*;)*) => { vec![$($((stringify!($name), $form(limits::$name))),*),*] };
     }
@@ -74,7 +75,8 @@ fn limits_are_the_table() {
         count: CREDIT_CONTROL CREDIT_INPUT CREDIT_SCREEN CREDIT_BULK RATCHET_EVERY PICTURE_PIXELS_MAX;
         secs: TICKET_LIFE SESSION_LIFE_MAX CLOCK_SKEW_MAX TLS_HANDSHAKE_TIMEOUT HELLO_TIMEOUT PEER_TIMEOUT
             WRITE_STALL_TIMEOUT PING_INTERVAL PING_JITTER SILENCE_TIMEOUT PROVE_TIMEOUT CONSENT_TIMEOUT
-            RECEPTION_LIFE_MIN RECEPTION_LIFE RECEPTION_LIFE_MAX LOCATOR_REST;
+            RECEPTION_LIFE_MIN RECEPTION_LIFE RECEPTION_LIFE_MAX LOCATOR_REST REJOIN_TIMEOUT LIVELY_FOR;
+        millis: LIVELY_PING_INTERVAL LIVELY_SILENCE_TIMEOUT LIVELY_STALL_TIMEOUT;
     };
     expected.extend([
         ("PICTURE_EDGE_MAX", limits::PICTURE_EDGE_MAX.to_string()),
@@ -121,6 +123,7 @@ fn messages_are_the_table() {
         Message::Screen(vec![]),
         Message::ScreenAck(ScreenAck { update: 0, bytes_total: 0, decode_us: 0 }),
         Message::Credit { lane: Lane::Control, taken: 0 },
+        Message::Received { next: [0; 4] },
     ];
     let said: Vec<[String; 3]> = all
         .iter()
@@ -159,6 +162,7 @@ fn every_path_of_the_api_is_in_the_table() {
         session::SESSION_PROVED,
         session::SESSION_CONSENT,
         session::SESSION_DEVICE,
+        session::SESSION_TICKET,
         session::SESSION_END,
         session::SESSIONS,
         relay::HEARTBEAT,

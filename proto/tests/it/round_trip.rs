@@ -41,6 +41,7 @@ proptest! {
                 any::<u64>().prop_map(|nonce| Message::Echo { nonce }),
                 (prop::sample::select(Lane::ALL.as_slice()), any::<u64>())
                     .prop_map(|(lane, taken)| Message::Credit { lane, taken }),
+                any::<[u64; 4]>().prop_map(|next| Message::Received { next }),
             ],
             0..20,
         ),

@@ -1,70 +1,65 @@
 //! An admitted connection: sealed frames in from one side, the same bytes out to the other.
 //!
-//! Two halves run side by side in one task. The reading half takes frames from its tool and offers them to the other
-//! side's seat; without room there it stops reading, and TCP tells its tool to wait. The writing half empties its own
-//! seat. So neither direction waits for the other, and a receiver that stands still costs one bounded queue.
-//! Frames are neither opened, changed nor copied here.
+//! Two halves run side by side in one task. The reading half (`inbound.rs`) takes frames from its tool, puts them into
+//! the queue of the other side's seat (`seat.rs`) and, if nobody else is at it, empties that into the other tool's
+//! socket at once; without room there it stops reading, and TCP tells its tool to wait. The writing half
+//! (`outbound.rs`) does what is left: it waits for a socket that took nothing, for a rate, for the next ping. So neither
+//! direction waits for the other, and a receiver that stands still costs one bounded queue.
+//! Frames are neither opened nor changed here.
 //!
 //! Walk: before this hop is `proto/link/src/sealed` of one tool, after it that of the other.
 
 mod seat;
 
+mod inbound;
+
+mod outbound;
+
 use std::{io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
-use link::{
-    framed::{self, FrameReader, WireFrame},
-    tcp::{AcceptedStream, Connection},
-};
-use proto::{
-    api::relay::ReportWhat, close::CloseReason, frame::FrameType, hello::RelayWord, role::Role, ticket::Ticket,
-};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::{Instant, sleep, sleep_until, timeout},
-};
-use tracing::debug;
+use link::served::Served;
+use proto::{api::relay::ReportWhat, close::CloseReason, hello::RelayWord, role::Role, ticket::Ticket};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use self::seat::{Batch, Offer};
 pub use self::seat::{Seat, Urgency};
 use crate::{
     Relay,
-    limit::Bucket,
     pair::{Claim, Left, Totals},
 };
 
-/// What the other side said before it left is delivered within this time or not at all.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A last word is written within this time or not at all.
 const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Then the tool has this long to close its end.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Pings and pongs of one tool: two a second, and some at once. More is no keep-alive.
-const CONTROL_RATE: u64 = 2;
-/// See [`CONTROL_RATE`].
-const CONTROL_BURST: u64 = 30;
-
 /// Seats an admitted tool and forwards until one side ends. Gives the reason when there is no seat.
 ///
 /// # Errors
 /// The reason to refuse; the connection is still open then.
 pub(crate) async fn run(
     relay: &Relay,
-    connection: &mut Connection<AcceptedStream>,
-    ticket: &Ticket,
+    connection: Box<Served>,
+    ticket: Ticket,
     claim: Claim,
     may_begin: bool,
-) -> Result<(), CloseReason> {
+) -> Result<(), (Box<Served>, CloseReason)> {
     let now = Instant::now();
     let seat = Arc::new(Seat::new(ticket.session_id, claim, ticket.rate_max, now));
-    let totals = sit_down(relay, &seat, may_begin, now)?;
-
+    let totals = match sit_down(relay, &seat, may_begin, now) {
+        Ok(totals) => totals,
+        Err(reason) => return Err((connection, reason)),
+    };
     let hard_end = u64::try_from(ticket.hard_end_at_ms.saturating_sub(relay.clock.now_ms())).unwrap_or(0);
+    // It has done its work, and a session may be long.
+    drop(ticket);
+    let Served { mut reader, writer, exporter } = *connection;
+    let socket = writer.socket();
+    seat.open_outlet(writer);
+
     let reason = {
-        let mut outbound = std::pin::pin!(outbound(relay, &seat, &mut connection.writer));
+        let mut outbound = std::pin::pin!(outbound::write_all(relay, &seat, &socket));
         let (reason, may_write) = tokio::select! {
             reason = &mut outbound => (reason, false),
-            reason = inbound(relay, &seat, &mut connection.reader, &totals) => (reason, reason_is_told(reason)),
+            reason = inbound::pass_on_all(relay, &seat, &mut reader, &totals) => (reason, reason_is_told(reason)),
             () = alone(relay, &seat) => (CloseReason::PeerTimeout, true),
             () = sleep(Duration::from_millis(hard_end)) => (CloseReason::HardEnd, true),
         };
@@ -75,8 +70,11 @@ pub(crate) async fn run(
         }
         reason
     };
-    if reason != CloseReason::WriteStalled {
-        let _in_time = timeout(FAREWELL_TIMEOUT, connection.farewell()).await;
+    if let Some(writer) = seat.close_outlet()
+        && reason != CloseReason::WriteStalled
+    {
+        let farewell = async { Served { reader, writer, exporter }.farewell().await };
+        let _in_time = Box::pin(timeout(FAREWELL_TIMEOUT, farewell)).await;
     }
     Ok(())
 }
@@ -100,13 +98,15 @@ fn sit_down(relay: &Relay, seat: &Arc<Seat>, may_begin: bool, now: Instant) -> R
         None if !is_back => relay.metrics.relay_sessions_waiting.inc(),
         None => {}
         Some(peer) => {
-            let was_paired = peer.was_paired();
-            seat.pair(peer.rate_max, now);
-            peer.pair(seat.rate_max, now);
+            seat.pair(&peer, now);
+            peer.pair(seat, now);
             peer.say_peer_present();
-            if !was_paired {
+            // Asked of the table, where one who leaves meanwhile is told the same.
+            if joined.is_paired_anew {
                 relay.metrics.relay_sessions_waiting.dec();
                 relay.metrics.relay_sessions_active.inc();
+            }
+            if joined.is_first_pairing {
                 relay.reports.push(session_id, relay.clock.now_ms(), ReportWhat::Paired);
             }
         }
@@ -114,17 +114,26 @@ fn sit_down(relay: &Relay, seat: &Arc<Seat>, may_begin: bool, now: Instant) -> R
     Ok(joined.totals)
 }
 
-/// Gives the seat back; if the session is over by that, tells the other side and the manager.
+/// Gives the seat back and tells the other side, which keeps its own unless the session is over by that; then the
+/// manager is told, too.
 fn stand_up(relay: &Relay, seat: &Seat, reason: CloseReason) {
     let session_id = seat.session_id;
-    let Some(Left { peer, totals }) = relay.pairs.leave(session_id, seat.claim.role, seat.claim.serial) else { return };
+    let left = relay.pairs.leave(session_id, seat.claim.role, seat.claim.serial, is_end(reason));
+    let Some(Left { peer, was_paired, is_over, totals }) = left else { return };
     if let Some(peer) = peer {
-        peer.close(RelayWord::PeerGone(reason), Urgency::AfterQueue);
+        if is_over {
+            peer.close(RelayWord::PeerGone(reason), Urgency::AfterQueue);
+        } else {
+            peer.say_peer_gone(reason, seat.claim.serial, Instant::now());
+        }
     }
-    if seat.was_paired() {
+    if was_paired {
         relay.metrics.relay_sessions_active.dec();
-    } else {
+    } else if is_over {
         relay.metrics.relay_sessions_waiting.dec();
+    }
+    if !is_over {
+        return relay.metrics.relay_sessions_waiting.inc();
     }
     relay.metrics.relay_sessions_ended_total.with_label_values(&[reason.as_str()]).inc();
     relay.metrics.relay_session_seconds.observe(totals.begun_at.elapsed().as_secs_f64());
@@ -132,167 +141,31 @@ fn stand_up(relay: &Relay, seat: &Seat, reason: CloseReason) {
     relay.reports.push(session_id, relay.clock.now_ms(), ReportWhat::Ended { reason, customer_bytes, operator_bytes });
 }
 
-/// Ends when the other side did not come in time.
+/// Whether a side that leaves for this reason ends the session, and not only its connection.
+const fn is_end(reason: CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::OperatorEnded
+            | CloseReason::CustomerEnded
+            | CloseReason::Revoked
+            | CloseReason::HardEnd
+            | CloseReason::RelayStopped
+    )
+}
+
+/// Ends when the other side did not come, or did not come back, in time.
 async fn alone(relay: &Relay, seat: &Seat) {
-    sleep(relay.deadlines.peer.get()).await;
-    if seat.was_paired() {
-        std::future::pending::<()>().await;
-    }
-}
-
-/// Reads frames from a tool and passes them on, until the tool ends or breaks the protocol.
-async fn inbound<R>(relay: &Relay, seat: &Seat, reader: &mut FrameReader<R>, totals: &Totals) -> CloseReason
-where
-    R: AsyncRead + Unpin,
-{
-    let mut peer = None;
-    let mut control = Bucket::new(CONTROL_RATE, CONTROL_BURST, Instant::now());
     loop {
-        let frame = match reader.parse() {
-            Ok(Some(frame)) => frame,
-            Err(_malformed) => return CloseReason::Malformed,
-            Ok(None) => match reader.fill().await {
-                Ok(0) if reader.is_between_frames() => return left_by_itself(seat.claim.role),
-                Ok(0) => return CloseReason::PeerLost,
-                Ok(_) => {
-                    seat.heard(Instant::now());
-                    continue;
-                }
-                Err(error) => return lost(&error),
-            },
-        };
-        match frame.header.kind {
-            FrameType::Sealed | FrameType::Prove => {
-                if !pass_on(relay, seat, &mut peer, &frame, totals).await {
-                    return CloseReason::Malformed;
-                }
-            }
-            FrameType::Ping | FrameType::Pong => {
-                let now = Instant::now();
-                let is_flood = !control.is_open(now);
-                control.take(1);
-                if is_flood || frame.header.len != 8 {
-                    return CloseReason::Malformed;
-                }
-                if frame.header.kind == FrameType::Ping {
-                    // Copied, so that a small answer does not hold on to a large read.
-                    seat.owe_pong(Bytes::copy_from_slice(&frame.payload()));
-                } else if let Some(round_trip) = seat.on_pong(&frame.payload(), now) {
-                    relay.metrics.relay_peer_rtt_seconds.with_label_values(&["tcp"]).observe(round_trip.as_secs_f64());
-                }
-            }
-            FrameType::Hello
-            | FrameType::Welcome
-            | FrameType::Refused
-            | FrameType::PeerPresent
-            | FrameType::PeerGone => return CloseReason::Malformed,
+        let changed = seat.pairing.notified();
+        let patience = if seat.was_paired() { relay.deadlines.rejoin.get() } else { relay.deadlines.peer.get() };
+        let over_at = seat.alone_since().map(|since| since + patience);
+        if over_at.is_some_and(|over_at| over_at <= Instant::now()) {
+            return;
         }
-    }
-}
-
-/// Offers a frame to the other side until it is taken or there is nobody. `false`: nobody was ever there.
-async fn pass_on(
-    relay: &Relay,
-    seat: &Seat,
-    cached: &mut Option<Arc<Seat>>,
-    frame: &WireFrame,
-    totals: &Totals,
-) -> bool {
-    loop {
-        let seated = || relay.pairs.peer(seat.session_id, seat.claim.role, seat.claim.serial);
-        let Some(peer) = cached.take().or_else(seated) else {
-            // Said after the other side went, or before this side heard of it.
-            dropped(relay, frame);
-            return seat.was_paired();
-        };
-        let room = peer.room.notified();
-        tokio::pin!(room);
-        room.as_mut().enable();
-        match peer.offer(frame.header.lane, &frame.wire) {
-            Offer::Taken => {
-                totals.add(seat.claim.role, u64::from(frame.header.len));
-                *cached = Some(Arc::clone(&peer));
-                return true;
-            }
-            Offer::Full => {
-                seat.set_deaf(true, Instant::now());
-                room.await;
-                seat.set_deaf(false, Instant::now());
-                *cached = Some(Arc::clone(&peer));
-            }
-            Offer::Gone => {
-                // A seat that was given up is not in the table any more, has a successor, or is about to leave.
-                if seated().is_some_and(|seated| Arc::ptr_eq(&seated, &peer)) {
-                    dropped(relay, frame);
-                    return true;
-                }
-            }
-        }
-    }
-}
-
-fn dropped(relay: &Relay, frame: &WireFrame) {
-    let labels = [frame.header.lane.as_str(), "peer_gone"];
-    relay.metrics.relay_dropped_frames_total.with_label_values(&labels).inc();
-}
-
-/// Writes what waits in the seat, until the last word or until the tool does not take it.
-async fn outbound<W>(relay: &Relay, seat: &Seat, writer: &mut W) -> CloseReason
-where
-    W: AsyncWrite + Unpin,
-{
-    let mut closing_since = None;
-    loop {
-        let now = Instant::now();
-        let batch = seat.next_batch(now);
-        if seat.is_closing() && *closing_since.get_or_insert(now) + QUEUE_TIMEOUT < now {
-            return CloseReason::WriteStalled;
-        }
-        if !batch.pieces.is_empty() {
-            if let Err(error) = framed::write_all(writer, &batch.pieces).await {
-                if error.kind() == io::ErrorKind::TimedOut {
-                    relay.metrics.relay_write_stalls_total.inc();
-                }
-                debug!(session.id = %seat.session_id, error = %error, "A write failed");
-                return lost(&error);
-            }
-            count(relay, seat.claim.role.other(), &batch);
-        }
-        if let Some(reason) = batch.last {
-            return reason;
-        }
-        if !batch.pieces.is_empty() {
-            // Lets the reading half run between two writes; more may wait.
-            tokio::task::yield_now().await;
-            continue;
-        }
-        let held_since = batch.is_held.then_some(now);
         tokio::select! {
-            () = seat.work.notified() => {}
-            () = sleep_until(batch.wake_at) => {}
+            () = changed => {}
+            () = sleep_until(over_at.unwrap_or_else(Instant::now)), if over_at.is_some() => {}
         }
-        if let Some(since) = held_since {
-            let wait = relay.metrics.relay_limit_wait_seconds.with_label_values(&["direction"]);
-            wait.observe(since.elapsed().as_secs_f64());
-        }
-    }
-}
-
-fn count(relay: &Relay, from: Role, batch: &Batch) {
-    for (lane, (frames, bytes)) in proto::frame::Lane::ALL.into_iter().zip(batch.forwarded) {
-        if 0 < frames {
-            let labels = [lane.as_str(), direction(from)];
-            relay.metrics.relay_forwarded_frames_total.with_label_values(&labels).inc_by(frames);
-            relay.metrics.relay_forwarded_bytes_total.with_label_values(&labels).inc_by(bytes);
-        }
-    }
-}
-
-/// The value of the label `direction`.
-const fn direction(from: Role) -> &'static str {
-    match from {
-        Role::Customer => "from_customer",
-        Role::Operator => "from_operator",
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::{
 
 use bytes::Bytes;
 use link::{
-    framed::{self, WRITE_FRAMES_MAX, WRITE_LEN_MAX},
+    framed::{self, WRITE_LEN_MAX},
     keepalive::{self, Due, KeepAlive},
     lanes::{Full, Lanes},
 };
@@ -19,10 +19,11 @@ use proto::{
     frame::Lane,
     hello::RelayWord,
     id::SessionId,
-    limits::{FRAME_HEADER_LEN, RELAY_QUEUE_MAX},
+    limits::{CREDIT_CONTROL, CREDIT_INPUT, FRAME_HEADER_LEN, RELAY_QUEUE_MAX},
 };
 use tokio::{sync::Notify, time::Instant};
 
+use super::outbound::Outlet;
 use crate::{limit::Bucket, pair::Claim};
 
 /// Frames in a queue at most: small ones cost more memory than their bytes.
@@ -34,6 +35,17 @@ const SLICES_MAX: usize = 8;
 const COPY_LEN_MAX: usize = 16 * 1024;
 /// Bytes that may pass at once when the rate was not used: a full picture of an office screen.
 const BURST_MIN: u64 = 256 * 1024;
+/// Bytes a second on the control and input lanes. They do not wait for the rate of the ticket, so they have one of their
+/// own: a hundred times what hands, questions and pointer shapes need.
+const URGENT_RATE: u64 = 1024 * 1024;
+/// See [`URGENT_RATE`]: what credit allows both lanes at once, twice.
+const URGENT_BURST: u64 = 2 * (CREDIT_CONTROL + CREDIT_INPUT);
+/// Frames in one write at most; small ones are cheap to write but not to count.
+const BATCH_FRAMES_MAX: usize = 512;
+/// Bytes at which a write to a receiver that keeps up is full: four full TLS records, and the headers of as many frames.
+const BATCH_LEN_MAX: usize = 4 * 16 * 1024 + 64;
+/// A queue emptied to this level asks for more: one wake-up for many frames.
+const ROOM_LEN: usize = RELAY_QUEUE_MAX / 2;
 
 /// See the module.
 pub struct Seat {
@@ -45,10 +57,14 @@ pub struct Seat {
     pub rate_max: u64,
     state: Mutex<State>,
     was_paired: AtomicBool,
+    /// Held while something is written; the connection's own task and the other side's reader take turns.
+    pub(super) outlet: Mutex<Option<Outlet>>,
     /// Wakes the writer.
     pub(super) work: Notify,
     /// Wakes the other side's reader: there is room, or the seat is given up.
     pub(super) room: Notify,
+    /// Told when the other side comes or goes.
+    pub(super) pairing: Notify,
 }
 
 /// How soon a connection is closed.
@@ -85,14 +101,24 @@ pub(super) struct Batch {
     pub(super) is_held: bool,
 }
 
+/// The queue while frames are put into it. No await while it lives.
+pub(super) struct Entry<'a>(MutexGuard<'a, State>);
+
 struct State {
     lanes: Lanes,
     frames: usize,
     welcome: Option<bool>,
     peer_present: bool,
+    /// Said when the queue is empty: what the other side said before it left goes first.
+    peer_gone: Option<CloseReason>,
+    goaway: bool,
+    /// Serial number of the other side's connection while it is here.
+    peer: Option<u64>,
+    alone_since: Option<Instant>,
     pong: Option<Bytes>,
     keepalive: KeepAlive,
     bucket: Option<Bucket>,
+    urgent: Bucket,
     closing: Option<Closing>,
 }
 
@@ -110,9 +136,14 @@ impl Seat {
             frames: 0,
             welcome: None,
             peer_present: false,
+            peer_gone: None,
+            goaway: false,
+            peer: None,
+            alone_since: Some(now),
             pong: None,
             keepalive: KeepAlive::new(now, rand::random()),
             bucket: None,
+            urgent: Bucket::new(URGENT_RATE, URGENT_BURST, now),
             closing: None,
         };
         Self {
@@ -121,8 +152,10 @@ impl Seat {
             rate_max,
             state: Mutex::new(state),
             was_paired: AtomicBool::new(false),
+            outlet: Mutex::new(None),
             work: Notify::new(),
             room: Notify::new(),
+            pairing: Notify::new(),
         }
     }
 
@@ -132,10 +165,43 @@ impl Seat {
         self.work.notify_one();
     }
 
-    /// The other side is here; what comes from it may pass at `rate` bytes a second.
-    pub fn pair(&self, rate: u64, now: Instant) {
+    /// The other side is here; what comes from it may pass at its rate.
+    pub fn pair(&self, peer: &Self, now: Instant) {
         self.was_paired.store(true, Ordering::Release);
-        self.lock().bucket = Some(Bucket::new(rate, (rate / 4).max(BURST_MIN), now));
+        {
+            let mut state = self.lock();
+            let rate = peer.rate_max;
+            state.bucket = Some(Bucket::new(rate, (rate / 4).max(BURST_MIN), now));
+            state.peer = Some(peer.claim.serial);
+            state.alone_since = None;
+        }
+        self.pairing.notify_one();
+    }
+
+    /// Tells this side that the connection `serial` of the other one has gone; nothing when a newer one is here.
+    pub fn say_peer_gone(&self, reason: CloseReason, serial: u64, now: Instant) {
+        {
+            let mut state = self.lock();
+            if state.peer != Some(serial) {
+                return;
+            }
+            state.peer = None;
+            state.alone_since = Some(now);
+            state.peer_gone = Some(reason);
+        }
+        self.work.notify_one();
+        self.pairing.notify_one();
+    }
+
+    /// Tells this side that the relay is being stopped.
+    pub fn say_goaway(&self) {
+        self.lock().goaway = true;
+        self.work.notify_one();
+    }
+
+    /// Since when this side is alone, if it is.
+    pub fn alone_since(&self) -> Option<Instant> {
+        self.lock().alone_since
     }
 
     /// Tells this side that the other one has come.
@@ -153,7 +219,7 @@ impl Seat {
     pub fn close(&self, word: RelayWord, urgency: Urgency) {
         let reason = match word {
             RelayWord::Refused(reason) | RelayWord::PeerGone(reason) => reason,
-            RelayWord::Welcome { .. } | RelayWord::PeerPresent => return,
+            RelayWord::Welcome { .. } | RelayWord::PeerPresent | RelayWord::Goaway => return,
         };
         {
             let mut state = self.lock();
@@ -179,27 +245,9 @@ impl Seat {
         self.lock().lanes.len()
     }
 
-    /// Puts a frame of the other side into the queue, if there is room.
-    pub(super) fn offer(&self, lane: Lane, wire: &Bytes) -> Offer {
-        let mut state = self.lock();
-        if state.closing.is_some() {
-            return Offer::Gone;
-        }
-        let len = state.lanes.len().saturating_add(wire.len());
-        let has_room = state.lanes.is_empty() || (len <= RELAY_QUEUE_MAX && state.frames < QUEUE_FRAMES_MAX);
-        if !has_room {
-            return Offer::Full;
-        }
-        let is_copied = SLICES_MAX <= state.frames && wire.len() < COPY_LEN_MAX;
-        let kept = if is_copied { Bytes::copy_from_slice(wire) } else { wire.clone() };
-        match state.lanes.push(lane, kept) {
-            Ok(()) => {}
-            Err(Full) => return Offer::Full,
-        }
-        state.frames = state.frames.saturating_add(1);
-        drop(state);
-        self.work.notify_one();
-        Offer::Taken
+    /// Opens the queue to frames of the other side; others wait until the entry is dropped. Wakes nobody.
+    pub(super) fn enter(&self) -> Entry<'_> {
+        Entry(self.lock())
     }
 
     pub(super) fn owe_pong(&self, payload: Bytes) {
@@ -221,12 +269,13 @@ impl Seat {
         self.lock().keepalive.set_deaf(deaf, now);
     }
 
-    /// Takes what is to be written next.
-    pub(super) fn next_batch(&self, now: Instant) -> Batch {
+    /// Takes what is to be written next, into the room of `pieces`; `keeps_up`: the receiver has taken everything so far.
+    pub(super) fn next_batch(&self, now: Instant, keeps_up: bool, pieces: Vec<Bytes>) -> Batch {
         let mut state = self.lock();
-        let mut batch = Batch { pieces: Vec::new(), forwarded: [(0, 0); 4], last: None, wake_at: now, is_held: false };
+        let mut batch = Batch { pieces, forwarded: [(0, 0); 4], last: None, wake_at: now, is_held: false };
+        let had_room = state.has_room();
         state.words(&mut batch, now);
-        state.frames(&mut batch, now);
+        let opens_at = state.frames(&mut batch, now, if keeps_up { BATCH_LEN_MAX } else { WRITE_LEN_MAX });
         if let Some(Closing { word, reason }) = state.closing
             && state.lanes.is_empty()
         {
@@ -234,13 +283,15 @@ impl Seat {
             batch.last = Some(reason);
         }
         batch.wake_at = state.keepalive.next_wake();
-        if batch.is_held
-            && let Some(bucket) = &state.bucket
-        {
-            batch.wake_at = batch.wake_at.min(bucket.opens_at());
+        if let Some(opens_at) = opens_at {
+            batch.is_held = true;
+            batch.wake_at = batch.wake_at.min(opens_at);
         }
+        let has_room = state.has_room();
         drop(state);
-        self.room.notify_waiters();
+        if has_room && !had_room {
+            self.room.notify_waiters();
+        }
         batch
     }
 
@@ -251,10 +302,21 @@ impl Seat {
 }
 
 impl State {
+    /// Whether the queue is low enough to ask for more.
+    fn has_room(&self) -> bool {
+        self.lanes.len() <= ROOM_LEN && self.frames <= QUEUE_FRAMES_MAX / 2
+    }
+
     /// The relay's own words.
     fn words(&mut self, batch: &mut Batch, now: Instant) {
         if let Some(peer_present) = self.welcome.take() {
             batch.pieces.push(framed::to_wire(&RelayWord::Welcome { peer_present }.to_frame()));
+        }
+        if let Some(reason) = self.peer_gone.take_if(|_| self.lanes.is_empty()) {
+            batch.pieces.push(framed::to_wire(&RelayWord::PeerGone(reason).to_frame()));
+        }
+        if std::mem::take(&mut self.goaway) {
+            batch.pieces.push(framed::to_wire(&RelayWord::Goaway.to_frame()));
         }
         if std::mem::take(&mut self.peer_present) {
             batch.pieces.push(framed::to_wire(&RelayWord::PeerPresent.to_frame()));
@@ -265,6 +327,10 @@ impl State {
         match self.keepalive.due(now, rand::random()) {
             Due::Nothing => {}
             Due::Ping(payload) => {
+                if self.lanes.is_empty() {
+                    // Gives back the room of queues that nobody needed lately.
+                    self.lanes.clear();
+                }
                 batch.pieces.push(framed::to_wire(&keepalive::ping(Bytes::copy_from_slice(&payload))));
             }
             Due::Silent => {
@@ -273,23 +339,30 @@ impl State {
         }
     }
 
-    /// Frames of the other side, most urgent first; screen and bulk only within the rate.
-    fn frames(&mut self, batch: &mut Batch, now: Instant) {
+    /// Frames of the other side, most urgent first, within the two rates. When there are more, but for a rate: when
+    /// that opens.
+    fn frames(&mut self, batch: &mut Batch, now: Instant, len_max: usize) -> Option<Instant> {
         let mut len = 0usize;
-        while batch.pieces.len() < WRITE_FRAMES_MAX {
+        while batch.pieces.len() < BATCH_FRAMES_MAX {
             let is_open = self.closing.is_some() || self.bucket.as_mut().is_none_or(|bucket| bucket.is_open(now));
             let lowest = if is_open { Lane::Bulk } else { Lane::Input };
             let Some(next_len) = self.lanes.next_len(lowest) else {
-                batch.is_held = !self.lanes.is_empty();
-                return;
+                return self.bucket.filter(|_| !self.lanes.is_empty()).map(|bucket| bucket.opens_at());
             };
-            if 0 < len && WRITE_LEN_MAX < len.saturating_add(next_len) {
-                return;
+            let is_urgent = self.lanes.has(Lane::Control) || self.lanes.has(Lane::Input);
+            if is_urgent && self.closing.is_none() && !self.urgent.is_open(now) {
+                return Some(self.urgent.opens_at());
             }
-            let Some(piece) = self.lanes.take(usize::MAX, lowest) else { return };
+            if 0 < len && len_max < len.saturating_add(next_len) {
+                return None;
+            }
+            let piece = self.lanes.take(usize::MAX, lowest)?;
             self.frames = self.frames.saturating_sub(1);
             len = len.saturating_add(piece.bytes.len());
             let wire_len = u64::try_from(piece.bytes.len()).unwrap_or(u64::MAX);
+            if is_urgent {
+                self.urgent.take(wire_len);
+            }
             if let Some(bucket) = &mut self.bucket {
                 bucket.take(wire_len);
             }
@@ -299,9 +372,118 @@ impl State {
             }
             batch.pieces.push(piece.bytes);
         }
+        None
+    }
+}
+
+impl Entry<'_> {
+    /// Puts a frame of the other side into the queue, if there is room.
+    pub(super) fn offer(&mut self, lane: Lane, wire: &Bytes) -> Offer {
+        let state = &mut self.0;
+        if state.closing.is_some() {
+            return Offer::Gone;
+        }
+        let len = state.lanes.len().saturating_add(wire.len());
+        let has_room = state.lanes.is_empty() || (len <= RELAY_QUEUE_MAX && state.frames < QUEUE_FRAMES_MAX);
+        if !has_room {
+            return Offer::Full;
+        }
+        let is_copied = SLICES_MAX <= state.frames && wire.len() < COPY_LEN_MAX;
+        let kept = if is_copied { Bytes::copy_from_slice(wire) } else { wire.clone() };
+        match state.lanes.push(lane, kept) {
+            Ok(()) => {}
+            Err(Full) => return Offer::Full,
+        }
+        state.frames = state.frames.saturating_add(1);
+        Offer::Taken
     }
 }
 
 /// See [`FRAME_HEADER_LEN`].
 const HEADER_LEN: u64 = 5;
 const _: () = assert!(FRAME_HEADER_LEN == 5, "both are the same length");
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        future::Future as _,
+        task::{Context, Waker},
+        time::Duration,
+    };
+
+    use proto::role::Role;
+
+    use super::*;
+
+    fn paired_seat(now: Instant) -> Seat {
+        let claim = |role, serial| Claim { role, proof_key: [1; 32], generation: 1, serial };
+        let session = SessionId::from_bytes([1; 16]);
+        let seat = Seat::new(session, claim(Role::Customer, 1), u64::MAX, now);
+        seat.pair(&Seat::new(session, claim(Role::Operator, 2), u64::from(u32::MAX), now), now);
+        seat
+    }
+
+    /// Offers frames until no more may be written now; the bytes that were.
+    fn flood(seat: &Seat, lane: Lane, now: Instant) -> u64 {
+        let wire = Bytes::from(vec![0; 16 * 1024]);
+        let mut written = 0;
+        loop {
+            while seat.enter().offer(lane, &wire) == Offer::Taken {}
+            let batch = seat.next_batch(now, true, Vec::new());
+            if batch.pieces.is_empty() {
+                assert!(batch.is_held && now < batch.wake_at, "it is known when to go on");
+                return written;
+            }
+            written += batch.pieces.iter().map(|piece| piece.len() as u64).sum::<u64>();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn input_and_control_are_bounded_by_a_rate_of_their_own() {
+        for lane in [Lane::Control, Lane::Input] {
+            let begun = Instant::now();
+            let seat = paired_seat(begun);
+
+            let at_once = flood(&seat, lane, begun);
+            let a_second_later = flood(&seat, lane, begun + Duration::from_secs(1));
+
+            assert!((URGENT_BURST..URGENT_BURST + 64 * 1024).contains(&at_once), "{at_once}");
+            assert!((URGENT_RATE - 64 * 1024..URGENT_RATE + 64 * 1024).contains(&a_second_later), "{a_second_later}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_write_to_a_receiver_that_lags_is_one_frame() {
+        let now = Instant::now();
+        let seat = paired_seat(now);
+        let wire = Bytes::from(vec![0; 16 * 1024 + 5]);
+        for _ in 0..8 {
+            assert_eq!(seat.enter().offer(Lane::Screen, &wire), Offer::Taken);
+        }
+        assert_eq!(seat.enter().offer(Lane::Input, &wire.slice(..9)), Offer::Taken);
+
+        let lagging = seat.next_batch(now, false, Vec::new());
+        let keeping_up = seat.next_batch(now, true, Vec::new());
+
+        assert_eq!(lagging.pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [9, wire.len()]);
+        assert_eq!(keeping_up.pieces.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_queue_asks_for_more_once_when_it_is_half_empty() {
+        let now = Instant::now();
+        let seat = paired_seat(now);
+        let wire = Bytes::from(vec![0; 32 * 1024]);
+        while seat.enter().offer(Lane::Screen, &wire) == Offer::Taken {}
+        let mut asked = 0;
+        while seat.waiting() > 0 {
+            let room = seat.room.notified();
+            tokio::pin!(room);
+            room.as_mut().enable();
+            assert!(!seat.next_batch(now, false, Vec::new()).pieces.is_empty());
+            asked += u32::from(room.poll(&mut Context::from_waker(Waker::noop())).is_ready());
+        }
+
+        assert_eq!(asked, 1);
+    }
+}

@@ -1,7 +1,12 @@
 //! Leaving without harm.
 
 use link::join::JoinError;
-use proto::{close::CloseReason, frame::Lane, hello::RelayWord, role::Role};
+use proto::{
+    close::CloseReason,
+    frame::{FrameType, Lane},
+    hello::RelayWord,
+    role::Role,
+};
 use tokio::time::timeout;
 
 use crate::world::{PATIENCE, SHORT, World, config, refused};
@@ -19,6 +24,7 @@ async fn a_draining_relay_takes_nobody_new_and_ends_when_its_last_session_has() 
     assert_eq!(late.err(), Some(JoinError::Refused(CloseReason::Draining)));
     assert!(world.metric(&refused(CloseReason::Draining)) >= 1.0);
     assert!(world.metric("relay_draining") > 0.5);
+    assert_eq!(operator.next().await.unwrap().kind, FrameType::Goaway, "it is told to go on elsewhere");
     customer.send(Lane::Screen, b"work goes on".to_vec()).await;
     assert_eq!(operator.next().await.unwrap().payload.as_ref(), b"work goes on");
 

@@ -19,7 +19,7 @@ fn meeting(world: &World, role: Role, secret: &[u8], introduction: &str) -> Meet
         pairing: world.pairing(&side, introduction),
         proof_key: Arc::clone(&side.proof_key),
         secret: Zeroizing::new(secret.to_vec()),
-        generation: 1,
+        renew: None,
     }
 }
 

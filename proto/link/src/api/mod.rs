@@ -20,8 +20,8 @@ use proto::{
         },
         relay::{HEARTBEAT, HeartbeatAnswer, HeartbeatRequest, REPORT, ReportAnswer, ReportRequest},
         session::{
-            ConsentRequest, DeviceRequest, EndRequest, SESSION_CONSENT, SESSION_DEVICE, SESSION_END, SESSION_PROVED,
-            SESSIONS, SessionList,
+            ConsentRequest, DeviceRequest, EndRequest, RenewAnswer, SESSION_CONSENT, SESSION_DEVICE, SESSION_END,
+            SESSION_PROVED, SESSION_TICKET, SESSIONS, SessionList,
         },
     },
     id::{ReceptionId, SessionId},
@@ -167,6 +167,14 @@ impl ManagerApi {
     /// See [`ApiError`].
     pub async fn device(&self, session: SessionId, request: &DeviceRequest) -> Result<(), ApiError> {
         self.tell(self.post(&of_session(SESSION_DEVICE, session)).json(request)).await
+    }
+
+    /// Gets a fresh ticket for the same proof key, with the relays of now; at most one in a second.
+    ///
+    /// # Errors
+    /// See [`ApiError`].
+    pub async fn renew_ticket(&self, session: SessionId) -> Result<RenewAnswer, ApiError> {
+        self.call(self.post(&of_session(SESSION_TICKET, session))).await
     }
 
     /// Says that the session is over. Repeatable; the first reason counts.

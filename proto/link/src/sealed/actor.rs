@@ -1,90 +1,429 @@
-//! The task that owns the connection of a sealed link: one half reads, one half writes, neither waits for the other.
+//! The task that owns a sealed link: it seals and opens, and decides with `crate::roam` over which path that goes.
+//!
+//! Every sealed frame is kept until the other tool says that it received it. When the session moves to another path,
+//! both say there what they received, and the rest is sent again as it was sealed: nothing is lost, nothing comes twice.
+//! Frames are believed on the active path only.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use proto::{
     close::CloseReason,
     frame::{FLAG_MORE, Frame, FrameType, Lane},
     hello::RelayWord,
-    limits::SEALED_PLAIN_MAX,
+    id::RelayId,
+    limits::{LIVELY_FOR, SEALED_PLAIN_MAX},
     message::Message,
-    seal::{Opener, Sealer},
+    role::Role,
+    seal::{Opener, Sealer, resume::Due},
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncWrite},
+    sync::{Notify, mpsc},
     time::{Instant, sleep_until, timeout},
 };
 
 use super::{
-    FAREWELL_TIMEOUT,
+    FAREWELL_TIMEOUT, RenewError, Renewed, Way,
     assembly::Assembly,
+    keeper::Keeper,
     state::{Goodbye, Shared, State},
 };
 use crate::{
+    BoxFuture,
     framed::{self, FrameReader, WRITE_FRAMES_MAX, WRITE_LEN_MAX, WireFrame},
-    keepalive::{self, Due},
+    path::{Desk, Path, PathNews},
+    roam::{Effect, Now, PathEvent, PathId, Roam},
 };
 
-/// Pause between two measurements of the round trip.
+/// Pause between two measurements of the round trip while something is being said.
 const ECHO_INTERVAL: Duration = Duration::from_secs(2);
-/// Credit below the urgent quarter is told after this long, so that small messages do not cost a word each.
-const CREDIT_DELAY: Duration = Duration::from_millis(200);
+/// The same while nothing is.
+const ECHO_INTERVAL_QUIET: Duration = Duration::from_secs(10);
+/// Credit below the urgent quarter, and what was received, is told after this long, so that small messages do not cost
+/// a word each.
+const TELL_DELAY: Duration = Duration::from_millis(200);
+/// News of paths that wait for the task at most; more wait in the sockets.
+const NEWS_MAX: usize = 8;
+/// The program hears of a change of relays only when it takes longer than this: people do not notice less.
+const SWITCHING_AFTER: Duration = Duration::from_millis(500);
+/// Pause between two renewals of the ticket.
+const RENEW_EVERY: Duration = Duration::from_mins(5);
+/// Pause before a renewal is tried again, and between renewals while no relay is found.
+const RENEW_AGAIN: Duration = Duration::from_secs(10);
+/// Pause between renewals while there is no spare: a relay that was started again may have another key.
+const RENEW_FOR_SPARE: Duration = Duration::from_secs(30);
 
-/// Runs the connection until the session ends or the receiver is dropped.
-pub(super) async fn run<R, W>(
+/// See the module.
+pub(super) struct Actor {
     shared: Arc<Shared>,
-    mut reader: FrameReader<R>,
-    mut writer: W,
     sealer: Sealer,
     opener: Opener,
-) where
-    R: AsyncRead + Unpin + Send,
-    W: AsyncWrite + Unpin + Send,
+    assembly: Assembly,
+    keeper: Keeper,
+    roam: Roam,
+    paths: HashMap<PathId, Path>,
+    news: mpsc::Sender<(PathId, PathNews)>,
+    written: Arc<Notify>,
+    way: Option<Way>,
+    renewing: Option<BoxFuture<Result<Renewed, RenewError>>>,
+    timers: Timers,
+    /// Frames that are sent again before anything new.
+    again: VecDeque<[Bytes; 2]>,
+}
+
+/// A link that is to be started: everything but its connection.
+pub(super) struct Begin {
+    pub(super) shared: Arc<Shared>,
+    pub(super) seals: (Sealer, Opener),
+    pub(super) role: Role,
+    pub(super) relay_id: RelayId,
+    pub(super) way: Option<Way>,
+}
+
+/// Starts the task on a connection on which the other side was met.
+pub(super) fn start<R, W>(begin: Begin, reader: FrameReader<R>, writer: W)
+where
+    R: AsyncRead + Unpin + Send + 'static,
+    W: AsyncWrite + Unpin + Send + 'static,
 {
-    let _finished = Finish(Arc::clone(&shared));
-    let dropped = shared.dropped.clone();
-    let work = async {
-        let mut outbound = std::pin::pin!(outbound(&shared, &mut writer, sealer));
-        let mut inbound = std::pin::pin!(inbound(&shared, &mut reader, opener));
-        let mut is_reading = true;
+    let Begin { shared, seals: (sealer, opener), role, relay_id, way } = begin;
+    let (news, heard) = mpsc::channel(NEWS_MAX);
+    let written = Arc::new(Notify::new());
+    let first = way.as_ref().map_or(1, |way| way.generation);
+    let relays = way.as_ref().map_or_else(|| vec![relay_id], Way::order);
+    let now = Instant::now();
+    let desk = Desk { id: first, news: news.clone(), written: Arc::clone(&written) };
+    let actor = Actor {
+        sealer,
+        opener,
+        assembly: Assembly::default(),
+        keeper: Keeper::default(),
+        roam: Roam::new(role, relays, (first, relay_id), now),
+        paths: HashMap::from([(first, Path::adopt(reader, writer, desk))]),
+        news,
+        written,
+        way,
+        renewing: None,
+        timers: Timers::new(now),
+        again: VecDeque::new(),
+        shared,
+    };
+    tokio::spawn(actor.run(heard));
+}
+
+impl Actor {
+    /// Runs until the session ends or the receiver is dropped.
+    async fn run(mut self, mut heard: mpsc::Receiver<(PathId, PathNews)>) {
+        let _finished = Finish(Arc::clone(&self.shared));
+        let dropped = self.shared.dropped.clone();
+        self.on_time();
         loop {
+            self.write();
+            if self.shared.lock().closing().is_some() {
+                break;
+            }
+            let wake_at = self.next_wake();
             tokio::select! {
-                written = &mut outbound => {
-                    if let Err(error) = written {
-                        // The reason may be among the bytes that arrived before the connection broke.
-                        let stalled = error.kind() == io::ErrorKind::TimedOut;
-                        if is_reading && !stalled && let Ok(end) = timeout(FAREWELL_TIMEOUT, &mut inbound).await {
-                            shared.close(end.0, Goodbye::Skip);
-                        }
-                        let reason = if stalled { CloseReason::WriteStalled } else { CloseReason::TransportLost };
-                        shared.close(reason, Goodbye::Skip);
-                    }
-                    return;
-                }
-                (reason, goodbye) = &mut inbound, if is_reading => {
-                    is_reading = false;
-                    shared.close(reason, goodbye);
-                }
+                biased;
+                () = dropped.cancelled() => return,
+                Some((id, news)) = heard.recv() => self.on_news(id, news),
+                renewed = ready(&mut self.renewing) => self.on_renewed(renewed),
+                () = self.shared.work.notified() => {}
+                () = self.written.notified() => {}
+                () = sleep_until(wake_at) => self.on_time(),
             }
         }
-    };
-    tokio::select! {
-        biased;
-        () = dropped.cancelled() => return,
-        () = work => {}
-    }
-    let farewell = async {
-        // A connection that is broken already needs no goodbye.
-        if writer.shutdown().await.is_ok() {
-            reader.drain().await;
+        tokio::select! {
+            biased;
+            () = dropped.cancelled() => {}
+            () = self.farewell(heard) => {}
         }
-    };
-    tokio::select! {
-        biased;
-        () = dropped.cancelled() => {}
-        // Whatever was not read by now is not wanted; the time only lets our last bytes arrive.
-        _in_time = timeout(FAREWELL_TIMEOUT, farewell) => {}
+    }
+
+    /// Says the end on the active path and closes everything.
+    async fn farewell(mut self, mut heard: mpsc::Receiver<(PathId, PathNews)>) {
+        let Some((reason, goodbye)) = self.shared.lock().closing() else { return };
+        let settled = self.roam.is_settled();
+        let Some(id) = self.roam.active() else { return };
+        let Some(path) = self.paths.remove(&id) else { return };
+        if goodbye == Goodbye::Say && settled {
+            // What is due on the control lane goes first, so that an end never stands in the middle of a message.
+            let control = |frame: &[Bytes; 2]| frame[0].get(1) == Some(&Lane::Control.code());
+            let mut batch: Vec<_> = self.again.iter().filter(|frame| control(frame)).flatten().cloned().collect();
+            if self.finish_control(&mut batch, reason).is_ok() {
+                path.give(batch);
+            }
+        }
+        let finishing = path.finish();
+        self.paths.clear();
+        let gone = async {
+            while let Some((from, news)) = heard.recv().await {
+                if from == id && matches!(news, PathNews::Gone(_)) {
+                    return;
+                }
+            }
+        };
+        let _in_time = timeout(FAREWELL_TIMEOUT, gone).await;
+        drop(finishing);
+    }
+
+    fn finish_control(&mut self, batch: &mut Vec<Bytes>, reason: CloseReason) -> io::Result<()> {
+        let pieces: Vec<_> = {
+            let mut state = self.shared.lock();
+            std::iter::from_fn(|| state.lanes.take(SEALED_PLAIN_MAX, Lane::Control)).collect()
+        };
+        let mut pen = Pen { sealer: &mut self.sealer, keeper: &mut self.keeper, batch };
+        for piece in pieces {
+            pen.seal(piece.lane, if piece.more { FLAG_MORE } else { 0 }, &piece.bytes)?;
+        }
+        pen.say(&Message::End { reason })
+    }
+
+    fn on_news(&mut self, id: PathId, news: PathNews) {
+        match news {
+            PathNews::Joined { peer_present } => self.roam(id, PathEvent::Joined { peer_present }),
+            PathNews::Word(word) => self.on_word(id, word),
+            PathNews::Frames(frames) => frames.iter().for_each(|frame| self.on_frame(id, frame)),
+            PathNews::Gone(reason) => self.lose(id, reason),
+        }
+    }
+
+    fn on_word(&mut self, id: PathId, word: RelayWord) {
+        match word {
+            RelayWord::PeerPresent => self.roam(id, PathEvent::PeerPresent),
+            RelayWord::Goaway => self.roam(id, PathEvent::Goaway),
+            RelayWord::PeerGone(reason) => {
+                // A clean goodbye, or nowhere else to meet.
+                if self.roam.active() == Some(id) && (is_end(reason) || self.way.is_none()) {
+                    return self.shared.close(reason, Goodbye::Skip);
+                }
+                self.roam(id, PathEvent::PeerGone);
+            }
+            RelayWord::Refused(reason) => self.lose(id, reason),
+            RelayWord::Welcome { .. } => self.lose(id, CloseReason::Malformed),
+        }
+    }
+
+    /// A path is over.
+    fn lose(&mut self, id: PathId, reason: CloseReason) {
+        if self.paths.remove(&id).is_none() {
+            return;
+        }
+        if is_end(reason) || self.way.is_none() {
+            return self.shared.close(reason, Goodbye::Skip);
+        }
+        tracing::debug!(event = "path.lost", path = id, reason = reason.as_str(), "Path {id} is lost");
+        self.roam(id, PathEvent::Gone);
+    }
+
+    fn on_frame(&mut self, id: PathId, frame: &WireFrame) {
+        if frame.header.kind == FrameType::Resume {
+            let Ok(due) = self.opener.open_resume(&frame.to_frame()) else {
+                // The seal holds: whoever made this up is the relay.
+                return self.lose(id, CloseReason::Malformed);
+            };
+            if self.keeper.received(due).is_err() {
+                return self.shared.close(CloseReason::Malformed, Goodbye::Skip);
+            }
+            return self.roam(id, PathEvent::Resumed);
+        }
+        if self.roam.active() != Some(id) || self.shared.lock().closing().is_some() {
+            return;
+        }
+        if let Some((reason, goodbye)) = self.on_sealed(id, &frame.to_frame()) {
+            self.shared.close(reason, goodbye);
+        }
+    }
+
+    /// Acts on a sealed frame; gives the end when it is one.
+    fn on_sealed(&mut self, id: PathId, frame: &Frame) -> Option<(CloseReason, Goodbye)> {
+        let Ok(plain) = self.opener.open(frame) else { return Some((CloseReason::SealBroken, Goodbye::Say)) };
+        let mut state = self.shared.lock();
+        let bytes = match self.assembly.push(frame.lane, frame.flags, plain, &state.taking) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => {
+                self.timers.received_owed = true;
+                return None;
+            }
+            Err(reason) => return Some((reason, Goodbye::Say)),
+        };
+        let Ok(message) = Message::decode(&bytes, frame.lane) else {
+            return Some((CloseReason::Malformed, Goodbye::Say));
+        };
+        // Acks of acks would never end.
+        let is_ack = matches!(message, Message::Received { .. } | Message::Credit { .. });
+        self.timers.received_owed |= !is_ack;
+        match take(&mut state, &mut self.keeper, message, &bytes, frame.lane) {
+            Taken::Own => {}
+            Taken::Room => self.shared.room.notify_waiters(),
+            Taken::Delivered => {
+                drop(state);
+                self.shared.arrived.notify_one();
+                self.enliven(id);
+            }
+            Taken::End(reason) => return Some((reason, Goodbye::Skip)),
+            Taken::Malformed => return Some((CloseReason::Malformed, Goodbye::Say)),
+        }
+        None
+    }
+
+    fn enliven(&mut self, id: PathId) {
+        self.timers.lively_until = Instant::now() + LIVELY_FOR;
+        if let Some(path) = self.paths.get(&id) {
+            path.enliven();
+        }
+    }
+
+    fn roam(&mut self, id: PathId, event: PathEvent) {
+        let effects = self.roam.on(id, event, now());
+        self.carry_out(effects);
+    }
+
+    fn on_time(&mut self) {
+        if self.way.is_some() {
+            let effects = self.roam.tick(now());
+            self.carry_out(effects);
+        }
+        self.renew();
+        let switching = self.roam.lost_since().is_some_and(|since| since + SWITCHING_AFTER <= Instant::now());
+        self.note_switching(switching);
+    }
+
+    fn note_switching(&self, switching: bool) {
+        let changed = std::mem::replace(&mut self.shared.lock().switching, switching) != switching;
+        if changed {
+            self.shared.arrived.notify_one();
+        }
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Dial(id, relay) => self.dial(id, relay),
+                Effect::Drop(id) => drop(self.paths.remove(&id)),
+                Effect::Resume(id) => self.resume(id),
+                Effect::Settle(_) => {
+                    self.again = self.keeper.kept();
+                    {
+                        let mut state = self.shared.lock();
+                        self.timers.settled(&mut state);
+                        state.moved_to = self.roam.relay();
+                    }
+                    self.note_switching(false);
+                    tracing::info!(event = "session.moved", "The session goes on over another connection");
+                }
+                Effect::GiveUp => self.shared.close(CloseReason::TransportLost, Goodbye::Skip),
+            }
+        }
+    }
+
+    fn dial(&mut self, id: PathId, relay: RelayId) {
+        let Some(way) = &self.way else { return };
+        let Some(relay) = way.relays.iter().find(|known| known.relay_id == relay) else { return };
+        let desk = Desk { id, news: self.news.clone(), written: Arc::clone(&self.written) };
+        let path = Path::dial(&way.dial, relay.clone(), way.ticket.clone(), Arc::clone(&way.proof_key), desk);
+        self.paths.insert(id, path);
+    }
+
+    fn resume(&mut self, id: PathId) {
+        self.again.clear();
+        let word = self.sealer.seal_resume(self.opener.due()).map(|frame| framed::to_wire(&frame));
+        if let (Ok(word), Some(path)) = (word, self.paths.get(&id)) {
+            path.enliven();
+            path.give(vec![word]);
+        }
+    }
+
+    /// Renews the ticket when it is time, and sooner while no relay is found: one may have another key by now.
+    fn renew(&mut self) {
+        let at = Instant::now();
+        let since = self.timers.renewed_at;
+        let due = self.timers.renew_at <= at
+            || (!self.roam.is_settled() && since + RENEW_AGAIN <= at)
+            || (self.roam.lacks_spare() && since + RENEW_FOR_SPARE <= at);
+        if let Some(renew) = self.way.as_ref().and_then(|way| way.renew.as_ref())
+            && due
+            && self.renewing.is_none()
+        {
+            self.timers.renewed_at = at;
+            self.timers.renew_at = at + RENEW_EVERY.mul_f64(0.9 + rand::random::<f64>() / 5.0);
+            self.renewing = Some(renew());
+        }
+    }
+
+    fn on_renewed(&mut self, renewed: Result<Renewed, RenewError>) {
+        self.renewing = None;
+        match (renewed, &mut self.way) {
+            (Ok(renewed), Some(way)) => {
+                (way.ticket, way.relays) = (renewed.ticket, renewed.relays);
+                let order = way.order();
+                let effects = self.roam.set_relays(order, now());
+                self.carry_out(effects);
+            }
+            // A link that works is never cut by what the manager says; the relays are told of revoked sessions.
+            (Err(RenewError::Over), _) if !self.roam.is_settled() => {
+                self.shared.close(CloseReason::PeerLost, Goodbye::Skip);
+            }
+            (Err(RenewError::Over | RenewError::Later), _) | (Ok(_), None) => {
+                self.timers.renew_at = Instant::now() + RENEW_AGAIN;
+            }
+        }
+    }
+
+    fn next_wake(&self) -> Instant {
+        let state = self.shared.lock();
+        let can_write =
+            self.roam.is_settled() && self.roam.active().and_then(|id| self.paths.get(&id)).is_some_and(Path::is_idle);
+        // What cannot be said now is said when the path is free, and it tells when it is.
+        let mut wake = if can_write { self.timers.next_wake() } else { Instant::now() + SWITCHING_AFTER };
+        if self.way.is_some() {
+            wake = wake.min(self.roam.next_wake(Instant::now())).min(self.timers.renew_at);
+        }
+        if let Some(since) = self.roam.lost_since().filter(|_| !state.switching) {
+            wake = wake.min(since + SWITCHING_AFTER);
+        }
+        wake
+    }
+
+    /// Gives the active path something to write, if it is free and there is something.
+    fn write(&mut self) {
+        let Some(id) = self.roam.active().filter(|_| self.roam.is_settled()) else { return };
+        let Some(path) = self.paths.get(&id).filter(|path| path.is_idle()) else { return };
+        let mut batch = Vec::new();
+        let mut len = 0usize;
+        while len < WRITE_LEN_MAX
+            && batch.len() < 2 * WRITE_FRAMES_MAX
+            && let Some(frame) = self.again.pop_front()
+        {
+            len = len.saturating_add(frame.iter().map(Bytes::len).sum());
+            batch.extend(frame);
+        }
+        let mut is_lively = !batch.is_empty();
+        if batch.is_empty() {
+            let mut state = self.shared.lock();
+            if state.closing().is_some() {
+                return;
+            }
+            let mut pen = Pen { sealer: &mut self.sealer, keeper: &mut self.keeper, batch: &mut batch };
+            match compose(&mut state, &mut self.timers, self.opener.due(), &mut pen) {
+                Ok(lively) => is_lively = lively,
+                // A lane without numbers: after centuries.
+                Err(_exhausted) => state.close(CloseReason::SealBroken, Goodbye::Skip),
+            }
+        }
+        if is_lively {
+            path.enliven();
+            self.timers.lively_until = Instant::now() + LIVELY_FOR;
+        }
+        if !batch.is_empty() {
+            path.give(batch);
+        }
     }
 }
 
@@ -98,138 +437,84 @@ impl Drop for Finish {
     }
 }
 
-/// Reads until something ends the session, and says what.
-async fn inbound<R>(shared: &Shared, reader: &mut FrameReader<R>, mut opener: Opener) -> (CloseReason, Goodbye)
-where
-    R: AsyncRead + Unpin,
-{
-    let mut assembly = Assembly::default();
-    loop {
-        match reader.parse() {
-            Ok(Some(frame)) => {
-                if let Some(end) = on_frame(shared, &frame, &mut opener, &mut assembly) {
-                    return end;
-                }
-                continue;
-            }
-            Ok(None) => {}
-            Err(_malformed) => return (CloseReason::Malformed, Goodbye::Say),
-        }
-        match reader.fill().await {
-            Ok(0) => return (CloseReason::PeerLost, Goodbye::Skip),
-            Ok(_) => shared.lock().keepalive.heard(Instant::now()),
-            Err(_broken) => return (CloseReason::TransportLost, Goodbye::Skip),
-        }
+/// The result of a renewal under way; never, when there is none.
+async fn ready(renewing: &mut Option<BoxFuture<Result<Renewed, RenewError>>>) -> Result<Renewed, RenewError> {
+    match renewing {
+        Some(renewing) => renewing.await,
+        None => std::future::pending().await,
     }
 }
 
-/// Acts on one frame; gives the end when it is one.
-fn on_frame(
-    shared: &Shared,
-    frame: &WireFrame,
-    opener: &mut Opener,
-    assembly: &mut Assembly,
-) -> Option<(CloseReason, Goodbye)> {
-    match frame.header.kind {
-        FrameType::Sealed => on_sealed(shared, &frame.to_frame(), opener, assembly),
-        FrameType::Ping => {
-            shared.lock().pong = Some(frame.payload());
-            shared.work.notify_one();
-            None
-        }
-        FrameType::Pong => {
-            shared.lock().keepalive.on_pong(&frame.payload(), Instant::now());
-            None
-        }
-        FrameType::Welcome | FrameType::Refused | FrameType::PeerPresent | FrameType::PeerGone => {
-            match RelayWord::parse(&frame.to_frame()) {
-                Some(RelayWord::Refused(reason) | RelayWord::PeerGone(reason)) => Some((reason, Goodbye::Skip)),
-                // The other tool came back to the relay; its seal goes on where it was, or breaks.
-                Some(RelayWord::PeerPresent) => None,
-                Some(RelayWord::Welcome { .. }) | None => Some((CloseReason::Malformed, Goodbye::Say)),
-            }
-        }
-        FrameType::Hello | FrameType::Prove => Some((CloseReason::Malformed, Goodbye::Say)),
-    }
+fn now() -> Now {
+    Now { at: Instant::now(), spread: rand::random() }
+}
+
+/// Whether this reason ends the session, and not only a connection.
+const fn is_end(reason: CloseReason) -> bool {
+    matches!(
+        reason,
+        CloseReason::OperatorEnded | CloseReason::CustomerEnded | CloseReason::Revoked | CloseReason::HardEnd
+    )
+}
+
+/// What a message was.
+enum Taken {
+    Own,
+    Room,
+    Delivered,
+    End(CloseReason),
+    Malformed,
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "whatever is not the link's own is the program's")]
-fn on_sealed(
-    shared: &Shared,
-    frame: &Frame,
-    opener: &mut Opener,
-    assembly: &mut Assembly,
-) -> Option<(CloseReason, Goodbye)> {
-    let Ok(plain) = opener.open(frame) else { return Some((CloseReason::SealBroken, Goodbye::Say)) };
-    let mut state = shared.lock();
-    let bytes = match assembly.push(frame.lane, frame.flags, plain, &state.taking) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return None,
-        Err(reason) => return Some((reason, Goodbye::Say)),
-    };
-    let Ok(message) = Message::decode(&bytes, frame.lane) else {
-        return Some((CloseReason::Malformed, Goodbye::Say));
-    };
+fn take(state: &mut State, keeper: &mut Keeper, message: Message, bytes: &[u8], lane: Lane) -> Taken {
     match message {
-        Message::End { reason } => return Some((reason, Goodbye::Skip)),
-        Message::Echo { nonce } => {
-            state.echoed = Some(nonce);
-            shared.work.notify_one();
-        }
+        Message::End { reason } => return Taken::End(reason),
+        Message::Echo { nonce } => state.echoed = Some(nonce),
         Message::Echoed { nonce } => {
             if let Some((_, asked_at)) = state.echo.take_if(|(asked, _)| *asked == nonce) {
                 state.round_trip = Some(asked_at.elapsed());
             }
         }
         Message::Credit { lane, taken } => {
-            if state.credit.on_credit(lane, taken).is_err() {
-                return Some((CloseReason::Malformed, Goodbye::Say));
-            }
-            shared.room.notify_waiters();
+            return if state.credit.on_credit(lane, taken).is_ok() { Taken::Room } else { Taken::Malformed };
+        }
+        Message::Received { next } => {
+            return if keeper.received(next).is_ok() { Taken::Own } else { Taken::Malformed };
         }
         message => {
             // A short one passed the assembly without credit, as the link's own words must.
             let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            if state.taking.check(frame.lane, len).is_err() {
-                return Some((CloseReason::Malformed, Goodbye::Say));
+            if state.taking.check(lane, len).is_err() {
+                return Taken::Malformed;
             }
-            state.deliver(frame.lane, bytes.len(), message);
-            shared.arrived.notify_one();
+            state.deliver(lane, bytes.len(), message);
+            return Taken::Delivered;
         }
     }
-    None
+    Taken::Own
 }
 
-/// Writes until the session ends and the goodbye is said.
-async fn outbound<W>(shared: &Shared, writer: &mut W, mut sealer: Sealer) -> io::Result<()>
-where
-    W: AsyncWrite + Unpin,
-{
-    let begun = Instant::now();
-    let mut timers = Timers { echo_at: begun, echo_count: 0, credit_at: None };
-    let mut batch = Vec::new();
-    loop {
-        let (is_last, wake_at) = {
-            let mut state = shared.lock();
-            let is_last = compose(&mut state, &mut timers, &mut sealer, &mut batch)?;
-            (is_last, timers.next_wake(&state))
-        };
-        if !batch.is_empty() {
-            framed::write_all(writer, &batch).await?;
-            batch.clear();
-        }
-        if is_last {
-            return Ok(());
-        }
-        if shared.lock().has_work() {
-            // Lets the reading half of the same task run between two writes.
-            tokio::task::yield_now().await;
-            continue;
-        }
-        tokio::select! {
-            () = shared.work.notified() => {}
-            () = sleep_until(wake_at) => {}
-        }
+/// Seals into a batch, and keeps what it sealed.
+struct Pen<'a> {
+    sealer: &'a mut Sealer,
+    keeper: &'a mut Keeper,
+    batch: &'a mut Vec<Bytes>,
+}
+
+impl Pen<'_> {
+    fn seal(&mut self, lane: Lane, flags: u8, plain: &[u8]) -> io::Result<()> {
+        let frame = self.sealer.seal(lane, flags, plain).map_err(io::Error::other)?;
+        let header = framed::head(&frame)?;
+        self.keeper.keep(&frame, header.clone());
+        self.batch.push(header);
+        self.batch.push(frame.payload);
+        Ok(())
+    }
+
+    fn say(&mut self, message: &Message) -> io::Result<()> {
+        let bytes = message.encode().map_err(io::Error::other)?;
+        self.seal(message.lane(), 0, &bytes)
     }
 }
 
@@ -237,110 +522,87 @@ where
 struct Timers {
     echo_at: Instant,
     echo_count: u64,
-    credit_at: Option<Instant>,
+    tell_at: Option<Instant>,
+    /// A frame arrived that the other side does not know to have arrived.
+    received_owed: bool,
+    received_told: Due,
+    lively_until: Instant,
+    renew_at: Instant,
+    renewed_at: Instant,
 }
 
 impl Timers {
-    fn next_wake(&self, state: &State) -> Instant {
-        let wake = state.keepalive.next_wake().min(self.echo_at);
-        self.credit_at.map_or(wake, |credit_at| wake.min(credit_at))
-    }
-}
-
-impl State {
-    fn has_work(&self) -> bool {
-        !self.lanes.is_empty()
-            || self.pong.is_some()
-            || self.echoed.is_some()
-            || self.closing().is_some()
-            || self.taking.is_urgent()
-    }
-}
-
-/// Fills a write: what the link says, then messages, most urgent first. `true`: this is the last write.
-fn compose(state: &mut State, timers: &mut Timers, sealer: &mut Sealer, batch: &mut Vec<Bytes>) -> io::Result<bool> {
-    let now = Instant::now();
-    match state.keepalive.due(now, rand::random()) {
-        Due::Nothing => {}
-        Due::Ping(payload) => put(batch, keepalive::ping(Bytes::copy_from_slice(&payload)))?,
-        Due::Silent => state.close(CloseReason::Silent, Goodbye::Skip),
-    }
-    if let Some(payload) = state.pong.take() {
-        put(batch, keepalive::pong(payload))?;
-    }
-    if let Some((reason, goodbye)) = state.closing() {
-        if goodbye == Goodbye::Say {
-            finish_control(state, sealer, batch)?;
-            say(sealer, batch, &Message::End { reason })?;
+    fn new(now: Instant) -> Self {
+        Self {
+            echo_at: now,
+            echo_count: 0,
+            tell_at: None,
+            received_owed: false,
+            received_told: [0; 4],
+            lively_until: now,
+            renew_at: now + RENEW_EVERY.mul_f64(0.5 + rand::random::<f64>() / 2.0),
+            renewed_at: now,
         }
-        return Ok(true);
     }
+
+    /// The session moved: what was under way took longer than a round trip does.
+    fn settled(&mut self, state: &mut State) {
+        state.echo = None;
+        self.echo_at = Instant::now();
+    }
+
+    fn next_wake(&self) -> Instant {
+        self.tell_at.map_or(self.echo_at, |tell_at| self.echo_at.min(tell_at))
+    }
+}
+
+/// Fills a write: what the link says, then messages, most urgent first. `true` when a message of the program is in it.
+fn compose(state: &mut State, timers: &mut Timers, due: Due, pen: &mut Pen<'_>) -> io::Result<bool> {
     // Between two pieces of a control message nothing else may be put on its lane.
     if !state.lanes.is_amid(Lane::Control) {
-        say_own(state, timers, sealer, batch, now)?;
+        say_own(state, timers, due, pen)?;
     }
-    let mut len = batch.iter().map(Bytes::len).sum::<usize>();
-    while batch.len() < 2 * WRITE_FRAMES_MAX {
+    let mut len = pen.batch.iter().map(Bytes::len).sum::<usize>();
+    let mut is_lively = false;
+    while pen.batch.len() < 2 * WRITE_FRAMES_MAX {
         let Some(next_len) = state.lanes.next_len(Lane::Bulk) else { break };
         if 0 < len && WRITE_LEN_MAX < len.saturating_add(next_len.min(SEALED_PLAIN_MAX)) {
             break;
         }
         let Some(piece) = state.lanes.take(SEALED_PLAIN_MAX, Lane::Bulk) else { break };
         len = len.saturating_add(piece.bytes.len());
-        let flags = if piece.more { FLAG_MORE } else { 0 };
-        put(batch, sealer.seal(piece.lane, flags, &piece.bytes).map_err(io::Error::other)?)?;
+        pen.seal(piece.lane, if piece.more { FLAG_MORE } else { 0 }, &piece.bytes)?;
+        is_lively = true;
     }
-    Ok(false)
+    Ok(is_lively)
 }
 
-/// Credit, answers and questions of the link itself.
-fn say_own(
-    state: &mut State,
-    timers: &mut Timers,
-    sealer: &mut Sealer,
-    batch: &mut Vec<Bytes>,
-    now: Instant,
-) -> io::Result<()> {
-    let is_due = state.taking.is_urgent() || timers.credit_at.is_some_and(|credit_at| credit_at <= now);
-    if is_due {
+/// Credit, what was received, answers and questions of the link itself.
+fn say_own(state: &mut State, timers: &mut Timers, due: Due, pen: &mut Pen<'_>) -> io::Result<()> {
+    let now = Instant::now();
+    if state.taking.is_urgent() || timers.tell_at.is_some_and(|tell_at| tell_at <= now) {
         while let Some((lane, taken)) = state.taking.tell() {
-            say(sealer, batch, &Message::Credit { lane, taken })?;
+            pen.say(&Message::Credit { lane, taken })?;
         }
-        timers.credit_at = None;
-    } else if state.taking.is_owed() && timers.credit_at.is_none() {
-        timers.credit_at = Some(now + CREDIT_DELAY);
+        if timers.received_told != due {
+            pen.say(&Message::Received { next: due })?;
+            timers.received_told = due;
+        }
+        (timers.tell_at, timers.received_owed) = (None, false);
+    } else if (state.taking.is_owed() || timers.received_owed) && timers.tell_at.is_none() {
+        timers.tell_at = Some(now + TELL_DELAY);
     }
     if let Some(nonce) = state.echoed.take() {
-        say(sealer, batch, &Message::Echoed { nonce })?;
+        pen.say(&Message::Echoed { nonce })?;
     }
     if timers.echo_at <= now {
-        timers.echo_at = now + ECHO_INTERVAL;
+        timers.echo_at = now + if now < timers.lively_until { ECHO_INTERVAL } else { ECHO_INTERVAL_QUIET };
         // An unanswered question stays: its answer is late, and that is the measurement.
         if state.echo.is_none() {
             timers.echo_count = timers.echo_count.wrapping_add(1);
             state.echo = Some((timers.echo_count, now));
-            say(sealer, batch, &Message::Echo { nonce: timers.echo_count })?;
+            pen.say(&Message::Echo { nonce: timers.echo_count })?;
         }
     }
-    Ok(())
-}
-
-/// Sends the rest of the control lane, so that an end never stands in the middle of a message.
-fn finish_control(state: &mut State, sealer: &mut Sealer, batch: &mut Vec<Bytes>) -> io::Result<()> {
-    while let Some(piece) = state.lanes.take(SEALED_PLAIN_MAX, Lane::Control) {
-        let flags = if piece.more { FLAG_MORE } else { 0 };
-        put(batch, sealer.seal(piece.lane, flags, &piece.bytes).map_err(io::Error::other)?)?;
-    }
-    Ok(())
-}
-
-fn say(sealer: &mut Sealer, batch: &mut Vec<Bytes>, message: &Message) -> io::Result<()> {
-    let bytes = message.encode().map_err(io::Error::other)?;
-    put(batch, sealer.seal(message.lane(), 0, &bytes).map_err(io::Error::other)?)
-}
-
-fn put(batch: &mut Vec<Bytes>, frame: Frame) -> io::Result<()> {
-    batch.push(framed::head(&frame)?);
-    batch.push(frame.payload);
     Ok(())
 }

@@ -43,8 +43,8 @@ impl Assembly {
     }
 }
 
-/// `Credit`, `Echo`, `Echoed` and `End` in their longest form: variant 1 + lane 1 + number 10, and some room.
-const UNCOUNTED_LEN_MAX: usize = 16;
+/// `Received`, `Credit`, `Echo`, `Echoed` and `End` in their longest form: variant 1 + four numbers of 10, and some room.
+const UNCOUNTED_LEN_MAX: usize = 48;
 
 #[cfg(test)]
 mod tests {

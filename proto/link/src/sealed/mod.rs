@@ -9,12 +9,16 @@
 
 mod actor;
 mod assembly;
+mod keeper;
 mod state;
 
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use proto::{close::CloseReason, frame::Lane, id::RelayId, limits, message::Message, role::Role, seal::SessionKeys};
+use proto::{
+    api::reception::RelayAddress, close::CloseReason, frame::Lane, id::RelayId, limits, message::Message, role::Role,
+    seal::SessionKeys, ticket::ProofKey,
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     time::timeout,
@@ -22,7 +26,12 @@ use tokio::{
 use tokio_util::sync::DropGuard;
 
 use self::state::Shared;
-use crate::framed::FrameReader;
+use crate::{
+    BoxFuture,
+    framed::FrameReader,
+    roam::PathId,
+    tcp::{AnyStream, Connection, DialError},
+};
 
 /// A saying of goodbye that takes longer is cut: the other side learns of the end from the relay then.
 pub(crate) const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -36,7 +45,7 @@ pub struct Sealed {
     pub receiver: SealedReceiver,
     /// Six digits, equal on both sides: `123 456`.
     pub safety_code: String,
-    /// The relay in between.
+    /// The relay over which the tools met; see [`SealedSender::moved_to`].
     pub relay_id: RelayId,
 }
 
@@ -57,6 +66,10 @@ pub struct SealedReceiver {
 pub enum SealedEvent {
     /// The other tool said something.
     Message(Message),
+    /// The relay or the other tool is lost, and another way is looked for; nothing is lost meanwhile.
+    Switching,
+    /// The way was found, the session goes on.
+    Resumed,
     /// The session is over; nothing else follows.
     Ended(CloseReason),
 }
@@ -70,6 +83,52 @@ pub struct SealedClosed {
     pub reason: CloseReason,
 }
 
+/// Opens a connection to a relay.
+pub type Dial = Arc<dyn Fn(RelayAddress) -> BoxFuture<Result<Connection<AnyStream>, DialError>> + Send + Sync>;
+
+/// Asks the manager for a new ticket.
+pub type Renew = Arc<dyn Fn() -> BoxFuture<Result<Renewed, RenewError>> + Send + Sync>;
+
+/// A new ticket, and the relays it is for.
+#[derive(Debug, Clone)]
+pub struct Renewed {
+    /// The ticket.
+    pub ticket: String,
+    /// The relays, in the order in which they are tried.
+    pub relays: Vec<RelayAddress>,
+}
+
+/// Why there is no new ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RenewError {
+    /// The manager cannot be reached, or asks to come again.
+    Later,
+    /// The session is over.
+    Over,
+}
+
+/// How a link finds another way when a relay is lost.
+pub struct Way {
+    /// Opens connections.
+    pub dial: Dial,
+    /// The ticket that admits.
+    pub ticket: String,
+    /// The key the ticket names.
+    pub proof_key: Arc<ProofKey>,
+    /// The relays of the ticket.
+    pub relays: Vec<RelayAddress>,
+    /// The generation of the connection on which the other side was met.
+    pub generation: PathId,
+    /// Renews the ticket; never, when absent.
+    pub renew: Option<Renew>,
+}
+
+impl Way {
+    fn order(&self) -> Vec<RelayId> {
+        self.relays.iter().map(|relay| relay.relay_id).collect()
+    }
+}
+
 impl Sealed {
     /// Takes over a connection on which the key exchange is done. Must be called inside a runtime.
     pub(crate) fn start<R, W>(
@@ -78,6 +137,7 @@ impl Sealed {
         keys: SessionKeys,
         role: Role,
         relay_id: RelayId,
+        way: Option<Way>,
     ) -> Self
     where
         R: AsyncRead + Unpin + Send + 'static,
@@ -87,7 +147,8 @@ impl Sealed {
         let (sealer, opener) = keys.split(role);
         let shared = Arc::new(Shared::new());
         let guard = shared.dropped.clone().drop_guard();
-        tokio::spawn(actor::run(Arc::clone(&shared), reader, writer, sealer, opener));
+        let begin = actor::Begin { shared: Arc::clone(&shared), seals: (sealer, opener), role, relay_id, way };
+        actor::start(begin, reader, writer);
         Self {
             sender: SealedSender { shared: Arc::clone(&shared) },
             receiver: SealedReceiver { shared, _close_on_drop: guard },
@@ -125,6 +186,11 @@ impl SealedSender {
     /// Tool to tool and back, newest measurement; `None` before the first.
     pub fn round_trip(&self) -> Option<Duration> {
         self.shared.lock().round_trip
+    }
+
+    /// The relay over which the session goes now; nothing before the first change.
+    pub fn moved_to(&self) -> Option<RelayId> {
+        self.shared.lock().moved_to
     }
 
     /// Message bytes of a lane that the other tool has not said it took.
@@ -167,6 +233,10 @@ impl SealedReceiver {
                 }
                 if let Some(reason) = state.ended() {
                     return SealedEvent::Ended(reason);
+                }
+                if state.switching != state.told_switching {
+                    state.told_switching = state.switching;
+                    return if state.switching { SealedEvent::Switching } else { SealedEvent::Resumed };
                 }
             }
             arrived.await;

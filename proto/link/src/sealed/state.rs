@@ -7,14 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use proto::{close::CloseReason, frame::Lane, message::Message};
+use proto::{close::CloseReason, frame::Lane, id::RelayId, message::Message};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::SealedClosed;
 use crate::{
     credit::{ReceiveCredit, SendCredit},
-    keepalive::KeepAlive,
     lanes::Lanes,
 };
 
@@ -38,14 +37,17 @@ pub(super) struct State {
     pub(super) lanes: Lanes,
     pub(super) credit: SendCredit,
     pub(super) taking: ReceiveCredit,
-    pub(super) keepalive: KeepAlive,
     pub(super) round_trip: Option<Duration>,
     /// Question of this side that is not answered yet.
     pub(super) echo: Option<(u64, Instant)>,
     /// Answer this side owes; only the newest question is answered, so that a flood of them costs nothing.
     pub(super) echoed: Option<u64>,
-    /// Pong this side owes the relay; only the newest.
-    pub(super) pong: Option<Bytes>,
+    /// The link looks for another way for so long that people notice.
+    pub(super) switching: bool,
+    /// The program was told so.
+    pub(super) told_switching: bool,
+    /// The relay the session moved to.
+    pub(super) moved_to: Option<RelayId>,
     inbox: VecDeque<(Lane, u64, Message)>,
     closing: Option<(CloseReason, Goodbye)>,
 }
@@ -62,7 +64,7 @@ pub(super) enum Goodbye {
 impl Shared {
     pub(super) fn new() -> Self {
         Self {
-            state: Mutex::new(State::new(Instant::now())),
+            state: Mutex::new(State::new()),
             work: Notify::new(),
             room: Notify::new(),
             arrived: Notify::new(),
@@ -86,16 +88,17 @@ impl Shared {
 }
 
 impl State {
-    fn new(now: Instant) -> Self {
+    fn new() -> Self {
         Self {
             lanes: Lanes::new(|lane| usize::try_from(lane.credit()).unwrap_or(usize::MAX)),
             credit: SendCredit::default(),
             taking: ReceiveCredit::default(),
-            keepalive: KeepAlive::new(now, rand::random()),
             round_trip: None,
             echo: None,
             echoed: None,
-            pong: None,
+            switching: false,
+            told_switching: false,
+            moved_to: None,
             inbox: VecDeque::new(),
             closing: None,
         }

@@ -4,4 +4,5 @@
 
 mod evil;
 mod flow;
+mod roam;
 mod world;

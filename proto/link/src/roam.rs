@@ -1,0 +1,376 @@
+//! Over which relay a session goes, and where it goes next. Pure: time and chance are arguments.
+//!
+//! Each tool has one of these. A *path* is one connection to one relay, alone there or paired with the other tool. One
+//! path is active; another one is kept warm at the next relay. When the active path dies, either side moves to a paired
+//! one by saying `Resume` there, and the other follows; nothing is sent until both have said it. Without a paired path
+//! all relays are dialed until both tools meet at one again.
+//!
+//! Guarantees: at most one path to a relay; an active path only where the other tool was seen; when both tools move at
+//! once to different paths, the operator's choice holds; whoever finds nobody gives up after
+//! [`limits::REJOIN_TIMEOUT`].
+
+use std::time::Duration;
+
+use proto::{id::RelayId, limits, role::Role};
+use tokio::time::Instant;
+
+/// A `Resume` that is not answered for this long says that the path is dead.
+const ANSWER_TIMEOUT: Duration = limits::LIVELY_SILENCE_TIMEOUT;
+/// A spare path waits alone for this long before another relay is tried beside it.
+const LONE_TIMEOUT: Duration = Duration::from_secs(5);
+/// First pause before a relay that failed is dialed again; it doubles up to [`REST_MAX`].
+const REST_MIN: Duration = Duration::from_millis(200);
+/// See [`REST_MIN`].
+const REST_MAX: Duration = Duration::from_secs(5);
+/// Paths beside the active one at most while all is well.
+const SPARES_MAX: usize = 2;
+
+/// A path, which is also the generation of its hello: each is larger than the one before.
+pub type PathId = u32;
+
+/// The time, and a random number in 0..1 that spreads what many tools would do at once.
+#[derive(Debug, Clone, Copy)]
+pub struct Now {
+    /// The time.
+    pub at: Instant,
+    /// The random number.
+    pub spread: f64,
+}
+
+/// What happened on a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PathEvent {
+    /// The relay admitted this tool.
+    Joined {
+        /// The other tool is there already.
+        peer_present: bool,
+    },
+    /// The other tool came.
+    PeerPresent,
+    /// The other tool's connection to this relay is gone.
+    PeerGone,
+    /// The relay is being stopped.
+    Goaway,
+    /// The connection is over, or never came about.
+    Gone,
+    /// The other tool said `Resume` here, and it opened.
+    Resumed,
+}
+
+/// What must be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Dial a relay.
+    Dial(PathId, RelayId),
+    /// Close a path; nothing more is heard of it.
+    Drop(PathId),
+    /// Say `Resume` on a path; nothing else goes out on any path until [`Effect::Settle`].
+    Resume(PathId),
+    /// Both have said it: send again what did not arrive, and go on.
+    Settle(PathId),
+    /// The other tool was not found again.
+    GiveUp,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Roam {
+    role: Role,
+    relays: Vec<RelayId>,
+    paths: Vec<Path>,
+    rests: Vec<Rest>,
+    active: Option<PathId>,
+    /// Since when an answer to this side's `Resume` on the active path is due.
+    unanswered_since: Option<Instant>,
+    /// Where the customer wanted to go when the operator had chosen already.
+    offered: Option<PathId>,
+    /// Since when nothing can be sent.
+    lost_since: Option<Instant>,
+    next_id: PathId,
+    over: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Path {
+    id: PathId,
+    relay: RelayId,
+    stage: Stage,
+    since: Instant,
+    leaving: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Dialing,
+    Lone,
+    Paired,
+}
+
+/// A relay that is not dialed for a while.
+#[derive(Debug, Clone, Copy)]
+struct Rest {
+    relay: RelayId,
+    until: Instant,
+    pause: Duration,
+}
+
+impl Roam {
+    /// Starts with one path that is active, because the tools proved their secret over it. `relays` is the order of the
+    /// ticket.
+    pub fn new(role: Role, relays: Vec<RelayId>, (active, relay): (PathId, RelayId), now: Instant) -> Self {
+        Self {
+            role,
+            relays,
+            paths: vec![Path { id: active, relay, stage: Stage::Paired, since: now, leaving: false }],
+            rests: Vec::new(),
+            active: Some(active),
+            unanswered_since: None,
+            offered: None,
+            lost_since: None,
+            next_id: active.saturating_add(1),
+            over: false,
+        }
+    }
+
+    /// The path on which frames go out and are believed.
+    pub const fn active(&self) -> Option<PathId> {
+        self.active
+    }
+
+    /// Whether frames may go out now.
+    pub const fn is_settled(&self) -> bool {
+        self.active.is_some() && self.unanswered_since.is_none()
+    }
+
+    /// Since when nothing can be sent, if so.
+    pub const fn lost_since(&self) -> Option<Instant> {
+        self.lost_since
+    }
+
+    /// Whether the active path has nothing beside it although there are more relays.
+    pub fn lacks_spare(&self) -> bool {
+        let spare = |path: &Path| Some(path.id) != self.active && path.stage == Stage::Paired && !path.leaving;
+        1 < self.relays.len() && !self.paths.iter().any(spare)
+    }
+
+    /// The relay of the active path.
+    pub fn relay(&self) -> Option<RelayId> {
+        self.active.and_then(|id| self.path(id)).map(|path| path.relay)
+    }
+
+    /// A renewed ticket names these relays. Paths to others stay while they are active.
+    pub fn set_relays(&mut self, relays: Vec<RelayId>, now: Now) -> Vec<Effect> {
+        self.relays = relays;
+        let gone: Vec<_> = self.paths.iter().filter(|path| Some(path.id) != self.active).copied().collect();
+        let gone = gone.into_iter().filter(|path| !self.relays.contains(&path.relay));
+        let mut effects: Vec<_> = gone.map(|path| Effect::Drop(path.id)).collect();
+        self.forget(&effects);
+        effects.extend(self.tick(now));
+        effects
+    }
+
+    /// Takes what happened on a path; of one that was dropped nothing counts.
+    pub fn on(&mut self, id: PathId, event: PathEvent, now: Now) -> Vec<Effect> {
+        let Some(place) = self.paths.iter().position(|path| path.id == id) else { return Vec::new() };
+        let mut effects = Vec::new();
+        match event {
+            PathEvent::Joined { peer_present: true } | PathEvent::PeerPresent => self.pair(place, now),
+            PathEvent::Joined { peer_present: false } => self.set_stage(place, Stage::Lone, now),
+            PathEvent::PeerGone => {
+                self.set_stage(place, Stage::Lone, now);
+                self.lose(id);
+            }
+            PathEvent::Goaway => {
+                if let Some(path) = self.paths.get_mut(place) {
+                    path.leaving = true;
+                    let relay = path.relay;
+                    // It takes nobody for a while; a restarted one is found again after that.
+                    self.rest(relay, now);
+                }
+            }
+            PathEvent::Gone => {
+                let path = self.paths.swap_remove(place);
+                self.rest(path.relay, now);
+                self.lose(id);
+            }
+            PathEvent::Resumed => {
+                self.pair(place, now);
+                effects.extend(self.resumed(id));
+            }
+        }
+        effects.extend(self.tick(now));
+        effects
+    }
+
+    /// Time passes.
+    pub fn tick(&mut self, now: Now) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if self.over {
+            return effects;
+        }
+        if self.unanswered_since.is_some_and(|since| since + ANSWER_TIMEOUT <= now.at)
+            && let Some(dead) = self.active
+        {
+            effects.push(Effect::Drop(dead));
+            if let Some(path) = self.path(dead) {
+                self.rest(path.relay, now);
+            }
+            self.forget(&effects);
+        }
+        effects.extend(self.choose(now.at));
+        if self.is_settled() {
+            self.lost_since = None;
+        } else if now.at >= *self.lost_since.get_or_insert(now.at) + limits::REJOIN_TIMEOUT {
+            self.over = true;
+            effects.push(Effect::GiveUp);
+            return effects;
+        }
+        let kept = if self.is_settled() { self.keep_spare(now) } else { self.search(now) };
+        effects.extend(kept);
+        effects
+    }
+
+    /// When [`Self::tick`] must be called at the latest.
+    pub fn next_wake(&self, now: Instant) -> Instant {
+        let answer = self.unanswered_since.map(|since| since + ANSWER_TIMEOUT);
+        let over = self.lost_since.map(|since| since + limits::REJOIN_TIMEOUT);
+        let spares = self.paths.iter().filter(|path| path.stage != Stage::Paired).map(|path| path.since + LONE_TIMEOUT);
+        let rests = self.rests.iter().map(|rest| rest.until);
+        let wakes = answer.into_iter().chain(over).chain(spares).chain(rests).filter(|wake| now < *wake);
+        wakes.min().unwrap_or_else(|| now + limits::PING_INTERVAL)
+    }
+
+    /// The other tool said `Resume` on this path.
+    fn resumed(&mut self, id: PathId) -> Vec<Effect> {
+        if self.active == Some(id) {
+            let answered = self.unanswered_since.take().is_some();
+            let answer = (!answered).then_some(Effect::Resume(id));
+            return answer.into_iter().chain([Effect::Settle(id)]).collect();
+        }
+        if self.role == Role::Operator && self.active.is_some() && self.unanswered_since.is_some() {
+            self.offered = Some(id);
+            return Vec::new();
+        }
+        self.active = Some(id);
+        self.unanswered_since = None;
+        vec![Effect::Resume(id), Effect::Settle(id)]
+    }
+
+    /// Moves to a paired path when the active one is gone or leaving.
+    fn choose(&mut self, now: Instant) -> Vec<Effect> {
+        let leaving = self.active.and_then(|id| self.path(id)).is_some_and(|path| path.leaving);
+        if self.active.is_some() && !(leaving && self.is_settled()) {
+            return Vec::new();
+        }
+        let order = |path: &Path| (self.offered != Some(path.id), self.place(path.relay), path.id);
+        let others = self.paths.iter().filter(|path| path.stage == Stage::Paired && Some(path.id) != self.active);
+        let staying = others.clone().filter(|path| !path.leaving).min_by_key(|path| order(path));
+        // A relay that is being stopped still forwards: better than nothing, no better than another such.
+        let any = if leaving { None } else { others.min_by_key(|path| order(path)) };
+        let Some(id) = staying.or(any).map(|path| path.id) else { return Vec::new() };
+        self.active = Some(id);
+        let heard = self.offered.take() == Some(id);
+        self.unanswered_since = (!heard).then_some(now);
+        [Effect::Resume(id)].into_iter().chain(heard.then_some(Effect::Settle(id))).collect()
+    }
+
+    /// Dials every relay that rests no longer.
+    fn search(&mut self, now: Now) -> Vec<Effect> {
+        let free: Vec<_> = self.relays.iter().copied().filter(|relay| self.may_dial(*relay, now.at)).collect();
+        free.into_iter().map(|relay| self.dial(relay, now.at)).collect()
+    }
+
+    /// Keeps one paired path beside the active one, and dials for it.
+    fn keep_spare(&mut self, now: Now) -> Vec<Effect> {
+        let active = self.active.and_then(|id| self.path(id));
+        let after = active.map_or(0, |path| self.place(path.relay)).saturating_add(1);
+        let (order, count) = (self.relays.clone(), self.relays.len().max(1));
+        // How far a relay comes after the active one, round and round.
+        let distance = |relay: RelayId| {
+            let place = order.iter().position(|known| *known == relay).unwrap_or(count);
+            place.saturating_add(count).saturating_sub(after).rem_euclid(count)
+        };
+        let mut spares: Vec<_> = self.paths.iter().filter(|path| Some(path.id) != self.active).copied().collect();
+        spares.sort_by_key(|path| (path.leaving, path.stage != Stage::Paired, distance(path.relay), path.id));
+        let has_paired = spares.first().is_some_and(|path| path.stage == Stage::Paired && !path.leaving);
+        let kept = if has_paired { 1 } else { SPARES_MAX };
+        let mut effects: Vec<_> =
+            spares.iter().enumerate().filter(|(place, path)| kept <= *place || path.leaving).map(drop_path).collect();
+        let waits_long = |path: &Path| path.since + LONE_TIMEOUT <= now.at;
+        let wants = !has_paired && spares.iter().all(waits_long);
+        if wants && SPARES_MAX <= spares.len() {
+            effects.extend(spares.iter().min_by_key(|path| path.since).map(|path| Effect::Drop(path.id)));
+        }
+        let dropped = effects.clone();
+        self.forget(&dropped);
+        let next = self.relays.iter().copied().filter(|relay| wants && self.may_dial(*relay, now.at));
+        if let Some(relay) = next.min_by_key(|relay| distance(*relay)) {
+            effects.push(self.dial(relay, now.at));
+        }
+        effects.dedup();
+        effects
+    }
+
+    fn dial(&mut self, relay: RelayId, now: Instant) -> Effect {
+        let id = self.next_id;
+        self.next_id = self.next_id.saturating_add(1);
+        self.paths.push(Path { id, relay, stage: Stage::Dialing, since: now, leaving: false });
+        Effect::Dial(id, relay)
+    }
+
+    fn may_dial(&self, relay: RelayId, now: Instant) -> bool {
+        let free = self.paths.iter().all(|path| path.relay != relay);
+        free && self.rests.iter().all(|rest| rest.relay != relay || rest.until <= now)
+    }
+
+    /// Does not dial this relay for a while.
+    fn rest(&mut self, relay: RelayId, now: Now) {
+        let before = self.rests.iter().position(|rest| rest.relay == relay).map(|place| self.rests.swap_remove(place));
+        let pause = before.map_or(REST_MIN, |rest| rest.pause.saturating_mul(2).min(REST_MAX));
+        let until = now.at + pause.mul_f64(1.0 + now.spread.clamp(0.0, 1.0) / 2.0);
+        self.rests.push(Rest { relay, until, pause });
+    }
+
+    fn pair(&mut self, place: usize, now: Now) {
+        self.set_stage(place, Stage::Paired, now);
+        let relay = self.paths.get(place).filter(|path| !path.leaving).map(|path| path.relay);
+        self.rests.retain(|rest| Some(rest.relay) != relay);
+    }
+
+    fn set_stage(&mut self, place: usize, stage: Stage, now: Now) {
+        if let Some(path) = self.paths.get_mut(place) {
+            (path.stage, path.since) = (stage, now.at);
+        }
+    }
+
+    /// The active path, if it is this one, carries nothing any more.
+    fn lose(&mut self, id: PathId) {
+        if self.active == Some(id) {
+            (self.active, self.unanswered_since) = (None, None);
+        }
+        self.offered.take_if(|offered| *offered == id);
+    }
+
+    /// Takes dropped paths out.
+    fn forget(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            if let Effect::Drop(id) = effect {
+                self.paths.retain(|path| path.id != *id);
+                self.lose(*id);
+            }
+        }
+    }
+
+    fn path(&self, id: PathId) -> Option<Path> {
+        self.paths.iter().find(|path| path.id == id).copied()
+    }
+
+    /// Place of a relay in the order; unknown ones come last.
+    fn place(&self, relay: RelayId) -> usize {
+        self.relays.iter().position(|known| *known == relay).unwrap_or(self.relays.len())
+    }
+}
+
+fn drop_path((_place, path): (usize, &Path)) -> Effect {
+    Effect::Drop(path.id)
+}

@@ -1,0 +1,105 @@
+//! Sealed frames that may have to be sent again over another relay. Pure.
+//!
+//! Bounded by the credit of the lanes, because what was taken was received before, and by what the link itself says
+//! between two acks.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use proto::{
+    frame::{Frame, Lane},
+    seal::resume::Due,
+};
+
+/// Frames of each lane that the other side has not said it received, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Keeper {
+    lanes: [VecDeque<[Bytes; 2]>; 4],
+    /// The sequence number of the first frame of each lane.
+    first: Due,
+}
+
+/// Numbers that were never sent, or smaller than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("frames that were never sent cannot have been received")]
+pub(super) struct Impossible;
+
+impl Keeper {
+    /// Keeps a frame that has just been sealed: header and payload.
+    pub(super) fn keep(&mut self, frame: &Frame, header: Bytes) {
+        self.lanes[place(frame.lane)].push_back([header, frame.payload.clone()]);
+    }
+
+    /// The other side says which numbers are due next there.
+    ///
+    /// # Errors
+    /// [`Impossible`]; nothing is forgotten then.
+    pub(super) fn received(&mut self, due: Due) -> Result<(), Impossible> {
+        let lanes = self.lanes.iter().zip(self.first).zip(due);
+        let possible = |((lane, first), due): ((&VecDeque<_>, u64), u64)| {
+            due.checked_sub(first)
+                .and_then(|count| usize::try_from(count).ok())
+                .is_some_and(|count| count <= lane.len())
+        };
+        if !lanes.into_iter().all(possible) {
+            return Err(Impossible);
+        }
+        for ((lane, first), due) in self.lanes.iter_mut().zip(&mut self.first).zip(due) {
+            let count = usize::try_from(due.saturating_sub(*first)).unwrap_or(lane.len());
+            lane.drain(..count.min(lane.len()));
+            *first = due;
+        }
+        Ok(())
+    }
+
+    /// Everything that is kept, most urgent lane first: header and payload of each frame.
+    pub(super) fn kept(&self) -> VecDeque<[Bytes; 2]> {
+        self.lanes.iter().flatten().cloned().collect()
+    }
+
+    /// Bytes of everything that is kept.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.lanes.iter().flatten().flatten().map(Bytes::len).sum()
+    }
+}
+
+fn place(lane: Lane) -> usize {
+    usize::from(lane.code())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(lane: Lane, byte: u8) -> Frame {
+        Frame::sealed(lane, 0, Bytes::copy_from_slice(&[byte])).unwrap()
+    }
+
+    fn kept(keeper: &Keeper) -> Vec<u8> {
+        keeper.kept().iter().map(|[_, payload]| payload[0]).collect()
+    }
+
+    #[test]
+    fn what_was_not_received_is_sent_again_in_order_most_urgent_first() {
+        let mut keeper = Keeper::default();
+        for (lane, byte) in [(Lane::Screen, 1), (Lane::Input, 2), (Lane::Screen, 3), (Lane::Control, 4)] {
+            keeper.keep(&frame(lane, byte), Bytes::from_static(b"head!"));
+        }
+        assert_eq!(kept(&keeper), [4, 2, 1, 3]);
+        assert_eq!(keeper.received([0, 1, 1, 0]), Ok(()));
+        assert_eq!(kept(&keeper), [4, 3]);
+        assert_eq!(keeper.len(), 12);
+    }
+
+    #[test]
+    fn numbers_that_cannot_be_are_refused_and_nothing_is_forgotten() {
+        let mut keeper = Keeper::default();
+        keeper.keep(&frame(Lane::Bulk, 1), Bytes::new());
+        assert_eq!(keeper.received([0, 0, 0, 2]), Err(Impossible));
+        assert_eq!(keeper.received([1, 0, 0, 1]), Err(Impossible));
+        assert_eq!(kept(&keeper), [1]);
+        assert_eq!(keeper.received([0, 0, 0, 1]), Ok(()));
+        assert_eq!(keeper.received([0; 4]), Err(Impossible), "a number never goes back");
+    }
+}

@@ -1,0 +1,293 @@
+//! Two tools that lose each other and meet again, over relays that come and go: a simulation without a network.
+
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
+    time::Duration,
+};
+
+use link::roam::{Effect, Now, PathEvent, PathId, Roam};
+use proptest::prelude::*;
+use proto::{id::RelayId, role::Role};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tokio::time::Instant;
+
+const SIDES: [Role; 2] = [Role::Customer, Role::Operator];
+
+fn relay(index: u8) -> RelayId {
+    RelayId::from_bytes([index; 16])
+}
+
+/// What happens at a time, in milliseconds; the number keeps the order of what happens at once.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Turn(u64, u64, What);
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum What {
+    Hear(usize, PathId, Said),
+    /// A side can or cannot reach a relay from now on; broken connections are noticed at once or only after silence.
+    Reach(usize, u8, bool, bool),
+    Goaway(u8),
+    Tick(usize),
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
+enum Said {
+    Admitted,
+    PeerPresent,
+    PeerGone,
+    Goaway,
+    Gone,
+    Resumed,
+}
+
+struct World {
+    begun: Instant,
+    at: u64,
+    serial: u64,
+    random: StdRng,
+    turns: BinaryHeap<Reverse<Turn>>,
+    roams: [Roam; 2],
+    /// Where each living path of a side leads.
+    paths: [HashMap<PathId, u8>; 2],
+    /// Who sits at which relay.
+    seats: HashMap<(u8, usize), PathId>,
+    reach: HashMap<(u8, usize), bool>,
+    gave_up: bool,
+    dials: u32,
+}
+
+impl World {
+    fn new(seed: u64, relays: u8) -> Self {
+        let begun = Instant::now();
+        let order: Vec<_> = (0..relays).map(relay).collect();
+        let roams = SIDES.map(|role| Roam::new(role, order.clone(), (1, relay(0)), begun));
+        let mut world = Self {
+            begun,
+            at: 0,
+            serial: 0,
+            random: StdRng::seed_from_u64(seed),
+            turns: BinaryHeap::new(),
+            roams,
+            paths: [HashMap::from([(1, 0)]), HashMap::from([(1, 0)])],
+            seats: HashMap::from([((0, 0), 1), ((0, 1), 1)]),
+            reach: HashMap::new(),
+            gave_up: false,
+            dials: 0,
+        };
+        world.later(0, What::Tick(0));
+        world.later(0, What::Tick(1));
+        world
+    }
+
+    fn now(&mut self) -> Now {
+        Now { at: self.begun + Duration::from_millis(self.at), spread: self.random.random() }
+    }
+
+    fn later(&mut self, after: u64, what: What) {
+        self.serial += 1;
+        self.turns.push(Reverse(Turn(self.at + after, self.serial, what)));
+    }
+
+    fn latency(&mut self) -> u64 {
+        self.random.random_range(1..60)
+    }
+
+    fn reaches(&self, side: usize, relay: u8) -> bool {
+        *self.reach.get(&(relay, side)).unwrap_or(&true)
+    }
+
+    /// Lets everything happen up to a time.
+    fn run(&mut self, until: u64) {
+        while self.turns.peek().is_some_and(|Reverse(Turn(at, ..))| *at <= until) {
+            let Some(Reverse(Turn(at, _, what))) = self.turns.pop() else { return };
+            self.at = at;
+            match what {
+                What::Tick(side) => {
+                    let now = self.now();
+                    let effects = self.roams[side].tick(now);
+                    self.act(side, effects);
+                    let wake = self.roams[side].next_wake(now.at).saturating_duration_since(self.begun);
+                    let after = u64::try_from(wake.as_millis()).unwrap().saturating_sub(self.at);
+                    self.later(after.clamp(1, 500), What::Tick(side));
+                }
+                What::Hear(side, path, said) => self.hear(side, path, said),
+                What::Reach(side, relay, reaches, silent) => self.turn_reach(side, relay, (reaches, silent)),
+                What::Goaway(relay) => {
+                    for side in 0..2 {
+                        if let Some(path) = self.seats.get(&(relay, side)).copied() {
+                            self.later(1, What::Hear(side, path, Said::Goaway));
+                        }
+                    }
+                }
+            }
+        }
+        self.at = until;
+    }
+
+    fn hear(&mut self, side: usize, path: PathId, said: Said) {
+        let Some(at_relay) = self.paths[side].get(&path).copied() else { return };
+        let other = 1 - side;
+        if said != Said::Gone && !self.reaches(side, at_relay) {
+            return;
+        }
+        let event = match said {
+            Said::Admitted => {
+                self.seats.insert((at_relay, side), path);
+                let peer = self.seats.get(&(at_relay, other)).copied();
+                if let Some(peer) = peer {
+                    self.later(1, What::Hear(other, peer, Said::PeerPresent));
+                }
+                PathEvent::Joined { peer_present: peer.is_some() }
+            }
+            Said::PeerPresent => PathEvent::PeerPresent,
+            Said::PeerGone => PathEvent::PeerGone,
+            Said::Goaway => PathEvent::Goaway,
+            Said::Resumed => PathEvent::Resumed,
+            Said::Gone => {
+                self.leave(side, path);
+                PathEvent::Gone
+            }
+        };
+        let now = self.now();
+        let effects = self.roams[side].on(path, event, now);
+        self.act(side, effects);
+    }
+
+    fn leave(&mut self, side: usize, path: PathId) {
+        let Some(at_relay) = self.paths[side].remove(&path) else { return };
+        if self.seats.get(&(at_relay, side)) == Some(&path) {
+            self.seats.remove(&(at_relay, side));
+            if let Some(peer) = self.seats.get(&(at_relay, 1 - side)).copied() {
+                self.later(2, What::Hear(1 - side, peer, Said::PeerGone));
+            }
+        }
+    }
+
+    fn turn_reach(&mut self, side: usize, at_relay: u8, (reaches, silent): (bool, bool)) {
+        self.reach.insert((at_relay, side), reaches);
+        let broken: Vec<_> =
+            self.paths[side].iter().filter(|(_, relay)| **relay == at_relay).map(|(path, _)| *path).collect();
+        for path in broken {
+            if !reaches {
+                self.later(if silent { 1_500 } else { 1 }, What::Hear(side, path, Said::Gone));
+            }
+        }
+    }
+
+    fn act(&mut self, side: usize, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Dial(path, to) => {
+                    self.dials += 1;
+                    let at_relay = to.as_bytes()[0];
+                    let double = self.paths[side].values().any(|relay| *relay == at_relay);
+                    assert!(!double, "two paths of one side to one relay");
+                    self.paths[side].insert(path, at_relay);
+                    let (reaches, latency) = (self.reaches(side, at_relay), self.latency());
+                    let said = if reaches { Said::Admitted } else { Said::Gone };
+                    self.later(latency, What::Hear(side, path, said));
+                }
+                Effect::Drop(path) => self.leave(side, path),
+                Effect::Resume(path) => {
+                    let at_relay = self.paths[side][&path];
+                    let peer = self.seats.get(&(at_relay, 1 - side)).copied();
+                    if let Some(peer) = peer.filter(|_| self.reaches(side, at_relay)) {
+                        let latency = self.latency();
+                        self.later(latency, What::Hear(1 - side, peer, Said::Resumed));
+                    }
+                }
+                // The next effect may move on already, when that relay is being stopped.
+                Effect::Settle(path) => assert!(self.paths[side].contains_key(&path), "settled on a path that is gone"),
+                Effect::GiveUp => self.gave_up = true,
+            }
+        }
+    }
+
+    fn assert_together(&self) {
+        let [customer, operator] = &self.roams;
+        assert!(customer.is_settled() && operator.is_settled(), "{customer:?}\n{operator:?}");
+        assert_eq!(customer.relay(), operator.relay(), "{customer:?}\n{operator:?}");
+        assert!(!self.gave_up);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn two_tools_meet_again_wherever_they_can(
+        seed: u64,
+        relays in 2u8..=4,
+        faults in prop::collection::vec((0u64..40_000, 0usize..2, 0u8..4, any::<bool>(), any::<bool>()), 0..40),
+        stops in prop::collection::vec((0u64..40_000, 0u8..4), 0..3),
+        good in 0u8..4,
+    ) {
+        let mut world = World::new(seed, relays);
+        for (at, side, index, reaches, silent) in faults {
+            world.later(at, What::Reach(side, index % relays, reaches, silent));
+        }
+        for (at, index) in stops {
+            world.later(at, What::Goaway(index % relays));
+        }
+        world.run(40_000);
+        for side in 0..2 {
+            world.later(0, What::Reach(side, good % relays, true, false));
+        }
+        world.run(70_000);
+        world.assert_together();
+        let dials = world.dials;
+        world.run(100_000);
+        world.assert_together();
+        prop_assert!(world.dials - dials < 80, "a quiet time costs {} dials", world.dials - dials);
+    }
+}
+
+#[test]
+fn a_relay_that_dies_is_left_at_once_for_the_warm_spare() {
+    let mut world = World::new(1, 2);
+    world.run(1_000);
+    assert_eq!(world.dials, 2, "one spare path on each side");
+    for side in 0..2 {
+        world.later(0, What::Reach(side, 0, false, false));
+    }
+    world.run(1_000 + 1 + 60 + 60);
+    world.assert_together();
+    assert_eq!(world.roams[0].relay(), Some(relay(1)));
+}
+
+#[test]
+fn a_relay_that_is_being_stopped_is_left_while_it_still_works() {
+    let mut world = World::new(2, 2);
+    world.run(1_000);
+    world.later(0, What::Goaway(0));
+    world.run(1_200);
+    world.assert_together();
+    assert_eq!(world.roams[1].relay(), Some(relay(1)));
+    assert!(world.paths.iter().all(|paths| paths.values().all(|at| *at != 0)), "nobody is left there");
+}
+
+#[test]
+fn who_finds_nobody_gives_up_and_not_before() {
+    let mut world = World::new(3, 2);
+    world.run(1_000);
+    for at_relay in 0..2 {
+        world.later(0, What::Reach(0, at_relay, false, false));
+    }
+    world.run(119_000);
+    assert!(!world.gave_up);
+    world.run(123_000);
+    assert!(world.gave_up);
+}
+
+#[test]
+fn a_session_with_one_relay_comes_back_to_it() {
+    let mut world = World::new(4, 1);
+    world.run(1_000);
+    world.later(0, What::Reach(0, 0, false, false));
+    world.later(20_000, What::Reach(0, 0, true, false));
+    world.run(19_000);
+    assert!(!world.roams[0].is_settled() && !world.roams[1].is_settled());
+    world.run(30_000);
+    world.assert_together();
+}

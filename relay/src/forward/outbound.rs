@@ -1,0 +1,172 @@
+//! The writing half: what waits in a seat goes to its tool, until the last word or until the tool does not take it.
+//!
+//! Whoever has put something into the queue pushes it on at once; when that is not possible, the connection's own task
+//! is told and waits for what is missing. Only it waits, and only it judges a receiver that stands still.
+
+use std::{
+    mem,
+    sync::{MutexGuard, PoisonError, TryLockError},
+};
+
+use bytes::Bytes;
+use link::served::RecordWriter;
+use proto::close::CloseReason;
+use tokio::{
+    net::TcpStream,
+    task::yield_now,
+    time::{Duration, Instant, sleep_until},
+};
+use tracing::debug;
+
+use super::{lost, seat::Seat};
+use crate::Relay;
+
+/// What the other side said before it left is delivered within this time or not at all.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// After so many writes in a row others on this thread have their turn.
+const WRITES_MAX: u32 = 16;
+/// Room for so many frames stays with a connection that writes none.
+const PIECES_KEPT: usize = 16;
+
+/// The way to a tool.
+pub(super) struct Outlet {
+    writer: RecordWriter,
+    /// The connection is over once everything is written.
+    over: Option<CloseReason>,
+    /// The socket was full since the queue was last empty. Then less is sealed at once, so that what is more urgent
+    /// waits for one frame and never for a queue.
+    lags: bool,
+    /// The room of the last batch, for the next.
+    pieces: Vec<Bytes>,
+}
+
+/// How far an outlet got.
+enum Flow {
+    /// Everything is written that may be written before `wake_at`. `is_held`: the rest waits for its rate.
+    Idle { wake_at: Instant, is_held: bool },
+    /// There is more, but others have their turn first.
+    More,
+    /// The socket takes nothing, since then.
+    Blocked { since: Instant },
+    /// The connection is over.
+    Over(CloseReason),
+}
+
+impl Seat {
+    /// Gives the seat the way to its tool.
+    pub(super) fn open_outlet(&self, writer: RecordWriter) {
+        *self.outlet() = Some(Outlet { writer, over: None, lags: false, pieces: Vec::new() });
+    }
+
+    /// Takes it away again: whoever still knows this seat holds no socket with it.
+    pub(super) fn close_outlet(&self) -> Option<RecordWriter> {
+        self.outlet().take().map(|outlet| outlet.writer)
+    }
+
+    /// Writes what waits, unless somebody is at it; what cannot be written now is left to the connection's own task.
+    pub(super) fn push(&self, relay: &Relay) {
+        let mut outlet = match self.outlet.try_lock() {
+            Ok(outlet) => outlet,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => return self.work.notify_one(),
+        };
+        let Some(outlet) = outlet.as_mut() else { return self.work.notify_one() };
+        let was_blocked = outlet.writer.blocked_since().is_some();
+        match outlet.flow(relay, self, Instant::now()) {
+            Flow::Idle { is_held: false, .. } => {}
+            // The task waits for this socket already.
+            Flow::Blocked { .. } if was_blocked => {}
+            Flow::Idle { .. } | Flow::More | Flow::Blocked { .. } | Flow::Over(_) => self.work.notify_one(),
+        }
+    }
+
+    /// No await while the guard lives.
+    fn outlet(&self) -> MutexGuard<'_, Option<Outlet>> {
+        self.outlet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flow(&self, relay: &Relay, now: Instant) -> Flow {
+        let mut outlet = self.outlet();
+        outlet.as_mut().map_or(Flow::Over(CloseReason::PeerLost), |outlet| outlet.flow(relay, self, now))
+    }
+}
+
+impl Outlet {
+    fn flow(&mut self, relay: &Relay, seat: &Seat, now: Instant) -> Flow {
+        for _ in 0..WRITES_MAX {
+            match self.writer.flush() {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.lags = true;
+                    return Flow::Blocked { since: self.writer.blocked_since().unwrap_or(now) };
+                }
+                Err(error) => return self.broken(seat, &error),
+            }
+            if let Some(reason) = self.over {
+                return Flow::Over(reason);
+            }
+            let mut batch = seat.next_batch(now, !self.lags, mem::take(&mut self.pieces));
+            self.over = batch.last;
+            if batch.pieces.is_empty() && batch.last.is_none() {
+                self.pieces = batch.pieces;
+                self.lags = false;
+                return Flow::Idle { wake_at: batch.wake_at, is_held: batch.is_held };
+            }
+            if let Err(error) = self.writer.send(&batch.pieces) {
+                return self.broken(seat, &error);
+            }
+            relay.forwarded.count(seat.claim.role.other(), &batch.forwarded);
+            batch.pieces.clear();
+            if batch.pieces.capacity() <= PIECES_KEPT {
+                self.pieces = batch.pieces;
+            }
+        }
+        Flow::More
+    }
+
+    fn broken(&mut self, seat: &Seat, error: &std::io::Error) -> Flow {
+        debug!(session.id = %seat.session_id, error = %error, "A write failed");
+        let reason = lost(error);
+        self.over = Some(reason);
+        Flow::Over(reason)
+    }
+}
+
+/// Writes what waits in the seat, as its connection's own task.
+pub(super) async fn write_all(relay: &Relay, seat: &Seat, socket: &TcpStream) -> CloseReason {
+    let patience = relay.deadlines.write_stall.get();
+    let mut closing_since = None;
+    loop {
+        let now = Instant::now();
+        let flow = seat.flow(relay, now);
+        if seat.is_closing() && *closing_since.get_or_insert(now) + QUEUE_TIMEOUT < now {
+            return CloseReason::WriteStalled;
+        }
+        match flow {
+            Flow::Over(reason) => return reason,
+            Flow::More => yield_now().await,
+            Flow::Blocked { since } if since + patience <= now => {
+                relay.metrics.relay_write_stalls_total.inc();
+                return CloseReason::WriteStalled;
+            }
+            Flow::Blocked { since } => {
+                tokio::select! {
+                    // An error of the socket is met again by the next write.
+                    _ready = socket.writable() => {}
+                    () = sleep_until(since + patience) => {}
+                }
+            }
+            Flow::Idle { wake_at, is_held } => {
+                tokio::select! {
+                    () = seat.work.notified() => {}
+                    () = sleep_until(wake_at) => {}
+                }
+                if is_held {
+                    let wait = relay.metrics.relay_limit_wait_seconds.with_label_values(&["direction"]);
+                    wait.observe(now.elapsed().as_secs_f64());
+                }
+            }
+        }
+    }
+}
