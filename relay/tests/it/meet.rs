@@ -113,7 +113,7 @@ async fn nobody_at_any_relay_is_unreachable_and_a_refusal_is_told() {
 }
 
 #[tokio::test]
-async fn dropping_one_side_ends_the_other() {
+async fn a_side_that_is_dropped_is_looked_for_until_the_other_ends_the_session() {
     let world = World::start().await;
     let (customer, operator) = tokio::join!(
         meet(meeting(&world, Role::Customer, b"3381", "introduction")),
@@ -123,8 +123,12 @@ async fn dropping_one_side_ends_the_other() {
 
     drop(customer.unwrap());
 
-    let ended = timeout(PATIENCE, operator.receiver.recv()).await.unwrap();
-    assert_eq!(ended, SealedEvent::Ended(CloseReason::PeerLost));
+    let looking = timeout(PATIENCE, operator.receiver.recv()).await.unwrap();
+    assert_eq!(looking, SealedEvent::Switching);
+    assert_eq!(world.relay.sessions(), 1, "the seat is kept");
+    operator.sender.end(CloseReason::OperatorEnded).await;
+    assert_eq!(operator.receiver.recv().await, SealedEvent::Ended(CloseReason::OperatorEnded));
+    world.until("the session is over", |world| world.relay.sessions() == 0).await;
     world.stop().await;
 }
 

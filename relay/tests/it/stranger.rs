@@ -185,7 +185,7 @@ async fn a_half_open_tool_frees_its_place() {
 }
 
 #[tokio::test]
-async fn an_admitted_tool_that_breaks_the_protocol_ends_only_its_own_session() {
+async fn an_admitted_tool_that_breaks_the_protocol_loses_its_seat_and_harms_nobody_else() {
     let world = World::start().await;
     let (mut good, mut other) = world.pair(1).await;
     let (mut bad, mut peer) = world.pair(2).await;
@@ -194,7 +194,7 @@ async fn an_admitted_tool_that_breaks_the_protocol_ends_only_its_own_session() {
     write_frame(&mut bad.connection.writer, second_hello).await.unwrap();
 
     assert_eq!(bad.last_word().await, Some(RelayWord::Refused(CloseReason::Malformed)));
-    assert_eq!(peer.last_word().await, Some(RelayWord::PeerGone(CloseReason::Malformed)));
+    assert_eq!(peer.word().await, Some(RelayWord::PeerGone(CloseReason::Malformed)));
     good.send(proto::frame::Lane::Control, b"unharmed".to_vec()).await;
     assert_eq!(other.next().await.unwrap().payload.as_ref(), b"unharmed");
     world.stop().await;
