@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use link::{framed::ReadError, served::RecordReader};
+use link::framed::ReadError;
 use proto::{
     api::UnixMillis,
     close::CloseReason,
@@ -20,6 +20,8 @@ use proto::{
     ticket::{Ticket, TicketError, VerifyingKey, proof_holds},
 };
 use tokio::time::timeout;
+
+use crate::transport::Reader;
 
 /// Longest hello: version 1 + key 32 + generation 4 + signature 64 + ticket.
 const HELLO_LEN_MAX: usize = 1 + 32 + 4 + 64 + TICKET_LEN_MAX;
@@ -98,7 +100,7 @@ impl Keys {
 ///
 /// # Errors
 /// The reason to refuse.
-pub async fn hear(reader: &mut RecordReader, patience: Duration) -> Result<Hello, CloseReason> {
+pub(crate) async fn hear(reader: &mut Reader, patience: Duration) -> Result<Hello, CloseReason> {
     reader.set_payload_max(HELLO_LEN_MAX);
     let frame = match timeout(patience, reader.next()).await {
         Err(_late) => return Err(CloseReason::HelloTimeout),

@@ -131,7 +131,8 @@ impl Options {
 
 fn serve(config: &Config) -> ExitCode {
     logs::init(config.log_format);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // For the control work only; what tools do has threads of its own, see `plane.rs`.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return exit::failure(PROGRAM, &error),
     };

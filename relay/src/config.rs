@@ -3,7 +3,9 @@
 use std::{
     fs,
     net::SocketAddr,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -57,6 +59,8 @@ pub struct Config {
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
+    /// Threads that forward; as many more take connections in.
+    pub threads: usize,
     /// Open connections.
     pub connections: usize,
     /// Open connections from one IPv4 address or one IPv6 /64 network.
@@ -95,6 +99,8 @@ pub struct TicketKey {
     pub public_key: String,
 }
 
+/// More processors than any relay has.
+const THREADS_MAX: usize = 256;
 /// Two for each session, and a quarter more for those that come and go; below 20,000 file descriptors.
 const CONNECTIONS: usize = 10_240;
 /// A large office behind one address.
@@ -134,6 +140,7 @@ impl Default for Config {
 impl Default for Limits {
     fn default() -> Self {
         Self {
+            threads: thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX),
             connections: CONNECTIONS,
             connections_per_address: CONNECTIONS_PER_ADDRESS,
             handshakes: HANDSHAKES,
@@ -211,8 +218,9 @@ impl Config {
 
     /// Numbers and times within reason. Gives the key and what it must be.
     fn check_numbers(&self) -> Result<(), (&'static str, String)> {
-        let Limits { connections, connections_per_address, handshakes, sessions, drain } = self.limits;
+        let Limits { threads, connections, connections_per_address, handshakes, sessions, drain } = self.limits;
         for (key, value, max) in [
+            ("limits.threads", threads, THREADS_MAX),
             ("limits.connections", connections, CONNECTIONS_MAX),
             ("limits.connections_per_address", connections_per_address, CONNECTIONS_MAX),
             ("limits.handshakes", handshakes, CONNECTIONS_MAX),
@@ -313,6 +321,7 @@ mod tests {
             (format!("public_address = \"r:1\"\nmanager = \"https://m\"\n{KEY}"), "token_file"),
             (format!("public_address = \"r:1\"\ncertificate_file = \"c\"\n{KEY}"), "key_file"),
             (format!("public_address = \"r:1\"\n{}", KEY.replace("00\"", "0\"")), "ticket_keys[0].public_key"),
+            (format!("public_address = \"r:1\"\n{KEY}[limits]\nthreads = 0\n"), "limits.threads"),
             (format!("public_address = \"r:1\"\n{KEY}[limits]\nsessions = 0\n"), "limits.sessions"),
             (format!("public_address = \"r:1\"\n{KEY}[limits]\nsessions = 20001\n"), "limits.sessions"),
             (format!("public_address = \"r:1\"\n{KEY}[limits]\nhandshakes = 9999999\n"), "limits.handshakes"),

@@ -4,6 +4,9 @@
 //! A tool connects, shows a ticket, is put together with the one other tool of its session, and from then on its frames
 //! are copied to the other side as they are; when one side leaves, the other is told and everything is freed.
 //!
+//! Work of different kinds has threads of its own (`plane.rs`): the door accepts, shakes hands and looks at tickets; the
+//! data plane forwards; control is where [`Relay::serve`] was called. None can starve another.
+//!
 //! Guarantees: exactly two sides in a session; nothing is admitted without a ticket of the manager and the key it names;
 //! every buffer, queue and wait is bounded; neither direction ever waits for the other. It writes nothing to disk.
 //! It does not know who talks about what: the frames are sealed from tool to tool.
@@ -11,7 +14,13 @@
 
 pub mod config;
 
-pub mod listen;
+mod plane;
+
+mod gate;
+
+mod listen;
+
+mod transport;
 
 pub mod admit;
 
@@ -41,16 +50,22 @@ use ops::{
 };
 use proto::{close::CloseReason, hello::RelayWord, id::SessionId, version};
 use rustls::ServerConfig;
-use tokio::net::TcpListener;
-use tokio_util::task::TaskTracker;
+use tokio::{
+    net::TcpListener,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 
 use self::{
     admit::Keys,
     config::{Config, Deadlines, Limits},
     forward::{Seat, Urgency},
+    gate::Gate,
+    listen::Entrance,
     metrics::{Forwarded, RelayMetrics},
     pair::Pairs,
+    plane::Threads,
     report::Reports,
 };
 
@@ -167,10 +182,11 @@ impl Relay {
         self.pairs.everybody(false).iter().map(|seat| seat.waiting()).sum()
     }
 
-    /// Serves until draining is over or forced.
+    /// Serves until draining is over or forced. Control work runs here, everything else on threads of its own, which
+    /// have ended when this returns.
     ///
     /// # Errors
-    /// A listener breaks.
+    /// A listener breaks, or the system gives no threads.
     pub async fn serve(
         self: Arc<Self>,
         listener: TcpListener,
@@ -190,9 +206,14 @@ impl Relay {
                 None => std::future::pending().await,
             }
         };
+        let threads = Threads::start(self.limits.threads)?;
+        let closed = self.open_listeners(&threads, listener, &shutdown)?;
         let work = async {
             tokio::join!(
-                listen::accept_until_drained(&self, listener, &shutdown),
+                async {
+                    drain::drained(&self, &shutdown).await;
+                    closed.cancel();
+                },
                 report::heartbeats(&self, &has_key, &shutdown),
                 report::deliver(&self, &shutdown),
                 self.renew_certificate(&shutdown),
@@ -200,7 +221,7 @@ impl Relay {
         };
         let forced = async {
             shutdown.forced().cancelled().await;
-            tokio::time::sleep(drain::FORCED_TIMEOUT).await;
+            sleep(drain::FORCED_TIMEOUT).await;
         };
         tokio::select! {
             biased;
@@ -210,12 +231,33 @@ impl Relay {
                 served?;
             }
         }
-        // Whoever is still half way in is cut.
+        // Whoever is still half way in or out has a moment to go, and is cut then.
         shutdown.force();
+        closed.cancel();
         self.connections.close();
-        self.connections.wait().await;
+        let _in_time = timeout(drain::FORCED_TIMEOUT, self.connections.wait()).await;
+        threads.stop().await;
         info!(event = "relay.stopped", "Relay stopped");
         Ok(())
+    }
+
+    /// Begins to accept, at the door. Nothing is accepted any more once the token is cancelled.
+    fn open_listeners(
+        self: &Arc<Self>,
+        threads: &Threads,
+        listener: TcpListener,
+        shutdown: &Shutdown,
+    ) -> io::Result<CancellationToken> {
+        let (closed, door) = (CancellationToken::new(), threads.door());
+        let entrance = Arc::new(Entrance {
+            relay: Arc::clone(self),
+            gate: Gate::new(self.limits),
+            planes: threads.planes(),
+            shutdown: shutdown.clone(),
+        });
+        let listener = listener.into_std()?;
+        drop(self.connections.spawn_on(listen::accept_tcp(entrance, listener, closed.clone()), door));
+        Ok(closed)
     }
 
     /// Ends every connection of a session.

@@ -1,36 +1,33 @@
-//! Accepts connections, within bounds, and takes each through its life on a task of its own.
+//! Takes connections in and brings each to the data plane, or says why not.
 //!
-//! The accept loop never waits for a stranger: what takes time happens on the connection's task, under a deadline.
+//! Every listener, whatever its transport, shares one [`Entrance`]: ask the gate, shake hands, then
+//! [`Entrance::receive`] does the rest (admit, pair, move to the data plane). The accept loop never waits for a stranger:
+//! what takes time happens on the connection's own task at the door, under a deadline.
 
-use std::{
-    io,
-    net::SocketAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use link::{
     framed,
-    served::{self, AcceptError, Served},
+    served::{self, AcceptError},
 };
 use ops::shutdown::Shutdown;
 use proto::{close::CloseReason, hello::RelayWord, ticket::Ticket};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, sleep, timeout},
 };
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::{
     Relay,
     admit::{self, Expected},
-    drain, forward,
-    limit::{Counted, Sources},
-    pair::Claim,
+    drain,
+    forward::{self, Seated},
+    gate::{Gate, Handshake, Place},
+    pair::{Claim, Terms},
+    plane::Planes,
+    transport::{Connection, Transport},
 };
 
 /// A refusal is said and heard within this time, or not at all.
@@ -38,133 +35,135 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a failed accept, for example when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The places a connection holds; dropping them gives them back.
-struct Places {
-    _total: OwnedSemaphorePermit,
-    _source: Counted,
+/// What all listeners share.
+pub(crate) struct Entrance {
+    pub(crate) relay: Arc<Relay>,
+    pub(crate) gate: Gate,
+    pub(crate) planes: Arc<Planes>,
+    pub(crate) shutdown: Shutdown,
 }
 
-/// Who may come in.
-struct Gate {
-    total: Arc<Semaphore>,
-    handshakes: Arc<Semaphore>,
-    sources: Sources,
-    serial: AtomicU64,
-}
-
-/// Accepts until the relay has drained or is forced to stop.
-pub(crate) async fn accept_until_drained(relay: &Arc<Relay>, listener: TcpListener, shutdown: &Shutdown) {
-    let gate = Gate {
-        total: Arc::new(Semaphore::new(relay.limits.connections)),
-        handshakes: Arc::new(Semaphore::new(relay.limits.handshakes)),
-        sources: Sources::default(),
-        serial: AtomicU64::new(0),
+/// Accepts TCP connections until `closed`. Runs at the door.
+pub(crate) async fn accept_tcp(entrance: Arc<Entrance>, listener: std::net::TcpListener, closed: CancellationToken) {
+    let listener = match TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => return warn!(event = "listen.failed", error = %error, "The listener cannot be waited for"),
     };
-    let mut drained = std::pin::pin!(drain::drained(relay, shutdown));
     loop {
         tokio::select! {
             biased;
-            () = &mut drained => return,
+            () = closed.cancelled() => return,
             accepted = listener.accept() => match accepted {
-                Ok((stream, address)) => gate.let_in(relay, stream, address, shutdown),
-                Err(error) => after_failed_accept(relay, &error).await,
+                Ok((stream, address)) => entrance.let_in(stream, address),
+                Err(error) => entrance.after_failed_accept(&error).await,
             },
         }
     }
 }
 
-impl Gate {
+impl Entrance {
     /// Starts a connection's task, or closes the connection when a limit is reached.
-    fn let_in(&self, relay: &Arc<Relay>, stream: TcpStream, address: SocketAddr, shutdown: &Shutdown) {
-        let turn_away = |result| relay.metrics.relay_connections_total.with_label_values(&["tcp", result]).inc();
-        let Ok(total) = Arc::clone(&self.total).try_acquire_owned() else { return turn_away("full") };
-        let Some(source) = self.sources.count(address.ip(), relay.limits.connections_per_address) else {
-            return turn_away("address_full");
+    fn let_in(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
+        let (place, handshake) = match self.gate.let_in(address.ip()) {
+            Ok(places) => places,
+            Err(turned_away) => return self.count(Transport::Tcp, turned_away.as_str()),
         };
-        let Ok(handshake) = Arc::clone(&self.handshakes).try_acquire_owned() else {
-            return turn_away("handshakes_full");
-        };
-        let places = Places { _total: total, _source: source };
-        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        let (relay, shutdown) = (Arc::clone(relay), shutdown.clone());
-        let task = Arc::clone(&relay);
-        relay.connections.spawn(async move {
-            let forced = shutdown.forced();
+        let entrance = Arc::clone(self);
+        self.relay.connections.spawn(async move {
+            let forced = entrance.shutdown.forced();
             tokio::select! {
                 biased;
-                () = live(&task, stream, serial, handshake, &shutdown) => {}
-                // Those with a seat are told by the drain; whoever is left after that is cut.
+                () = entrance.shake_hands(stream, place, handshake) => {}
+                // Those with a seat are told by the drain; whoever has none after that is cut.
                 () = async { forced.cancelled().await; sleep(drain::FORCED_TIMEOUT).await } => {}
             }
-            drop(places);
         });
     }
-}
 
-/// The life of a connection.
-async fn live(relay: &Relay, stream: TcpStream, serial: u64, handshake: OwnedSemaphorePermit, shutdown: &Shutdown) {
-    let begun = Instant::now();
-    let deadlines = &relay.deadlines;
-    // In a box, so that a connection does not carry the room of its handshake for the rest of its life.
-    let accepted = Box::pin(served::accept(stream, &relay.tls, deadlines.tls_handshake.get())).await;
-    let result = match &accepted {
-        Ok(_) => "accepted",
-        Err(AcceptError::Timeout) => "tls_timeout",
-        Err(AcceptError::Failed(_)) => "tls_failed",
-        Err(AcceptError::Alpn) => "wrong_alpn",
-    };
-    relay.metrics.relay_connections_total.with_label_values(&["tcp", result]).inc();
-    let connection = match accepted {
-        Ok(connection) => connection,
-        Err(error) => return debug!(error = %error, "A connection had no TLS handshake"),
-    };
-    relay.metrics.relay_handshake_seconds.with_label_values(&["tcp"]).observe(begun.elapsed().as_secs_f64());
-    if let Err((connection, reason)) = admit_and_forward(relay, connection, serial, handshake, shutdown).await {
-        Box::pin(refuse(relay, connection, reason)).await;
+    async fn shake_hands(&self, stream: TcpStream, place: Place, handshake: Handshake) {
+        let begun = Instant::now();
+        let patience = self.relay.deadlines.tls_handshake.get();
+        let accepted = served::accept(stream, &self.relay.tls, patience).await;
+        let result = match &accepted {
+            Ok(_) => "accepted",
+            Err(AcceptError::Timeout) => "tls_timeout",
+            Err(AcceptError::Failed(_)) => "tls_failed",
+            Err(AcceptError::Alpn) => "wrong_alpn",
+        };
+        self.count(Transport::Tcp, result);
+        let connection = match accepted {
+            Ok(served) => Connection::from(served),
+            Err(error) => return debug!(error = %error, "A connection had no TLS handshake"),
+        };
+        let seconds = self.relay.metrics.relay_handshake_seconds.with_label_values(&[Transport::Tcp.as_str()]);
+        seconds.observe(begun.elapsed().as_secs_f64());
+        self.receive(connection, place, handshake).await;
     }
-}
 
-/// Gives the connection back with the reason to refuse it.
-async fn admit_and_forward(
-    relay: &Relay,
-    mut connection: Box<Served>,
-    serial: u64,
-    handshake: OwnedSemaphorePermit,
-    shutdown: &Shutdown,
-) -> Result<(), (Box<Served>, CloseReason)> {
-    let (ticket, claim) = match Box::pin(admitted(relay, &mut connection, serial)).await {
-        Ok(admitted) => admitted,
-        Err(reason) => return Err((connection, reason)),
-    };
-    drop(handshake);
-    let may_begin = !shutdown.draining().is_cancelled();
-    forward::run(relay, connection, ticket, claim, may_begin).await
-}
-
-async fn admitted(relay: &Relay, connection: &mut Served, serial: u64) -> Result<(Ticket, Claim), CloseReason> {
-    let hello = admit::hear(&mut connection.reader, relay.deadlines.hello.get()).await?;
-    let spki = relay.spki();
-    let expected = Expected { exporter: &connection.exporter, spki: &spki, now_ms: relay.clock.now_ms() };
-    let ticket = relay.keys.admit(&hello, &expected)?;
-    let claim = Claim { role: ticket.role, proof_key: hello.proof_key, generation: hello.generation, serial };
-    Ok((ticket, claim))
-}
-
-/// Says why, counts it, and closes.
-async fn refuse(relay: &Relay, mut connection: Box<Served>, reason: CloseReason) {
-    relay.metrics.relay_joins_refused_total.with_label_values(&[reason.as_str()]).inc();
-    debug!(event = "join.refused", reason = reason.as_str(), "A join was refused: {}", reason.as_str());
-    let goodbye = async {
-        let word = framed::to_wire(&RelayWord::Refused(reason).to_frame());
-        if connection.writer.send_all(&[word], REFUSAL_TIMEOUT).await.is_ok() {
-            connection.farewell().await;
+    /// Admits a connection whose handshake is done, seats it, and hands it to the data plane; or says why not.
+    pub(crate) async fn receive(&self, mut connection: Connection, place: Place, handshake: Handshake) {
+        let seated = match self.admitted(&mut connection, place.serial).await {
+            Ok((ticket, claim)) => {
+                let may_begin = !self.shutdown.draining().is_cancelled();
+                let terms = Terms { may_begin, home: self.planes.choose(), now: Instant::now() };
+                forward::sit_down(&self.relay, &ticket, claim, connection.transport(), terms)
+            }
+            Err(reason) => Err(reason),
+        };
+        match seated {
+            Ok(seated) => {
+                drop(handshake);
+                self.hand_over(seated, connection, place);
+            }
+            Err(reason) => self.refuse(connection, reason).await,
         }
-    };
-    let _in_time = timeout(REFUSAL_TIMEOUT, goodbye).await;
-}
+    }
 
-async fn after_failed_accept(relay: &Relay, error: &io::Error) {
-    relay.metrics.relay_connections_total.with_label_values(&["tcp", "accept_failed"]).inc();
-    warn!(event = "accept.failed", error = %error, "A connection could not be accepted");
-    sleep(ACCEPT_PAUSE).await;
+    async fn admitted(&self, connection: &mut Connection, serial: u64) -> Result<(Ticket, Claim), CloseReason> {
+        let relay = &self.relay;
+        let hello = admit::hear(&mut connection.reader, relay.deadlines.hello.get()).await?;
+        let spki = relay.spki();
+        let expected = Expected { exporter: &connection.exporter, spki: &spki, now_ms: relay.clock.now_ms() };
+        let ticket = relay.keys.admit(&hello, &expected)?;
+        let claim = Claim { role: ticket.role, proof_key: hello.proof_key, generation: hello.generation, serial };
+        Ok((ticket, claim))
+    }
+
+    /// Moves a seated connection to the thread of its session. If that fails, the seat is given back by its drop.
+    fn hand_over(&self, seated: Seated, connection: Connection, place: Place) {
+        let Some((runtime, at_plane)) = self.planes.take(seated.home()) else { return };
+        let connection = match connection.move_to(runtime) {
+            Ok(connection) => connection,
+            Err(error) => return warn!(event = "move.failed", error = %error, "A connection could not be moved"),
+        };
+        let task = async move {
+            forward::run(seated, connection).await;
+            drop((place, at_plane));
+        };
+        drop(self.relay.connections.spawn_on(task, runtime));
+    }
+
+    /// Says why, counts it, and closes.
+    async fn refuse(&self, mut connection: Connection, reason: CloseReason) {
+        self.relay.metrics.relay_joins_refused_total.with_label_values(&[reason.as_str()]).inc();
+        debug!(event = "join.refused", reason = reason.as_str(), "A join was refused: {}", reason.as_str());
+        let goodbye = async {
+            let word = framed::to_wire(&RelayWord::Refused(reason).to_frame());
+            if connection.writer.send_all(&[word], REFUSAL_TIMEOUT).await.is_ok() {
+                connection.farewell().await;
+            }
+        };
+        let _in_time = timeout(REFUSAL_TIMEOUT, goodbye).await;
+    }
+
+    async fn after_failed_accept(&self, error: &io::Error) {
+        self.count(Transport::Tcp, "accept_failed");
+        warn!(event = "accept.failed", error = %error, "A connection could not be accepted");
+        sleep(ACCEPT_PAUSE).await;
+    }
+
+    /// Counts how a connection fared.
+    pub(crate) fn count(&self, transport: Transport, result: &str) {
+        self.relay.metrics.relay_connections_total.with_label_values(&[transport.as_str(), result]).inc();
+    }
 }

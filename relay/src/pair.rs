@@ -1,4 +1,7 @@
-//! Puts the two sides of a session together. Pure but for the table's shard locks, which no caller holds.
+//! Puts the two sides of a session together. Pure but for the table's shard locks.
+//!
+//! What a join or a leave has to say is said in a closure while the session's shard is locked, so that two threads cannot
+//! tell of one session in another order than it happened. The closures lock what belongs to one seat, and never the table.
 //!
 //! A session is at most two seats, one for each role. It begins with its first side and is over when its last side
 //! leaves, or when one ends it; until then the side that is left keeps its seat, and the other may come back.
@@ -31,6 +34,8 @@ struct Session<H> {
     /// They were here together before, perhaps not now.
     was_paired: bool,
     totals: Arc<Totals>,
+    /// See [`Terms::home`].
+    home: usize,
 }
 
 #[derive(Debug)]
@@ -50,6 +55,17 @@ pub struct Claim {
     pub generation: u32,
     /// Number of the connection, unique in this process.
     pub serial: u64,
+}
+
+/// On what terms a seat is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    /// Whether a session that is not here yet may begin.
+    pub may_begin: bool,
+    /// The data-plane thread where the session is at home if it begins now; both its sides go there.
+    pub home: usize,
+    /// The time.
+    pub now: Instant,
 }
 
 /// What a session adds up to while it is here.
@@ -74,6 +90,8 @@ pub struct Joined<H> {
     pub is_first_pairing: bool,
     /// Counts for the whole session.
     pub totals: Arc<Totals>,
+    /// The data-plane thread of the session.
+    pub home: usize,
 }
 
 /// A seat was given back.
@@ -95,7 +113,7 @@ impl<H: Clone> Pairs<H> {
         Self { sessions: DashMap::new(), sessions_max }
     }
 
-    /// Gives a seat. `may_begin`: whether a session that is not here yet may begin.
+    /// Gives a seat, and calls `told` while nobody else can join or leave the session.
     ///
     /// # Errors
     /// [`CloseReason::Crowded`] for a third tool, [`CloseReason::Displaced`] for a connection that is not newer than the
@@ -105,22 +123,29 @@ impl<H: Clone> Pairs<H> {
         session_id: SessionId,
         claim: Claim,
         handle: H,
-        may_begin: bool,
-        now: Instant,
+        terms: Terms,
+        told: impl FnOnce(&Joined<H>),
     ) -> Result<Joined<H>, CloseReason> {
         // Two that race for the last place may both get it: the bound is on memory and not exact.
         let is_full = self.sessions_max <= self.sessions.len();
         match self.sessions.entry(session_id) {
-            Entry::Occupied(mut entry) => entry.get_mut().join(claim, handle, may_begin),
-            Entry::Vacant(_) if !may_begin => Err(CloseReason::Draining),
+            Entry::Occupied(mut entry) => entry.get_mut().join(claim, handle, terms).inspect(told),
+            Entry::Vacant(_) if !terms.may_begin => Err(CloseReason::Draining),
             Entry::Vacant(_) if is_full => Err(CloseReason::Overloaded),
-            Entry::Vacant(entry) => entry.insert(Session::new(now)).join(claim, handle, may_begin),
+            Entry::Vacant(entry) => entry.insert(Session::new(terms)).join(claim, handle, terms).inspect(told),
         }
     }
 
     /// Gives a seat back. The session is over then when nobody else is here, or when `ends`. `None` when the seat
-    /// belongs to somebody else by now.
-    pub fn leave(&self, session_id: SessionId, role: Role, serial: u64, ends: bool) -> Option<Left<H>> {
+    /// belongs to somebody else by now. `told` is called while nobody else can join or leave the session.
+    pub fn leave(
+        &self,
+        session_id: SessionId,
+        role: Role,
+        serial: u64,
+        ends: bool,
+        told: impl FnOnce(&Left<H>),
+    ) -> Option<Left<H>> {
         let Entry::Occupied(mut entry) = self.sessions.entry(session_id) else { return None };
         let session = entry.get_mut();
         if !session.seats(role, serial) {
@@ -135,10 +160,12 @@ impl<H: Clone> Pairs<H> {
         let peer = other.as_ref().map(|side| side.handle.clone());
         let was_paired = std::mem::take(&mut session.is_paired);
         let is_over = ends || peer.is_none();
+        let left = Left { peer, was_paired, is_over, totals };
+        told(&left);
         if is_over {
             drop(entry.remove());
         }
-        Some(Left { peer, was_paired, is_over, totals })
+        Some(left)
     }
 
     /// The other side, if it is here and the asking connection still has its seat.
@@ -186,20 +213,20 @@ impl<H: Clone> Pairs<H> {
 }
 
 impl<H: Clone> Session<H> {
-    fn new(now: Instant) -> Self {
+    fn new(Terms { home, now, .. }: Terms) -> Self {
         let totals = Totals { from_customer: AtomicU64::new(0), from_operator: AtomicU64::new(0), begun_at: now };
-        Self { customer: None, operator: None, is_paired: false, was_paired: false, totals: Arc::new(totals) }
+        Self { customer: None, operator: None, is_paired: false, was_paired: false, totals: Arc::new(totals), home }
     }
 
-    fn join(&mut self, claim: Claim, handle: H, may_begin: bool) -> Result<Joined<H>, CloseReason> {
-        let totals = Arc::clone(&self.totals);
+    fn join(&mut self, claim: Claim, handle: H, terms: Terms) -> Result<Joined<H>, CloseReason> {
+        let (totals, home) = (Arc::clone(&self.totals), self.home);
         let peer = self.side(claim.role.other()).map(|side| side.handle.clone());
         let seat = match claim.role {
             Role::Customer => &mut self.customer,
             Role::Operator => &mut self.operator,
         };
         match seat {
-            None if !may_begin => return Err(CloseReason::Draining),
+            None if !terms.may_begin => return Err(CloseReason::Draining),
             Some(seated) if seated.claim.proof_key != claim.proof_key => return Err(CloseReason::Crowded),
             Some(seated) if claim.generation <= seated.claim.generation => return Err(CloseReason::Displaced),
             None | Some(_) => {}
@@ -209,7 +236,7 @@ impl<H: Clone> Session<H> {
         self.is_paired |= is_paired_anew;
         let is_first_pairing = is_paired_anew && !self.was_paired;
         self.was_paired |= is_paired_anew;
-        Ok(Joined { displaced, peer, is_paired_anew, is_first_pairing, totals })
+        Ok(Joined { displaced, peer, is_paired_anew, is_first_pairing, totals, home })
     }
 
     const fn side(&self, role: Role) -> Option<&Side<H>> {
@@ -255,15 +282,25 @@ mod tests {
         Claim { role, proof_key: [key; 32], generation, serial }
     }
 
+    fn terms(may_begin: bool, now: Instant) -> Terms {
+        Terms { may_begin, home: 0, now }
+    }
+
     const SESSION: SessionId = SessionId::from_bytes([1; 16]);
 
     #[tokio::test]
     async fn the_second_side_finds_the_first_and_a_third_is_one_too_many() {
         let (pairs, now) = (Pairs::new(8), Instant::now());
 
-        assert_eq!(pairs.join(SESSION, claim(Role::Customer, 1, 1, 1), 1u64, true, now).unwrap().peer, None);
-        assert_eq!(pairs.join(SESSION, claim(Role::Operator, 2, 1, 2), 2, true, now).unwrap().peer, Some(1));
-        let third = pairs.join(SESSION, claim(Role::Operator, 3, 9, 3), 3, true, now);
+        assert_eq!(
+            pairs.join(SESSION, claim(Role::Customer, 1, 1, 1), 1u64, terms(true, now), |_| {}).unwrap().peer,
+            None
+        );
+        assert_eq!(
+            pairs.join(SESSION, claim(Role::Operator, 2, 1, 2), 2, terms(true, now), |_| {}).unwrap().peer,
+            Some(1)
+        );
+        let third = pairs.join(SESSION, claim(Role::Operator, 3, 9, 3), 3, terms(true, now), |_| {});
 
         assert_eq!(third.unwrap_err(), CloseReason::Crowded);
         assert_eq!(pairs.peer(SESSION, Role::Customer, 1), Some(2));
@@ -272,15 +309,15 @@ mod tests {
     #[tokio::test]
     async fn only_a_newer_connection_of_the_same_tool_takes_its_seat() {
         let (pairs, now) = (Pairs::new(8), Instant::now());
-        pairs.join(SESSION, claim(Role::Customer, 1, 5, 1), 1u64, true, now).unwrap();
-        pairs.join(SESSION, claim(Role::Operator, 2, 1, 2), 2, true, now).unwrap();
+        pairs.join(SESSION, claim(Role::Customer, 1, 5, 1), 1u64, terms(true, now), |_| {}).unwrap();
+        pairs.join(SESSION, claim(Role::Operator, 2, 1, 2), 2, terms(true, now), |_| {}).unwrap();
 
-        let same = pairs.join(SESSION, claim(Role::Customer, 1, 5, 3), 3, true, now);
-        let newer = pairs.join(SESSION, claim(Role::Customer, 1, 6, 4), 4, true, now).unwrap();
+        let same = pairs.join(SESSION, claim(Role::Customer, 1, 5, 3), 3, terms(true, now), |_| {});
+        let newer = pairs.join(SESSION, claim(Role::Customer, 1, 6, 4), 4, terms(true, now), |_| {}).unwrap();
 
         assert_eq!(same.unwrap_err(), CloseReason::Displaced);
         assert_eq!((newer.displaced, newer.peer), (Some(1), Some(2)));
-        assert!(pairs.leave(SESSION, Role::Customer, 1, true).is_none(), "the displaced one ends nothing");
+        assert!(pairs.leave(SESSION, Role::Customer, 1, true, |_| {}).is_none(), "the displaced one ends nothing");
         assert_eq!(pairs.peer(SESSION, Role::Operator, 2), Some(4));
     }
 
@@ -288,11 +325,11 @@ mod tests {
     async fn a_side_that_is_left_keeps_its_seat_until_the_other_comes_back_or_ends_the_session() {
         let (pairs, now) = (Pairs::new(8), Instant::now());
 
-        let first = pairs.join(SESSION, claim(Role::Customer, 1, 1, 1), 1u64, true, now).unwrap();
-        let second = pairs.join(SESSION, claim(Role::Operator, 2, 1, 2), 2, true, now).unwrap();
-        let lost = pairs.leave(SESSION, Role::Customer, 1, false).unwrap();
-        let back = pairs.join(SESSION, claim(Role::Customer, 1, 2, 3), 3, true, now).unwrap();
-        let ended = pairs.leave(SESSION, Role::Operator, 2, true).unwrap();
+        let first = pairs.join(SESSION, claim(Role::Customer, 1, 1, 1), 1u64, terms(true, now), |_| {}).unwrap();
+        let second = pairs.join(SESSION, claim(Role::Operator, 2, 1, 2), 2, terms(true, now), |_| {}).unwrap();
+        let lost = pairs.leave(SESSION, Role::Customer, 1, false, |_| {}).unwrap();
+        let back = pairs.join(SESSION, claim(Role::Customer, 1, 2, 3), 3, terms(true, now), |_| {}).unwrap();
+        let ended = pairs.leave(SESSION, Role::Operator, 2, true, |_| {}).unwrap();
 
         let anew = [&first, &second, &back].map(|joined| (joined.is_paired_anew, joined.is_first_pairing));
         assert_eq!(anew, [(false, false), (true, true), (true, false)]);
@@ -304,10 +341,10 @@ mod tests {
     #[tokio::test]
     async fn a_draining_relay_begins_nothing_but_lets_a_tool_come_back() {
         let (pairs, now) = (Pairs::new(8), Instant::now());
-        pairs.join(SESSION, claim(Role::Customer, 1, 1, 1), 1u64, true, now).unwrap();
+        pairs.join(SESSION, claim(Role::Customer, 1, 1, 1), 1u64, terms(true, now), |_| {}).unwrap();
 
-        let peer = pairs.join(SESSION, claim(Role::Operator, 2, 1, 2), 2, false, now);
-        let back = pairs.join(SESSION, claim(Role::Customer, 1, 2, 3), 3, false, now);
+        let peer = pairs.join(SESSION, claim(Role::Operator, 2, 1, 2), 2, terms(false, now), |_| {});
+        let back = pairs.join(SESSION, claim(Role::Customer, 1, 2, 3), 3, terms(false, now), |_| {});
 
         assert_eq!(peer.unwrap_err(), CloseReason::Draining);
         assert!(back.is_ok());
@@ -316,9 +353,10 @@ mod tests {
     #[tokio::test]
     async fn a_full_table_says_so() {
         let (pairs, now) = (Pairs::new(1), Instant::now());
-        pairs.join(SESSION, claim(Role::Customer, 1, 1, 1), 1u64, true, now).unwrap();
+        pairs.join(SESSION, claim(Role::Customer, 1, 1, 1), 1u64, terms(true, now), |_| {}).unwrap();
 
-        let other = pairs.join(SessionId::from_bytes([2; 16]), claim(Role::Customer, 1, 1, 2), 2, true, now);
+        let other =
+            pairs.join(SessionId::from_bytes([2; 16]), claim(Role::Customer, 1, 1, 2), 2, terms(true, now), |_| {});
 
         assert_eq!(other.unwrap_err(), CloseReason::Overloaded);
     }
@@ -337,19 +375,20 @@ mod tests {
                 let session = SessionId::from_bytes([session; 16]);
                 let role = if is_customer { Role::Customer } else { Role::Operator };
                 if joins {
-                    if let Ok(joined) = pairs.join(session, claim(role, key, generation, serial), serial, true, now) {
+                    if let Ok(joined) = pairs.join(session, claim(role, key, generation, serial), serial, terms(true, now), |_| {}) {
                         if let Some(displaced) = joined.displaced {
                             prop_assert_eq!(seated.remove(&displaced), Some((session, role)));
                         }
                         seated.insert(serial, (session, role));
                     }
                 } else if let Some((&serial, &(session, role))) = seated.first_key_value() {
-                    let left = pairs.leave(session, role, serial, generation == 0).unwrap();
+                    let left = pairs.leave(session, role, serial, generation == 0, |_| {}).unwrap();
                     seated.remove(&serial);
                     if let Some(peer) = left.peer.filter(|_| left.is_over) {
                         prop_assert_eq!(seated.remove(&peer), Some((session, role.other())));
                     }
-                    prop_assert!(pairs.leave(session, role, serial, true).is_none());
+                    let again = pairs.leave(session, role, serial, true, |_| {});
+                    prop_assert!(again.is_none());
                 }
                 for session in (0..3).map(|session| SessionId::from_bytes([session; 16])) {
                     let expected = seated.values().filter(|(id, _)| *id == session).count();
@@ -358,7 +397,7 @@ mod tests {
                 }
             }
             for (serial, (session, role)) in seated {
-                drop(pairs.leave(session, role, serial, false));
+                drop(pairs.leave(session, role, serial, false, |_| {}));
             }
             prop_assert!(pairs.is_empty());
         }

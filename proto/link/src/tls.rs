@@ -65,7 +65,11 @@ pub fn install_provider() {
 /// # Errors
 /// When the provider cannot do TLS 1.3, which no input causes.
 pub fn pinned_client_config(pin: Pin) -> Result<ClientConfig, Error> {
-    let provider = Arc::new(aws_lc_rs::default_provider());
+    client_config(pin, Arc::new(aws_lc_rs::default_provider()))
+}
+
+/// As [`pinned_client_config`], with a cryptographic library of the caller's.
+pub(crate) fn client_config(pin: Pin, provider: Arc<CryptoProvider>) -> Result<ClientConfig, Error> {
     let verifier = PinVerifier { pin, provider: Arc::clone(&provider) };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?

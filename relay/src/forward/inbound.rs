@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use link::{framed::WireFrame, served::RecordReader};
+use link::framed::WireFrame;
 use proto::{close::CloseReason, frame::FrameType};
 use tokio::{task::yield_now, time::Instant};
 
@@ -13,7 +13,7 @@ use super::{
     left_by_itself, lost,
     seat::{Offer, Seat},
 };
-use crate::{Relay, limit::Bucket, pair::Totals};
+use crate::{Relay, limit::Bucket, pair::Totals, transport::Reader};
 
 /// Pings and pongs of one tool: two a second, and some at once. More is no keep-alive.
 const CONTROL_RATE: u64 = 2;
@@ -37,7 +37,7 @@ enum Run {
 }
 
 /// Reads frames from a tool and passes them on, until the tool ends or breaks the protocol.
-pub(super) async fn pass_on_all(relay: &Relay, seat: &Seat, reader: &mut RecordReader, totals: &Totals) -> CloseReason {
+pub(super) async fn pass_on_all(relay: &Relay, seat: &Seat, reader: &mut Reader, totals: &Totals) -> CloseReason {
     let mut way = Way { relay, seat, totals, peer: None };
     let mut control = Bucket::new(CONTROL_RATE, CONTROL_BURST, Instant::now());
     let mut reads = 0;
@@ -79,7 +79,11 @@ fn answer(relay: &Relay, seat: &Seat, frame: &WireFrame, control: &mut Bucket) -
         FrameType::Ping => seat.owe_pong(Bytes::copy_from_slice(&frame.payload())),
         FrameType::Pong => {
             if let Some(round_trip) = seat.on_pong(&frame.payload(), now) {
-                relay.metrics.relay_peer_rtt_seconds.with_label_values(&["tcp"]).observe(round_trip.as_secs_f64());
+                relay
+                    .metrics
+                    .relay_peer_rtt_seconds
+                    .with_label_values(&[seat.transport.as_str()])
+                    .observe(round_trip.as_secs_f64());
             }
         }
         FrameType::Hello
@@ -105,7 +109,7 @@ struct Way<'a> {
 
 impl Way<'_> {
     /// Passes on what was read. `None`: everything; else the frame that is for the relay itself.
-    async fn pass_on(&mut self, reader: &mut RecordReader) -> Result<Option<WireFrame>, CloseReason> {
+    async fn pass_on(&mut self, reader: &mut Reader) -> Result<Option<WireFrame>, CloseReason> {
         let mut held = None;
         loop {
             let Some(peer) = self.peer.take().or_else(|| self.seated()) else {
@@ -157,7 +161,7 @@ impl Way<'_> {
     }
 
     /// Puts `held` and what was read into the other side's queue.
-    fn offer(&self, peer: &Seat, mut held: Option<WireFrame>, reader: &mut RecordReader) -> Run {
+    fn offer(&self, peer: &Seat, mut held: Option<WireFrame>, reader: &mut Reader) -> Run {
         let mut entry = peer.enter();
         let mut len = 0u64;
         let run = loop {
@@ -181,7 +185,7 @@ impl Way<'_> {
     }
 
     /// Said after the other side went, or before this side heard of it; or, when nobody was ever there, by mistake.
-    fn nobody(&self, mut held: Option<WireFrame>, reader: &mut RecordReader) -> Result<Option<WireFrame>, CloseReason> {
+    fn nobody(&self, mut held: Option<WireFrame>, reader: &mut Reader) -> Result<Option<WireFrame>, CloseReason> {
         loop {
             let next = held.take().map_or_else(|| reader.parse(), |frame| Ok(Some(frame)));
             match next {

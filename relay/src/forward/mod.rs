@@ -17,66 +17,110 @@ mod outbound;
 
 use std::{io, sync::Arc, time::Duration};
 
-use link::served::Served;
 use proto::{api::relay::ReportWhat, close::CloseReason, hello::RelayWord, role::Role, ticket::Ticket};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout};
 
 pub use self::seat::{Seat, Urgency};
 use crate::{
     Relay,
-    pair::{Claim, Left, Totals},
+    pair::{Claim, Joined, Left, Terms, Totals},
+    transport::{Connection, Transport},
 };
 
 /// A last word is written within this time or not at all.
 const LAST_WORD_TIMEOUT: Duration = Duration::from_secs(5);
 /// Then the tool has this long to close its end.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
-/// Seats an admitted tool and forwards until one side ends. Gives the reason when there is no seat.
+
+/// A seat that is taken. Dropping it gives the seat back, whatever became of the connection's task.
+pub(crate) struct Seated {
+    relay: Arc<Relay>,
+    seat: Arc<Seat>,
+    totals: Arc<Totals>,
+    hard_end: Instant,
+    home: usize,
+    is_left: bool,
+}
+
+/// Takes a seat in the session for an admitted tool, and tells both sides. `home`: the data-plane thread of the session,
+/// if it begins with this side.
 ///
 /// # Errors
-/// The reason to refuse; the connection is still open then.
-pub(crate) async fn run(
-    relay: &Relay,
-    connection: Box<Served>,
-    ticket: Ticket,
+/// The reason to refuse.
+pub(crate) fn sit_down(
+    relay: &Arc<Relay>,
+    ticket: &Ticket,
     claim: Claim,
-    may_begin: bool,
-) -> Result<(), (Box<Served>, CloseReason)> {
-    let now = Instant::now();
-    let seat = Arc::new(Seat::new(ticket.session_id, claim, ticket.rate_max, now));
-    let totals = match sit_down(relay, &seat, may_begin, now) {
-        Ok(totals) => totals,
-        Err(reason) => return Err((connection, reason)),
-    };
-    let hard_end = u64::try_from(ticket.hard_end_at_ms.saturating_sub(relay.clock.now_ms())).unwrap_or(0);
-    // It has done its work, and a session may be long.
-    drop(ticket);
-    let Served { mut reader, writer, exporter } = *connection;
-    let socket = writer.socket();
+    transport: Transport,
+    terms: Terms,
+) -> Result<Seated, CloseReason> {
+    let now = terms.now;
+    let seat = Arc::new(Seat::new(ticket.session_id, claim, transport, ticket.rate_max, now));
+    let joined = relay.pairs.join(ticket.session_id, claim, Arc::clone(&seat), terms, |joined| {
+        tell_of_coming(relay, &seat, joined, now);
+    })?;
+    let life = u64::try_from(ticket.hard_end_at_ms.saturating_sub(relay.clock.now_ms())).unwrap_or(0);
+    let hard_end = now + Duration::from_millis(life);
+    Ok(Seated { relay: Arc::clone(relay), seat, totals: joined.totals, hard_end, home: joined.home, is_left: false })
+}
+
+/// Forwards between a seated tool and the other side until one of them ends.
+pub(crate) async fn run(mut seated: Seated, connection: Connection) {
+    let Connection { mut reader, writer, exporter } = connection;
+    let room = writer.room();
+    let (relay, seat) = (Arc::clone(&seated.relay), Arc::clone(&seated.seat));
     seat.open_outlet(writer);
 
     let reason = {
-        let mut outbound = std::pin::pin!(outbound::write_all(relay, &seat, &socket));
+        let mut outbound = std::pin::pin!(outbound::write_all(&relay, &seat, &room));
         let (reason, may_write) = tokio::select! {
             reason = &mut outbound => (reason, false),
-            reason = inbound::pass_on_all(relay, &seat, &mut reader, &totals) => (reason, reason_is_told(reason)),
-            () = alone(relay, &seat) => (CloseReason::PeerTimeout, true),
-            () = sleep(Duration::from_millis(hard_end)) => (CloseReason::HardEnd, true),
+            reason = inbound::pass_on_all(&relay, &seat, &mut reader, &seated.totals) => (reason, reason_is_told(reason)),
+            () = alone(&relay, &seat) => (CloseReason::PeerTimeout, true),
+            () = sleep_until(seated.hard_end) => (CloseReason::HardEnd, true),
         };
-        seat.close(RelayWord::Refused(reason), Urgency::Now);
-        stand_up(relay, &seat, reason);
+        seated.leave(reason);
         if may_write {
             let _in_time = timeout(LAST_WORD_TIMEOUT, outbound).await;
         }
         reason
     };
+    drop(room);
     if let Some(writer) = seat.close_outlet()
         && reason != CloseReason::WriteStalled
     {
-        let farewell = async { Served { reader, writer, exporter }.farewell().await };
+        let farewell = Connection { reader, writer, exporter }.farewell();
         let _in_time = Box::pin(timeout(FAREWELL_TIMEOUT, farewell)).await;
     }
-    Ok(())
+}
+
+impl Seated {
+    /// The data-plane thread of the session.
+    pub(crate) const fn home(&self) -> usize {
+        self.home
+    }
+
+    /// Gives the seat back and tells the other side, which keeps its own unless the session is over by that; then the
+    /// manager is told, too.
+    fn leave(&mut self, reason: CloseReason) {
+        if std::mem::replace(&mut self.is_left, true) {
+            return;
+        }
+        let (relay, seat) = (&self.relay, &self.seat);
+        seat.close(RelayWord::Refused(reason), Urgency::Now);
+        let (role, serial) = (seat.claim.role, seat.claim.serial);
+        // Somebody else may have the seat by now; then nobody is to be told.
+        drop(relay.pairs.leave(seat.session_id, role, serial, is_end(reason), |left| {
+            tell_of_leaving(relay, seat, left, reason);
+        }));
+    }
+}
+
+impl Drop for Seated {
+    fn drop(&mut self) {
+        self.leave(CloseReason::PeerLost);
+        drop(self.seat.close_outlet());
+    }
 }
 
 /// Whether a tool that ended a connection in this way is still there to be told.
@@ -84,61 +128,61 @@ fn reason_is_told(reason: CloseReason) -> bool {
     reason == CloseReason::Malformed
 }
 
-/// Takes a seat in the session and tells both sides.
-fn sit_down(relay: &Relay, seat: &Arc<Seat>, may_begin: bool, now: Instant) -> Result<Arc<Totals>, CloseReason> {
+/// Runs while the table holds the session, so that what is told and counted of it keeps the order in which it happened.
+fn tell_of_coming(relay: &Relay, seat: &Arc<Seat>, joined: &Joined<Arc<Seat>>, now: Instant) {
     let (session_id, role) = (seat.session_id, seat.claim.role);
-    let joined = relay.pairs.join(session_id, seat.claim, Arc::clone(seat), may_begin, now)?;
-    let is_back = joined.displaced.is_some();
-    if let Some(displaced) = joined.displaced {
+    if let Some(displaced) = &joined.displaced {
         displaced.close(RelayWord::Refused(CloseReason::Displaced), Urgency::Now);
     }
     seat.welcome(joined.peer.is_some());
     relay.reports.push(session_id, relay.clock.now_ms(), ReportWhat::Joined { role });
-    match joined.peer {
-        None if !is_back => relay.metrics.relay_sessions_waiting.inc(),
-        None => {}
-        Some(peer) => {
-            seat.pair(&peer, now);
-            peer.pair(seat, now);
-            peer.say_peer_present();
-            // Asked of the table, where one who leaves meanwhile is told the same.
-            if joined.is_paired_anew {
-                relay.metrics.relay_sessions_waiting.dec();
-                relay.metrics.relay_sessions_active.inc();
-            }
-            if joined.is_first_pairing {
-                relay.reports.push(session_id, relay.clock.now_ms(), ReportWhat::Paired);
-            }
+    let Some(peer) = &joined.peer else {
+        if joined.displaced.is_none() {
+            relay.metrics.relay_sessions_waiting.inc();
         }
+        return;
+    };
+    seat.pair(peer, now);
+    peer.pair(seat, now);
+    peer.say_peer_present();
+    if joined.is_paired_anew {
+        relay.metrics.relay_sessions_waiting.dec();
+        relay.metrics.relay_sessions_active.inc();
     }
-    Ok(joined.totals)
+    if joined.is_first_pairing {
+        relay.reports.push(session_id, relay.clock.now_ms(), ReportWhat::Paired);
+    }
 }
 
-/// Gives the seat back and tells the other side, which keeps its own unless the session is over by that; then the
-/// manager is told, too.
-fn stand_up(relay: &Relay, seat: &Seat, reason: CloseReason) {
-    let session_id = seat.session_id;
-    let left = relay.pairs.leave(session_id, seat.claim.role, seat.claim.serial, is_end(reason));
-    let Some(Left { peer, was_paired, is_over, totals }) = left else { return };
+/// See [`tell_of_coming`].
+fn tell_of_leaving(relay: &Relay, seat: &Seat, left: &Left<Arc<Seat>>, reason: CloseReason) {
+    let Left { peer, was_paired, is_over, totals } = left;
     if let Some(peer) = peer {
-        if is_over {
-            peer.close(RelayWord::PeerGone(reason), Urgency::AfterQueue);
+        if *is_over {
+            // What ends the whole session from outside is said to both in the same words, whichever side hears it first.
+            let is_for_both = matches!(reason, CloseReason::Revoked | CloseReason::RelayStopped);
+            if is_for_both {
+                peer.close(RelayWord::Refused(reason), Urgency::Now);
+            } else {
+                peer.close(RelayWord::PeerGone(reason), Urgency::AfterQueue);
+            }
         } else {
             peer.say_peer_gone(reason, seat.claim.serial, Instant::now());
         }
     }
-    if was_paired {
+    if *was_paired {
         relay.metrics.relay_sessions_active.dec();
-    } else if is_over {
+    } else if *is_over {
         relay.metrics.relay_sessions_waiting.dec();
     }
-    if !is_over {
+    if !*is_over {
         return relay.metrics.relay_sessions_waiting.inc();
     }
     relay.metrics.relay_sessions_ended_total.with_label_values(&[reason.as_str()]).inc();
     relay.metrics.relay_session_seconds.observe(totals.begun_at.elapsed().as_secs_f64());
     let (customer_bytes, operator_bytes) = (totals.get(Role::Customer), totals.get(Role::Operator));
-    relay.reports.push(session_id, relay.clock.now_ms(), ReportWhat::Ended { reason, customer_bytes, operator_bytes });
+    let ended = ReportWhat::Ended { reason, customer_bytes, operator_bytes };
+    relay.reports.push(seat.session_id, relay.clock.now_ms(), ended);
 }
 
 /// Whether a side that leaves for this reason ends the session, and not only its connection.
@@ -179,4 +223,77 @@ const fn left_by_itself(role: Role) -> CloseReason {
 
 fn lost(error: &io::Error) -> CloseReason {
     if error.kind() == io::ErrorKind::TimedOut { CloseReason::WriteStalled } else { CloseReason::PeerLost }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Barrier, thread};
+
+    use proto::id::SessionId;
+
+    use super::*;
+    use crate::config::{Config, TicketKey};
+
+    fn relay() -> Arc<Relay> {
+        link::tls::install_provider();
+        let key = TicketKey { key_id: "test".to_owned(), public_key: "0".repeat(64) };
+        let config = Config { ticket_keys: vec![key], ..Config::default() };
+        Relay::prepare(&config, ops::clock::Clock::system()).unwrap()
+    }
+
+    fn sit(relay: &Arc<Relay>, session: u8, role: Role, serial: u64) -> Seated {
+        let ticket = Ticket {
+            session_id: SessionId::from_bytes([session; 16]),
+            role,
+            proof_key_hash: String::new(),
+            relays: Vec::new(),
+            rate_max: 1,
+            issued_at_ms: 0,
+            expires_at_ms: 0,
+            hard_end_at_ms: 1_000_000_000_000_000,
+        };
+        let claim = Claim { role, proof_key: [1; 32], generation: 1, serial };
+        let terms = Terms { may_begin: true, home: 0, now: Instant::now() };
+        sit_down(relay, &ticket, claim, Transport::Tcp, terms).unwrap()
+    }
+
+    fn gauges(relay: &Relay) -> (i64, i64) {
+        (relay.metrics.relay_sessions_waiting.get(), relay.metrics.relay_sessions_active.get())
+    }
+
+    #[tokio::test]
+    async fn who_comes_while_the_other_leaves_knows_that_it_is_alone_and_the_gauges_know_too() {
+        let relay = relay();
+        for _ in 0..2_000 {
+            let mut customer = sit(&relay, 1, Role::Customer, 1);
+            let together = Barrier::new(2);
+
+            let operator = thread::scope(|scope| {
+                let comes = scope.spawn(|| {
+                    together.wait();
+                    sit(&relay, 1, Role::Operator, 2)
+                });
+                together.wait();
+                customer.leave(CloseReason::PeerLost);
+                comes.join().unwrap()
+            });
+
+            assert!(operator.seat.alone_since().is_some(), "it will not wait for ever");
+            assert_eq!(gauges(&relay), (1, 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_seat_whose_task_ends_in_any_way_is_given_back() {
+        let relay = relay();
+        let customer = sit(&relay, 1, Role::Customer, 1);
+        let operator = sit(&relay, 1, Role::Operator, 2);
+        assert_eq!(gauges(&relay), (0, 1));
+
+        drop(customer);
+        assert_eq!((gauges(&relay), operator.seat.alone_since().is_some()), ((1, 0), true));
+
+        drop(operator);
+        assert_eq!((gauges(&relay), relay.sessions()), ((0, 0), 0));
+    }
 }

@@ -9,17 +9,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use link::served::RecordWriter;
 use proto::close::CloseReason;
 use tokio::{
-    net::TcpStream,
     task::yield_now,
     time::{Duration, Instant, sleep_until},
 };
 use tracing::debug;
 
 use super::{lost, seat::Seat};
-use crate::Relay;
+use crate::{
+    Relay,
+    transport::{Room, Writer},
+};
 
 /// What the other side said before it left is delivered within this time or not at all.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -31,7 +32,7 @@ const PIECES_KEPT: usize = 16;
 
 /// The way to a tool.
 pub(super) struct Outlet {
-    writer: RecordWriter,
+    writer: Writer,
     /// The connection is over once everything is written.
     over: Option<CloseReason>,
     /// The socket was full since the queue was last empty. Then less is sealed at once, so that what is more urgent
@@ -55,12 +56,12 @@ enum Flow {
 
 impl Seat {
     /// Gives the seat the way to its tool.
-    pub(super) fn open_outlet(&self, writer: RecordWriter) {
+    pub(super) fn open_outlet(&self, writer: Writer) {
         *self.outlet() = Some(Outlet { writer, over: None, lags: false, pieces: Vec::new() });
     }
 
     /// Takes it away again: whoever still knows this seat holds no socket with it.
-    pub(super) fn close_outlet(&self) -> Option<RecordWriter> {
+    pub(super) fn close_outlet(&self) -> Option<Writer> {
         self.outlet().take().map(|outlet| outlet.writer)
     }
 
@@ -134,7 +135,7 @@ impl Outlet {
 }
 
 /// Writes what waits in the seat, as its connection's own task.
-pub(super) async fn write_all(relay: &Relay, seat: &Seat, socket: &TcpStream) -> CloseReason {
+pub(super) async fn write_all(relay: &Relay, seat: &Seat, room: &Room) -> CloseReason {
     let patience = relay.deadlines.write_stall.get();
     let mut closing_since = None;
     loop {
@@ -152,8 +153,7 @@ pub(super) async fn write_all(relay: &Relay, seat: &Seat, socket: &TcpStream) ->
             }
             Flow::Blocked { since } => {
                 tokio::select! {
-                    // An error of the socket is met again by the next write.
-                    _ready = socket.writable() => {}
+                    () = room.wait() => {}
                     () = sleep_until(since + patience) => {}
                 }
             }

@@ -24,7 +24,7 @@ use proto::{
 use tokio::{sync::Notify, time::Instant};
 
 use super::outbound::Outlet;
-use crate::{limit::Bucket, pair::Claim};
+use crate::{limit::Bucket, pair::Claim, transport::Transport};
 
 /// Frames in a queue at most: small ones cost more memory than their bytes.
 const QUEUE_FRAMES_MAX: usize = 8 * 1024;
@@ -53,6 +53,8 @@ pub struct Seat {
     pub session_id: SessionId,
     /// Who sits here.
     pub claim: Claim,
+    /// How the tool is connected.
+    pub(super) transport: Transport,
     /// Bytes a second that may be forwarded from here.
     pub rate_max: u64,
     state: Mutex<State>,
@@ -130,7 +132,7 @@ struct Closing {
 
 impl Seat {
     /// A seat for an admitted connection.
-    pub fn new(session_id: SessionId, claim: Claim, rate_max: u64, now: Instant) -> Self {
+    pub(crate) fn new(session_id: SessionId, claim: Claim, transport: Transport, rate_max: u64, now: Instant) -> Self {
         let state = State {
             lanes: Lanes::new(|_lane| RELAY_QUEUE_MAX),
             frames: 0,
@@ -149,6 +151,7 @@ impl Seat {
         Self {
             session_id,
             claim,
+            transport,
             rate_max,
             state: Mutex::new(state),
             was_paired: AtomicBool::new(false),
@@ -418,8 +421,9 @@ mod tests {
     fn paired_seat(now: Instant) -> Seat {
         let claim = |role, serial| Claim { role, proof_key: [1; 32], generation: 1, serial };
         let session = SessionId::from_bytes([1; 16]);
-        let seat = Seat::new(session, claim(Role::Customer, 1), u64::MAX, now);
-        seat.pair(&Seat::new(session, claim(Role::Operator, 2), u64::from(u32::MAX), now), now);
+        let seat = Seat::new(session, claim(Role::Customer, 1), Transport::Tcp, u64::MAX, now);
+        let peer = Seat::new(session, claim(Role::Operator, 2), Transport::Tcp, u64::from(u32::MAX), now);
+        seat.pair(&peer, now);
         seat
     }
 

@@ -1,9 +1,17 @@
 //! Over loopback, with rustls as the tool.
 
-use std::io::{Read as _, Write as _};
+use std::{
+    io::{Read as _, Write as _},
+    sync::atomic::Ordering,
+    time::Duration,
+};
 
-use proto::frame::{Frame, FrameType, Lane};
-use rustls::{ClientConnection, sign::CertifiedKey};
+use bytes::Bytes;
+use proto::{
+    frame::{Frame, FrameType, Lane},
+    version,
+};
+use rustls::{ClientConnection, ServerConfig, sign::CertifiedKey};
 use rustls_pki_types::PrivateKeyDer;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -12,11 +20,19 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::tls::{Pin, pinned_client_config};
+use crate::{
+    framed,
+    tls::{self, Pin, pinned_client_config},
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn configs() -> (ServerConfig, rustls::ClientConfig) {
+    let (server, client, _) = configs_and_pin();
+    (server, client)
+}
+
+fn configs_and_pin() -> (ServerConfig, rustls::ClientConfig, Pin) {
     let made = rcgen::generate_simple_self_signed(["relay.invalid".to_owned()]).unwrap();
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -27,12 +43,20 @@ fn configs() -> (ServerConfig, rustls::ClientConfig) {
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
     server.alpn_protocols = vec![version::ALPN.to_vec()];
-    (server, pinned_client_config(Pin::of_certificate(made.cert.der()).unwrap()).unwrap())
+    let pin = Pin::of_certificate(made.cert.der()).unwrap();
+    (server, pinned_client_config(pin).unwrap(), pin)
 }
 
 /// A tool's stream and the relay's end of it.
 async fn pair() -> (tokio_rustls::client::TlsStream<TcpStream>, Box<Served>) {
     let (server, client) = configs();
+    pair_with(server, client).await
+}
+
+async fn pair_with(
+    server: ServerConfig,
+    client: rustls::ClientConfig,
+) -> (tokio_rustls::client::TlsStream<TcpStream>, Box<Served>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let dial = async {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
@@ -174,4 +198,83 @@ async fn a_key_that_the_tool_asks_for_comes_before_the_next_frame() {
 
     assert_eq!(tool.await.unwrap(), wire(300));
     assert!(!served.writer.asked.load(Ordering::Acquire));
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_at_another_runtime_with_what_was_read_before() {
+    let (mut tool, mut served) = pair().await;
+    tool.write_all(&wire(9_000)).await.unwrap();
+    tool.write_all(&wire(9_000)[..4_000]).await.unwrap();
+    assert!(served.reader.next().await.unwrap().is_some());
+    let (there, stop) = (tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(), Arc::default());
+    let handle = there.handle().clone();
+    let waits = Arc::<tokio::sync::Notify>::clone(&stop);
+    let thread = std::thread::Builder::new().name("there".to_owned());
+    let thread = thread.spawn(move || there.block_on(waits.notified())).unwrap();
+
+    let mut served = served.move_to(&handle).unwrap();
+    let echo = handle.spawn(async move {
+        let frame = served.reader.next().await.unwrap().unwrap();
+        served.writer.send_all(&[frame.wire], PATIENCE).await.unwrap();
+    });
+    tool.write_all(&wire(9_000)[4_000..]).await.unwrap();
+    let mut answer = vec![0; wire(9_000).len()];
+    tool.read_exact(&mut answer).await.unwrap();
+
+    assert_eq!(answer, wire(9_000));
+    echo.await.unwrap();
+    stop.notify_one();
+    thread.join().unwrap();
+}
+
+/// rustls changes its key by itself after 2^24 records under AES-GCM; here after ten, so that it happens.
+fn hasty(suite: &'static rustls::Tls13CipherSuite) -> rustls::SupportedCipherSuite {
+    let common = rustls::crypto::CipherSuiteCommon {
+        suite: suite.common.suite,
+        hash_provider: suite.common.hash_provider,
+        confidentiality_limit: 10,
+    };
+    let hasty = rustls::Tls13CipherSuite { common, ..*suite };
+    rustls::SupportedCipherSuite::Tls13(Box::leak(Box::new(hasty)))
+}
+
+#[tokio::test]
+async fn a_tool_whose_key_has_sealed_enough_goes_on_with_a_new_one_in_both_directions() {
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+    for suite in rustls::crypto::aws_lc_rs::DEFAULT_CIPHER_SUITES.iter().filter_map(rustls::SupportedCipherSuite::tls13)
+    {
+        provider.cipher_suites = vec![hasty(suite)];
+        let (server, _, pin) = configs_and_pin();
+        let client = tls::client_config(pin, Arc::new(provider.clone())).unwrap();
+        let (tool, served) = pair_with(server, client).await;
+        let Served { mut reader, mut writer, .. } = *served;
+        let (mut from_relay, mut to_relay) = tokio::io::split(tool);
+
+        let speak = async {
+            for number in 0..100 {
+                to_relay.write_all(&wire(500 + number)).await.unwrap();
+                to_relay.flush().await.unwrap();
+            }
+        };
+        let echo = async {
+            let mut rekeyed = 0;
+            for number in 0..100 {
+                let frame = reader.next().await.unwrap().unwrap();
+                assert_eq!(frame.wire, wire(500 + number));
+                rekeyed += u32::from(writer.asked.load(Ordering::Acquire));
+                writer.send_all(&[frame.wire], PATIENCE).await.unwrap();
+            }
+            rekeyed
+        };
+        let hear = async {
+            for number in 0..100 {
+                let mut answer = vec![0; wire(500 + number).len()];
+                from_relay.read_exact(&mut answer).await.unwrap();
+                assert_eq!(answer, wire(500 + number));
+            }
+        };
+        let ((), rekeyed, ()) = tokio::join!(speak, echo, hear);
+
+        assert!(0 < rekeyed, "{:?} changed its key", suite.common.suite);
+    }
 }
