@@ -2,9 +2,10 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use loadtest::{bench, demo, keep, world::World};
+use loadtest::{bench, copy, demo, keep, world::World};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs whole support sessions and takes readings, on this machine only.
 #[derive(Debug, Parser)]
@@ -43,27 +44,42 @@ enum Verb {
         #[arg(long, value_name = "DIR")]
         evidence: PathBuf,
     },
-    /// First readings of the relay's cost: CPU seconds per GB forwarded, KiB per idle session.
-    Bench {
-        /// Gigabytes to forward.
-        #[arg(long, default_value_t = 2.0)]
-        gigabytes: f64,
-        /// Idle sessions to hold.
-        #[arg(long, default_value_t = 200)]
-        sessions: u32,
-    },
+    /// Measures what the relay costs, against others, on this machine.
+    #[command(subcommand)]
+    Bench(bench::Verb),
+    /// Copies bytes between two sockets: the floor that `bench relay` compares with.
+    #[command(hide = true)]
+    Copy(copy::Flags),
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     link::tls::install_provider();
-    match run(Flags::parse().verb).await {
+    let result = match Flags::parse().verb {
+        // It is measured, so it has the smallest runtime of its own.
+        Verb::Copy(flags) => copy::run(&flags),
+        verb @ (Verb::Demo { .. } | Verb::Stop { .. } | Verb::Bench(_)) => on_all_cores(verb),
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(cause) => {
             say(&format!("failed: {cause:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+fn on_all_cores(verb: Verb) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        // What was started ends with the value that holds it, so a run that is given up leaves nothing behind.
+        tokio::select! {
+            result = run(verb) => result,
+            _ = terminate.recv() => bail!("given up: SIGTERM"),
+            _ = interrupt.recv() => bail!("given up: SIGINT"),
+        }
+    })
 }
 
 async fn run(verb: Verb) -> Result<()> {
@@ -97,10 +113,8 @@ async fn run(verb: Verb) -> Result<()> {
             let found = keep::stop(&evidence).await?;
             say(if found { "demo: stopped" } else { "demo: nothing was kept running" });
         }
-        Verb::Bench { gigabytes, sessions } => {
-            let reading = bench::relay(gigabytes, sessions).await?;
-            say(&serde_json::to_string_pretty(&reading)?);
-        }
+        Verb::Bench(verb) => bench::run(verb).await?,
+        Verb::Copy(flags) => copy::run(&flags)?,
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use proto::screen::{Damage, Decoder, EncodeOptions, EncodedUpdate, Encoder, PictureRef};
 
 /// Pictures a second.
-const RATE: f64 = 15.0;
+pub(crate) const RATE: f64 = 15.0;
 /// Pictures without a change after which photographs are refined: half a second.
 const REST: usize = 8;
 /// Bytes of one refinement: what 2 Mbit/s carry between two pictures.
@@ -49,13 +49,18 @@ pub(crate) struct Figures {
     pub(crate) decode_mean_ms: f64,
     /// The viewer's picture was equal whenever it should be, and at the end.
     pub(crate) exact: bool,
+    /// Length of the clip.
+    pub(crate) pictures: u32,
+    /// For each update the number of its picture and its bytes.
+    pub(crate) sizes: Vec<(u32, usize)>,
 }
 
 /// The two sides, and what they have cost so far.
 struct Run {
     encoder: Encoder,
     decoder: Decoder,
-    sizes: Vec<usize>,
+    sizes: Vec<(u32, usize)>,
+    pictures: u32,
     encode_ms: Vec<f64>,
     decode_ms: Vec<f64>,
     exact: bool,
@@ -67,31 +72,34 @@ pub(crate) fn measure<E>(clip: impl FnOnce(Show<'_>) -> Result<(), E>) -> Result
         encoder: Encoder::new(EncodeOptions::default()),
         decoder: Decoder::new(),
         sizes: Vec::new(),
+        pictures: 0,
         encode_ms: Vec::new(),
         decode_ms: Vec::new(),
         exact: true,
     };
-    let (mut pictures, mut still) = (0.0, 0);
+    let mut still = 0;
     clip(&mut |screen| {
-        pictures += 1.0;
         still = if run.show(screen) { 0 } else { still + 1 };
         if REST <= still {
             run.refine(screen);
         }
+        run.pictures += 1;
     })?;
     let mut encode_ms = run.encode_ms.clone();
     encode_ms.remove(0);
     encode_ms.sort_by(f64::total_cmp);
-    let rest: usize = run.sizes.iter().skip(1).sum();
+    let rest: usize = run.sizes.iter().skip(1).map(|(_, bytes)| bytes).sum();
     Ok(Figures {
-        key_bytes: as_f64(run.sizes[0]),
-        kbit_per_second: as_f64(rest) * 8.0 / 1000.0 / (pictures / RATE),
+        key_bytes: as_f64(run.sizes[0].1),
+        kbit_per_second: as_f64(rest) * 8.0 / 1000.0 / (f64::from(run.pictures) / RATE),
         updates: run.sizes.len(),
         encode_mean_ms: mean(&encode_ms),
         encode_p95_ms: encode_ms[encode_ms.len() * 95 / 100],
         encode_max_ms: run.encode_ms.iter().copied().fold(0.0, f64::max),
         decode_mean_ms: mean(&run.decode_ms),
         exact: run.exact,
+        pictures: run.pictures,
+        sizes: run.sizes,
     })
 }
 
@@ -115,7 +123,7 @@ impl Run {
     }
 
     fn apply(&mut self, update: &EncodedUpdate, screen: &Screen) {
-        self.sizes.push(update.bytes.len());
+        self.sizes.push((self.pictures, update.bytes.len()));
         let start = Instant::now();
         let applied = self.decoder.apply(&update.bytes).expect("our own update");
         self.decode_ms.push(ms(start.elapsed()));
