@@ -3,7 +3,7 @@
 //! Reading order: [`world`] starts the three servers, [`desktop`] a customer's X11 desktop, [`tool`] the two tools in
 //! headless mode; [`demo`] runs one support session with all of them; [`figures`], [`memory`] and [`process`] measure;
 //! [`evil`] is a relay and a manager gone bad; [`load`] makes many
-//! sessions at once, [`bench`] measures what the relay costs, [`report`] shows what was found.
+//! sessions at once, [`bench`] measures what the relay costs, [`run`] plays a scenario, [`report`] shows what was found.
 //! Everything listens on loopback only, is bounded in time, and is ended by its process id.
 
 pub mod bench;
@@ -20,6 +20,7 @@ pub mod picture;
 pub mod process;
 pub mod progress;
 pub mod report;
+pub mod run;
 pub mod stage;
 pub mod tool;
 pub mod world;

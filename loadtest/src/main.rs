@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use loadtest::{bench, copy, demo, keep, world::World};
+use loadtest::{bench, copy, demo, keep, run, world::World};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs whole support sessions and takes readings, on this machine only.
@@ -47,6 +47,8 @@ enum Verb {
     /// Measures what the relay costs, against others, on this machine.
     #[command(subcommand)]
     Bench(bench::Verb),
+    /// Plays a scenario: many sessions over a relay, their latency, what was lost, what each server used.
+    Run(Box<run::Flags>),
     /// Copies bytes between two sockets: the floor that `bench relay` compares with.
     #[command(hide = true)]
     Copy(copy::Flags),
@@ -57,7 +59,7 @@ fn main() -> ExitCode {
     let result = match Flags::parse().verb {
         // It is measured, so it has the smallest runtime of its own.
         Verb::Copy(flags) => copy::run(&flags),
-        verb @ (Verb::Demo { .. } | Verb::Stop { .. } | Verb::Bench(_)) => on_all_cores(verb),
+        verb @ (Verb::Demo { .. } | Verb::Stop { .. } | Verb::Bench(_) | Verb::Run(_)) => on_all_cores(verb),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -75,14 +77,14 @@ fn on_all_cores(verb: Verb) -> Result<()> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         // What was started ends with the value that holds it, so a run that is given up leaves nothing behind.
         tokio::select! {
-            result = run(verb) => result,
+            result = carry_out(verb) => result,
             _ = terminate.recv() => bail!("given up: SIGTERM"),
             _ = interrupt.recv() => bail!("given up: SIGINT"),
         }
     })
 }
 
-async fn run(verb: Verb) -> Result<()> {
+async fn carry_out(verb: Verb) -> Result<()> {
     match verb {
         Verb::Demo { evidence, keep: true, .. } => {
             let world = World::start().await?;
@@ -114,6 +116,7 @@ async fn run(verb: Verb) -> Result<()> {
             say(if found { "demo: stopped" } else { "demo: nothing was kept running" });
         }
         Verb::Bench(verb) => bench::run(verb).await?,
+        Verb::Run(flags) => run::run(*flags).await?,
         Verb::Copy(flags) => copy::run(&flags)?,
     }
     Ok(())

@@ -17,7 +17,11 @@ use loadtest::{
         mix::Mix,
         road::{Road, SinkAddress},
     },
+    meter::Meter,
+    report::Verdict,
+    run,
 };
+use ops::config::Span;
 use proto::frame::{FrameType, Lane};
 use tokio::{
     io::AsyncWriteExt as _,
@@ -102,6 +106,29 @@ async fn everybody_is_measured_and_every_figure_is_there() {
     let cpu = &report.measures[0];
     assert!(["relay", "HAProxy", "TLS copy", "plain copy"].iter().all(|who| 0.0 < cpu.row(who)[0]), "{:?}", cpu.rows);
     assert_eq!(report.verdicts.len(), 8);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_scenario_holds_idle_and_active_sessions_replaces_some_and_loses_nothing() {
+    link::tls::install_provider();
+    let flags = run::Flags {
+        sessions: Some(12),
+        active_share: Some(0.5),
+        ramp: Some(Span::new(Duration::from_millis(200))),
+        warm_up: Some(Span::secs(0)),
+        duration: Some(Span::secs(1)),
+        churn_per_sec: Some(5.0),
+        ..run::Flags::default()
+    };
+    let own = Meter { name: "own".to_owned(), pid: std::process::id() };
+
+    let report = run::play(&flags.scenario().unwrap(), &[own]).await.unwrap();
+
+    assert!(report.verdicts.iter().all(Verdict::is_reached), "{:?}", report.verdicts);
+    let opened: u32 = report.readings.iter().find(|(name, _)| name == "sessions opened").unwrap().1.parse().unwrap();
+    assert!(12 < opened, "{opened} sessions: some were replaced");
+    let processes: Vec<_> = report.tables[1].rows.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(processes, ["process", "relay", "own", "generator"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -104,7 +104,7 @@ impl Mix {
     }
 
     fn parse(text: &str) -> Result<Self> {
-        let mix: Self = toml::from_str(text).map_err(|error| anyhow::anyhow!("{}", one_line(&error)))?;
+        let mix: Self = ops::config::parse(text)?;
         ensure!((0.1..=1000.0).contains(&mix.pictures_per_sec), "pictures_per_sec is from 0.1 to 1000");
         ensure!(!mix.clip.is_empty(), "a mix has at least one [[clip]]");
         for clip in &mix.clip {
@@ -187,10 +187,6 @@ impl Part {
 
 fn ns(seconds: f64) -> u64 {
     u64::try_from(std::time::Duration::from_secs_f64(seconds.max(0.0)).as_nanos()).unwrap_or(NS_PER_SEC)
-}
-
-fn one_line(error: &toml::de::Error) -> String {
-    error.message().lines().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]

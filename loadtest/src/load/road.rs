@@ -16,7 +16,7 @@ use link::{
     framed::write_frame,
     join::{Admission, join, wait_for_peer},
     tcp::{AnyStream, Connection},
-    tls::exporter,
+    tls::{Pin, exporter, pinned_client_config},
 };
 use ops::clock::Clock;
 use proto::{
@@ -118,6 +118,16 @@ impl Road {
         let client = Some(identity.client(KeyExchange::X25519, &[version::ALPN])?);
         let spki = identity.files().spki_hash.clone();
         Ok(Self { address, client, far: Far::Relay(Arc::new(Admitting { spki, key })) })
+    }
+
+    /// As [`Self::over_relay`], for a relay whose key has the hash `spki` and whose cipher is its own choice.
+    ///
+    /// # Errors
+    /// When `spki` has not 64 hexadecimal digits.
+    pub fn over_pinned_relay(address: SocketAddr, spki: &str, key: SigningKey) -> Result<Self> {
+        let pin = Pin::from_hex(spki).context("spki")?;
+        let client = Some(Arc::new(pinned_client_config(pin)?));
+        Ok(Self { address, client, far: Far::Relay(Arc::new(Admitting { spki: spki.to_owned(), key })) })
     }
 
     /// Begins to take connections. Must be called inside the runtime in which the sessions live.
