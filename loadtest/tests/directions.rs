@@ -109,7 +109,7 @@ impl Tree {
 /// The arrows that may exist between the crates of the workspace, whatever their kind.
 const MAY_SEE: [(&str, &[&str]); 11] = [
     ("uketsuke-proto", &[]),
-    ("uketsuke-ops", &[]),
+    ("uketsuke-ops", &["uketsuke-proto"]),
     ("uketsuke-proto-fuzz", &["uketsuke-proto"]),
     ("uketsuke-link", &["uketsuke-proto"]),
     ("uketsuke-desk", &["uketsuke-proto"]),

@@ -1,8 +1,8 @@
 //! What the three servers do alike, in the order in which a server's main function meets it.
 //!
 //! Flags and exit codes, configuration, logs, the clock, signals, metrics with their private listener, TLS, and the
-//! HTTP listener with its deadlines. It knows nothing of receptions or sessions and sees no other crate of the
-//! workspace.
+//! HTTP listener with its deadlines. It knows nothing of receptions or sessions; of the other crates of the workspace it
+//! sees `proto` only.
 
 pub mod exit;
 
@@ -19,5 +19,7 @@ pub mod metrics;
 pub mod private;
 
 pub mod tls;
+
+pub mod proxied;
 
 pub mod web;

@@ -23,6 +23,9 @@ pub mod ticket;
 pub mod frame;
 pub mod hello;
 
+// What a load balancer in front of a server says.
+pub mod proxied;
+
 // What only the two tools see.
 pub mod device;
 pub mod grant;

@@ -56,6 +56,9 @@ pub const PROVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a question is shown to the customer before silence counts as "no".
 pub const CONSENT_TIMEOUT: Duration = Duration::from_mins(2);
 
+/// Header by which a load balancer names who connected: opening 16, and 520 for addresses and what it adds to them.
+pub const PROXY_HEADER_LEN_MAX: usize = 536;
+
 /// Bytes the relay holds for one direction before it stops reading from the other side.
 pub const RELAY_QUEUE_MAX: usize = 512 * 1024;
 

@@ -4,6 +4,7 @@
 //! (`#[serde(deny_unknown_fields)]`). Sizes and times carry their unit in the value: see [`Bytes`] and [`Span`].
 //! Flags and environment belong to `clap`; the mains lay them over what is read here.
 
+mod network;
 mod units;
 
 use std::{
@@ -16,6 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use sha2::{Digest as _, Sha256};
 use toml::de::{DeTable, DeValue};
 
+pub use network::{Network, NetworkError};
 pub use units::{Bytes, Span, UnitError};
 
 /// A mistake in a configuration, on one line.

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use proto::version;
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{ServerName, pem::PemObject as _},
 };
+use tokio::time::Instant;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
@@ -98,11 +100,98 @@ fn a_renewed_certificate_is_taken_and_a_broken_one_is_not() {
     write(&old);
     let certificate = Certificate::load(&cert_file, &key_file).unwrap();
 
-    assert!(!certificate.reload().unwrap());
+    assert!(!certificate.reload(Instant::now()).unwrap());
     std::fs::write(&cert_file, "not a certificate").unwrap();
-    assert!(certificate.reload().is_err());
+    assert!(certificate.reload(Instant::now()).is_err());
     assert_eq!(certificate.spki_hash(), old.spki_hash);
     write(&new);
-    assert!(certificate.reload().unwrap());
+    assert!(certificate.reload(Instant::now()).unwrap());
     assert_eq!(certificate.spki_hash(), new.spki_hash);
+}
+
+/// Shakes hands as a tool that expects the key with this hash; gives the hash it saw.
+async fn seen_by_one_who_expects(server: &Arc<ServerConfig>, spki: &str) -> String {
+    #[derive(Debug)]
+    struct Anyone;
+
+    impl rustls::client::danger::ServerCertVerifier for Anyone {
+        fn verify_server_cert(
+            &self,
+            _end_entity: &CertificateDer<'_>,
+            _intermediates: &[CertificateDer<'_>],
+            _server_name: &ServerName<'_>,
+            _ocsp_response: &[u8],
+            _now: rustls::pki_types::UnixTime,
+        ) -> Result<rustls::client::danger::ServerCertVerified, rustls::Error> {
+            Ok(rustls::client::danger::ServerCertVerified::assertion())
+        }
+
+        fn verify_tls12_signature(
+            &self,
+            _message: &[u8],
+            _certificate: &CertificateDer<'_>,
+            _signature: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            Err(rustls::Error::General("TLS 1.2".to_owned()))
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            certificate: &CertificateDer<'_>,
+            signature: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            let algorithms = provider().signature_verification_algorithms;
+            rustls::crypto::verify_tls13_signature(message, certificate, signature, &algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+            provider().signature_verification_algorithms.supported_schemes()
+        }
+    }
+
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Anyone))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![version::ALPN.to_vec(), version::key_name(spki)];
+    let (near, far) = tokio::io::duplex(64 * 1024);
+    let (client, _server) = tokio::join!(
+        TlsConnector::from(Arc::new(config)).connect(ServerName::try_from("relay.invalid").unwrap(), near),
+        TlsAcceptor::from(Arc::clone(server)).accept(far),
+    );
+    let client = client.unwrap();
+    let (_, session) = client.get_ref();
+    assert_eq!(session.alpn_protocol(), Some(version::ALPN), "the name of a key is never chosen");
+    spki_hash(session.peer_certificates().unwrap().first().unwrap()).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_was_replaced_is_there_for_those_who_expect_it_until_its_time_is_over() {
+    const HOUR: std::time::Duration = std::time::Duration::from_hours(1);
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+    let put = |files: &CertifiedFiles| {
+        std::fs::write(&cert, &files.cert_pem).unwrap();
+        std::fs::write(&key, &files.key_pem).unwrap();
+    };
+    let (old, new) = (self_signed(&["relay.invalid"]).unwrap(), self_signed(&["relay.invalid"]).unwrap());
+    put(&old);
+    let certificate = Arc::new(Certificate::load(&cert, &key).unwrap().keep_earlier(HOUR));
+    let server = relay_config(Arc::<Certificate>::clone(&certificate), &[version::ALPN]).unwrap();
+    put(&new);
+
+    assert!(certificate.reload(Instant::now()).unwrap());
+    certificate.renewed().await;
+
+    assert_eq!(seen_by_one_who_expects(&server, &old.spki_hash).await, old.spki_hash);
+    assert_eq!(seen_by_one_who_expects(&server, &new.spki_hash).await, new.spki_hash);
+    assert_eq!(seen_by_one_who_expects(&server, "0").await, new.spki_hash);
+    assert!(certificate.holds(&old.spki_hash) && certificate.holds(&new.spki_hash));
+    tokio::time::advance(HOUR).await;
+    assert!(!certificate.reload(Instant::now()).unwrap());
+    assert!(!certificate.holds(&old.spki_hash));
+    assert_eq!(seen_by_one_who_expects(&server, &old.spki_hash).await, new.spki_hash);
 }

@@ -17,6 +17,7 @@ use proto::{
     limits,
     message::Message,
     number::{Locator, ReceptionNumber},
+    proxied::{self, OPENING_LEN, Proxied, ProxiedError},
     screen::Decoder,
     ticket::Ticket,
 };
@@ -37,6 +38,7 @@ pub const TARGETS: &[(&str, Oracle)] = &[
     ("number", number),
     ("message", message),
     ("handshake", handshake),
+    ("proxy_v2", proxy_v2),
 ];
 
 /// A stream of frames, as a relay reads it.
@@ -137,6 +139,23 @@ pub fn number(data: &[u8]) {
     if let Ok(locator) = typed.parse::<Locator>() {
         let json = serde_json::to_string(&locator).and_then(|json| serde_json::from_str(&json));
         assert!(json.is_ok_and(|again: Locator| again == locator));
+    }
+}
+
+/// What a load balancer says about who connected to it.
+pub fn proxy_v2(data: &[u8]) {
+    let announced = data.first_chunk::<OPENING_LEN>().map(proxied::rest_len);
+    let parsed = proxied::parse(data);
+    if let Ok(proxied) = parsed {
+        assert!(data.len() <= limits::PROXY_HEADER_LEN_MAX);
+        assert_eq!(announced, Some(Ok(data.len().saturating_sub(OPENING_LEN))), "a header is as long as it says");
+        if let Proxied::From(source) = proxied {
+            assert_eq!(proxied::parse(&proxied::header(source, source)), parsed, "an address is read as it is written");
+        }
+    } else if let Some(Ok(len)) = announced
+        && len != data.len().saturating_sub(OPENING_LEN)
+    {
+        assert_eq!(parsed, Err(ProxiedError::Length), "what is cut off or goes on is no header");
     }
 }
 

@@ -3,6 +3,8 @@
 //! `cargo run -p uketsuke-proto-fuzz --example seeds` writes them into `proto/fuzz/corpus`. Inputs that broke us once
 //! are added to the corpus by hand, under a name that says what broke.
 
+use std::net::{IpAddr, SocketAddr};
+
 use bytes::Bytes;
 use proto::{
     close::CloseReason,
@@ -13,6 +15,7 @@ use proto::{
     input::{Button, Input, Key},
     introduction::Introduction,
     message::{Message, Monitor, ScreenAck},
+    proxied,
     role::Role,
     screen::{Damage, EncodeOptions, Encoder, PictureRef, cursor::CursorShape},
     ticket::{SigningKey, Ticket, TicketError, TicketRelay},
@@ -70,6 +73,9 @@ pub fn all() -> Vec<Seed> {
             add("input", &name, bytes.clone());
         }
         add("message", &name, [&[message.lane().code()], bytes.as_slice()].concat());
+    }
+    for (name, header) in proxy_headers() {
+        add("proxy_v2", name, header);
     }
     for (name, updates) in screens() {
         add("screen_update", name, updates);
@@ -207,6 +213,34 @@ fn messages() -> Vec<Message> {
         Message::Input(Input::Key { key: Key(0x28), pressed: true }),
         Message::Input(Input::Text("こんにちは".to_owned())),
         Message::Input(Input::ReleaseAll),
+    ]
+}
+
+/// What load balancers say, and what only looks like it.
+fn proxy_headers() -> Vec<(&'static str, Vec<u8>)> {
+    let address = |ip: [u16; 8], port| SocketAddr::new(IpAddr::from(ip).to_canonical(), port);
+    let ipv4 = [0, 0, 0, 0, 0, 0xffff, 0xc000, 0x0207];
+    let ipv6 = [0x2001, 0xdb8, 0, 0, 0, 0, 0, 7];
+    let of_ipv4 = proxied::header(address(ipv4, 40_000), address(ipv4, 443));
+    let of_ipv6 = proxied::header(address(ipv6, 40_000), address(ipv6, 443));
+    let with = |mut header: Vec<u8>, place: usize, value: u8, extras: &[u8]| {
+        header.extend(extras);
+        if let Some(byte) = header.get_mut(place) {
+            *byte = value;
+        }
+        header
+    };
+    vec![
+        ("local", with(of_ipv4.clone(), 12, 0x20, &[])),
+        ("unnamed", with(of_ipv4.clone(), 13, 0, &[])),
+        ("datagram", with(of_ipv4.clone(), 13, 0x12, &[])),
+        ("extras", with(of_ipv4.clone(), 15, 20, &[4, 0, 5, 0, 0, 0, 0, 0])),
+        ("extras_cut_off", with(of_ipv4.clone(), 15, 20, &[4, 0, 9, 0, 0, 0, 0, 0])),
+        ("more_behind", with(of_ipv4.clone(), 12, 0x21, b"\x16\x03\x01")),
+        ("too_long", with(of_ipv4.clone(), 14, 0xff, &[])),
+        ("version_1", b"PROXY TCP4 192.0.2.7 198.51.100.1 40000 443\r\n".to_vec()),
+        ("ipv4", of_ipv4),
+        ("ipv6", of_ipv6),
     ]
 }
 

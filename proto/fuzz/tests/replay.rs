@@ -36,7 +36,7 @@ macro_rules! targets {
     };
 }
 
-targets! { frame hello ticket sealed_frame screen_update input number message handshake }
+targets! { frame hello ticket sealed_frame screen_update input number message handshake proxy_v2 }
 
 #[test]
 fn the_corpus_holds_every_seed() {

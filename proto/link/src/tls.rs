@@ -76,7 +76,8 @@ pub(crate) fn client_config(pin: Pin, provider: Arc<CryptoProvider>) -> Result<C
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
-    config.alpn_protocols = vec![version::ALPN.to_vec()];
+    // The second is never chosen: it tells a relay that has just got another key which one this tool expects.
+    config.alpn_protocols = vec![version::ALPN.to_vec(), version::key_name(&pin.to_hex())];
     config.resumption = Resumption::disabled();
     Ok(config)
 }
