@@ -43,8 +43,9 @@ struct Told {
 pub struct Expected<'a> {
     /// What only the two ends of this connection know.
     pub exporter: &'a [u8; 32],
-    /// SHA-256 of this relay's public key, hexadecimal: how a ticket names this relay.
-    pub spki: &'a str,
+    /// Whether this is the SHA-256, hexadecimal, of a public key of this relay: how a ticket names it. After a change of
+    /// keys it has two for a while.
+    pub is_own: &'a (dyn Fn(&str) -> bool + Sync),
     /// The time.
     pub now_ms: UnixMillis,
 }
@@ -56,11 +57,13 @@ impl Keys {
         Self { fixed, told: RwLock::new(Arc::new(told)) }
     }
 
-    /// Takes what the manager told.
-    pub fn tell(&self, mut keys: Vec<VerifyingKey>, revoked: impl IntoIterator<Item = SessionId>) {
+    /// Takes what the manager told; says whether other keys count now.
+    pub fn tell(&self, mut keys: Vec<VerifyingKey>, revoked: impl IntoIterator<Item = SessionId>) -> bool {
         keys.extend(self.fixed.iter().cloned());
-        let told = Told { keys, revoked: revoked.into_iter().collect() };
-        *self.told.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(told);
+        let told = Arc::new(Told { keys, revoked: revoked.into_iter().collect() });
+        let mut now = self.told.write().unwrap_or_else(PoisonError::into_inner);
+        let before = std::mem::replace(&mut *now, told);
+        before.keys != now.keys
     }
 
     /// Whether any ticket could be valid.
@@ -78,7 +81,7 @@ impl Keys {
             TicketError::Malformed | TicketError::UnknownKey | TicketError::Signature => CloseReason::TicketUnknown,
             TicketError::Time => CloseReason::TicketExpired,
         })?;
-        if ticket.relays.iter().all(|relay| relay.spki != expected.spki) {
+        if !ticket.relays.iter().any(|relay| (expected.is_own)(&relay.spki)) {
             return Err(CloseReason::TicketElsewhere);
         }
         let text = proof_text(expected.exporter, &hello.ticket, hello.generation);
@@ -130,7 +133,7 @@ mod tests {
 
     const SESSION: SessionId = SessionId::from_bytes([1; 16]);
     const EXPORTER: [u8; 32] = [3; 32];
-    const EXPECTED: Expected<'_> = Expected { exporter: &EXPORTER, spki: "aa", now_ms: 1_000 };
+    const EXPECTED: Expected<'_> = Expected { exporter: &EXPORTER, is_own: &|spki| spki == "aa", now_ms: 1_000 };
 
     #[test]
     fn a_relay_without_a_key_admits_nobody_until_the_manager_tells_one() {
@@ -139,7 +142,8 @@ mod tests {
 
         assert!(!keys.has_any());
         assert_eq!(keys.admit(&hello, &EXPECTED).unwrap_err(), CloseReason::TicketUnknown);
-        keys.tell(vec![key.verifying_key()], []);
+        assert!(keys.tell(vec![key.verifying_key()], []), "other keys count now");
+        assert!(!keys.tell(vec![key.verifying_key()], []), "the same ones do");
 
         assert_eq!(keys.admit(&hello, &EXPECTED).unwrap().session_id, SESSION);
     }
@@ -149,10 +153,10 @@ mod tests {
         let (hello, key) = (hello(), key());
         let keys = Keys::new(vec![key.verifying_key()]);
 
-        keys.tell(Vec::new(), [SESSION]);
+        let _same = keys.tell(Vec::new(), [SESSION]);
         assert_eq!(keys.admit(&hello, &EXPECTED).unwrap_err(), CloseReason::Revoked);
 
-        keys.tell(Vec::new(), []);
+        let _same = keys.tell(Vec::new(), []);
         assert!(keys.admit(&hello, &EXPECTED).is_ok(), "keys of the configuration stay");
     }
 

@@ -10,7 +10,7 @@ use ops::{
 };
 use tokio::net::TcpListener;
 
-use crate::{Relay, config::Config};
+use crate::{Relay, config::Config, descriptors};
 
 /// Name on standard error.
 const PROGRAM: &str = "uketsuke-relay";
@@ -131,6 +131,7 @@ impl Options {
 
 fn serve(config: &Config) -> ExitCode {
     logs::init(config.log_format);
+    descriptors::raise();
     // For the control work only; what tools do has threads of its own, see `plane.rs`.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -11,14 +11,18 @@ use std::{
 
 use link::api::ManagerApi;
 use ops::{
-    config::{ConfigError, Span},
+    config::{Bytes, ConfigError, Span},
     logs::LogFormat,
+    proxied::ProxyFrom,
     tls::{self, Certificate, TlsError},
 };
 use proto::{limits, ticket::VerifyingKey};
 use serde::{Deserialize, Serialize};
 
-use crate::StartError;
+use crate::{
+    StartError,
+    sources::{Allowance, Allowances},
+};
 
 /// Everything a relay must know.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,6 +51,8 @@ pub struct Config {
     /// Private key of the certificate, PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_file: Option<PathBuf>,
+    /// Load balancers that say by the PROXY protocol, version 2, who connected to them; from them it is required.
+    pub proxy_from: ProxyFrom,
     /// What strangers and tools may use up.
     pub limits: Limits,
     /// How long the relay waits.
@@ -61,14 +67,27 @@ pub struct Config {
 pub struct Limits {
     /// Threads that forward; as many more take connections in.
     pub threads: usize,
-    /// Open connections.
+    /// Open connections of admitted tools; the last tenth for tools that come back.
     pub connections: usize,
-    /// Open connections from one IPv4 address or one IPv6 /64 network.
+    /// Open connections from one IPv4 address or one IPv6 /64 network. So many may come at once, too.
     pub connections_per_address: usize,
+    /// Open connections from one IPv6 /48 network, never less than from an address; its rates are those of an address times what this is more.
+    pub connections_per_network: usize,
     /// Connections that are not admitted yet.
     pub handshakes: usize,
+    /// New connections a second; twice as many at once.
+    pub accepts_per_second: u64,
+    /// New connections a second from one address, in the long run.
+    pub accepts_per_second_per_address: u64,
+    /// Tickets a second that turn out to be no good; twice as many at once.
+    pub verifications_per_second: u64,
+    /// The same from one address.
+    pub verifications_per_second_per_address: u64,
     /// Sessions, waiting ones included.
     pub sessions: usize,
+    /// Memory of this process above which nothing new begins; a share of what there is when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<Bytes>,
     /// How long sessions may go on after the first signal to stop.
     pub drain: Span,
 }
@@ -105,8 +124,24 @@ const THREADS_MAX: usize = 256;
 const CONNECTIONS: usize = 10_240;
 /// A large office behind one address.
 const CONNECTIONS_PER_ADDRESS: usize = 512;
+/// Four such offices: a /48 is what one customer of a provider may have.
+const CONNECTIONS_PER_NETWORK: usize = 2_048;
 /// A flood of half-open connections fills this and no more: 10 s each, so 100 strangers a second.
 const HANDSHAKES: usize = 1_024;
+/// Twice what one processor can shake hands with; a thousand sessions whose relay died come in one second.
+const ACCEPTS_PER_SECOND: u64 = 2_000;
+/// An office whose relay died is back in ten seconds even when it has to come twice.
+const ACCEPTS_PER_SECOND_PER_ADDRESS: u64 = 50;
+/// At 0.2 ms each a tenth of one processor.
+const VERIFICATIONS_PER_SECOND: u64 = 500;
+/// An office in which a few tools have old tickets; a stranger has none that is good.
+const VERIFICATIONS_PER_SECOND_PER_ADDRESS: u64 = 20;
+/// Less, and the relay would begin nothing from the start.
+const MEMORY_MIN: Bytes = Bytes::mib(64);
+/// More a second than any network card brings.
+const RATE_MAX: u64 = 1_000_000;
+/// Rows of the table of sources: 200 bytes each, so 13 MiB.
+const SOURCES: usize = 64 * 1024;
 /// See [`CONNECTIONS`]. At 1.2 MiB at most for both queues, 5 GiB in the worst case; usually a hundredth of it.
 const SESSIONS: usize = 4_096;
 /// More sockets than one process has anywhere; a larger number is a slip of the pen.
@@ -130,6 +165,7 @@ impl Default for Config {
             token_file: None,
             certificate_file: None,
             key_file: None,
+            proxy_from: ProxyFrom::default(),
             limits: Limits::default(),
             deadlines: Deadlines::default(),
             ticket_keys: Vec::new(),
@@ -143,10 +179,54 @@ impl Default for Limits {
             threads: thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS_MAX),
             connections: CONNECTIONS,
             connections_per_address: CONNECTIONS_PER_ADDRESS,
+            connections_per_network: CONNECTIONS_PER_NETWORK,
             handshakes: HANDSHAKES,
+            accepts_per_second: ACCEPTS_PER_SECOND,
+            accepts_per_second_per_address: ACCEPTS_PER_SECOND_PER_ADDRESS,
+            verifications_per_second: VERIFICATIONS_PER_SECOND,
+            verifications_per_second_per_address: VERIFICATIONS_PER_SECOND_PER_ADDRESS,
             sessions: SESSIONS,
+            memory: None,
             drain: DRAIN,
         }
+    }
+}
+
+impl Limits {
+    /// What one source may have.
+    pub(crate) fn allowances(&self) -> Allowances {
+        // An address that may have more than a /48 is one of IPv4.
+        let in_network = self.connections_per_network.max(self.connections_per_address);
+        let share = in_network.div_ceil(self.connections_per_address.max(1));
+        let wider = |rate: u64| rate.saturating_mul(u64::try_from(share).unwrap_or(u64::MAX));
+        let address = Allowance {
+            connections: self.connections_per_address,
+            accepts: self.accepts_per_second_per_address,
+            tickets: self.verifications_per_second_per_address,
+        };
+        let network =
+            Allowance { connections: in_network, accepts: wider(address.accepts), tickets: wider(address.tickets) };
+        // Two rows for each connection at most, so a row for somebody new is always found.
+        let rows_max = self.connections.saturating_add(self.handshakes).saturating_mul(4).max(SOURCES);
+        Allowances { address, network, rows_max }
+    }
+
+    /// Rates and memory within reason. Gives the key and what it must be.
+    fn check_rates(&self) -> Result<(), (&'static str, String)> {
+        for (key, value) in [
+            ("limits.accepts_per_second", self.accepts_per_second),
+            ("limits.accepts_per_second_per_address", self.accepts_per_second_per_address),
+            ("limits.verifications_per_second", self.verifications_per_second),
+            ("limits.verifications_per_second_per_address", self.verifications_per_second_per_address),
+        ] {
+            if !(1..=RATE_MAX).contains(&value) {
+                return Err((key, format!("must be from 1 to {RATE_MAX}")));
+            }
+        }
+        if self.memory.is_some_and(|memory| memory < MEMORY_MIN) {
+            return Err(("limits.memory", format!("must be \"{MEMORY_MIN}\" at least")));
+        }
+        Ok(())
     }
 }
 
@@ -218,11 +298,14 @@ impl Config {
 
     /// Numbers and times within reason. Gives the key and what it must be.
     fn check_numbers(&self) -> Result<(), (&'static str, String)> {
-        let Limits { threads, connections, connections_per_address, handshakes, sessions, drain } = self.limits;
+        let Limits {
+            threads, connections, connections_per_address, connections_per_network, handshakes, sessions, ..
+        } = self.limits;
         for (key, value, max) in [
             ("limits.threads", threads, THREADS_MAX),
             ("limits.connections", connections, CONNECTIONS_MAX),
             ("limits.connections_per_address", connections_per_address, CONNECTIONS_MAX),
+            ("limits.connections_per_network", connections_per_network, CONNECTIONS_MAX),
             ("limits.handshakes", handshakes, CONNECTIONS_MAX),
             // A heartbeat names no more.
             ("limits.sessions", sessions, limits::HEARTBEAT_SESSIONS_MAX),
@@ -231,9 +314,10 @@ impl Config {
                 return Err((key, format!("must be from 1 to {max}")));
             }
         }
+        self.limits.check_rates()?;
         let Deadlines { tls_handshake, hello, peer, rejoin, write_stall } = self.deadlines;
         for (key, value, max) in [
-            ("limits.drain", drain, limits::SESSION_LIFE_MAX),
+            ("limits.drain", self.limits.drain, limits::SESSION_LIFE_MAX),
             ("deadlines.tls_handshake", tls_handshake, DEADLINE_MAX),
             ("deadlines.hello", hello, DEADLINE_MAX),
             ("deadlines.peer", peer, DEADLINE_MAX),
@@ -314,6 +398,16 @@ mod tests {
     }
 
     #[test]
+    fn a_balancer_that_is_no_network_is_named_by_its_key() {
+        let text = format!("public_address = \"r:1\"\nproxy_from = [\"10.0.0.0/8\", \"balancer\"]\n{KEY}");
+
+        let mistake = ops::config::parse::<Config>(&text).unwrap_err();
+
+        assert_eq!(mistake.key(), "proxy_from[1]");
+        assert!(mistake.to_string().contains("10.0.0.0/8"), "{mistake}");
+    }
+
+    #[test]
     fn each_mistake_names_its_key() {
         let cases = [
             (format!("public_address = \"no port\"\n{KEY}"), "public_address"),
@@ -326,6 +420,12 @@ mod tests {
             (format!("public_address = \"r:1\"\n{KEY}[limits]\nsessions = 20001\n"), "limits.sessions"),
             (format!("public_address = \"r:1\"\n{KEY}[limits]\nhandshakes = 9999999\n"), "limits.handshakes"),
             (format!("public_address = \"r:1\"\n{KEY}[limits]\ndrain = \"0s\"\n"), "limits.drain"),
+            (format!("public_address = \"r:1\"\n{KEY}[limits]\naccepts_per_second = 0\n"), "limits.accepts_per_second"),
+            (format!("public_address = \"r:1\"\n{KEY}[limits]\nmemory = \"1 MiB\"\n"), "limits.memory"),
+            (
+                format!("public_address = \"r:1\"\n{KEY}[limits]\nconnections_per_network = 0\n"),
+                "limits.connections_per_network",
+            ),
             (format!("public_address = \"r:1\"\n{KEY}[deadlines]\nhello = \"0s\"\n"), "deadlines.hello"),
             (format!("public_address = \"r:1\"\n{KEY}[deadlines]\npeer = \"3 days\"\n"), "deadlines.peer"),
             (format!("public_address = \"r:1\"\n{KEY}[deadlines]\nwrite_stall = \"1ms\"\n"), "deadlines.write_stall"),

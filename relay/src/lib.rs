@@ -30,6 +30,14 @@ pub mod forward;
 
 pub mod limit;
 
+pub mod sources;
+
+pub mod verify;
+
+pub mod memory;
+
+mod descriptors;
+
 pub mod drain;
 
 pub mod report;
@@ -45,14 +53,21 @@ use ops::{
     clock::Clock,
     metrics::{MetricError, Registry},
     private::{self, Readiness},
+    proxied::ProxyFrom,
     shutdown::Shutdown,
     tls::{Certificate, TlsError},
 };
-use proto::{close::CloseReason, hello::RelayWord, id::SessionId, version};
+use proto::{
+    close::CloseReason,
+    hello::RelayWord,
+    id::SessionId,
+    limits::{CLOCK_SKEW_MAX, TICKET_LIFE},
+    version,
+};
 use rustls::ServerConfig;
 use tokio::{
     net::TcpListener,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
@@ -72,6 +87,9 @@ use self::{
 /// A relay that is ready to serve: keys and certificate are read, nothing listens yet.
 pub struct Relay {
     pub(crate) limits: Limits,
+    pub(crate) gate: Gate,
+    /// Load balancers that must say who connected to them.
+    pub(crate) proxy_from: ProxyFrom,
     pub(crate) deadlines: Deadlines,
     pub(crate) clock: Clock,
     pub(crate) keys: Keys,
@@ -134,7 +152,8 @@ impl Relay {
     /// # Errors
     /// See [`StartError`].
     pub fn prepare(config: &Config, clock: Clock) -> Result<Arc<Self>, StartError> {
-        let certificate = Arc::new(config.certificate()?);
+        // A ticket names a key until it ends.
+        let certificate = Arc::new(config.certificate()?.keep_earlier(TICKET_LIFE + CLOCK_SKEW_MAX));
         let resolver: Arc<Certificate> = Arc::clone(&certificate);
         let tls = ops::tls::relay_config(resolver, &[version::ALPN])?;
         let registry = Registry::new("relay");
@@ -144,8 +163,11 @@ impl Relay {
         }
         let manager = config.manager_api()?;
         let metrics = RelayMetrics::declare(&registry)?;
+        let descriptors = descriptors::room(descriptors::limit(), config.limits.threads);
         Ok(Arc::new(Self {
             limits: config.limits,
+            gate: Gate::new(&config.limits, descriptors, Instant::now()),
+            proxy_from: config.proxy_from.clone(),
             deadlines: config.deadlines,
             clock,
             keys: Keys::new(config.static_keys()?),
@@ -165,6 +187,15 @@ impl Relay {
     /// SHA-256 of the public key that tools pin, 64 hexadecimal digits.
     pub fn spki(&self) -> String {
         self.certificate.spki_hash()
+    }
+
+    /// Looks at the certificate's files now instead of within a minute; says whether there is another one. On a mistake
+    /// the old one stays.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn renew_certificate(&self) -> Result<bool, TlsError> {
+        self.certificate.reload(Instant::now())
     }
 
     /// Everything that is counted, in the text format that Prometheus reads.
@@ -196,10 +227,7 @@ impl Relay {
         let mut readiness = Readiness::new();
         let has_key = readiness.condition("ticket key");
         has_key.set(self.keys.has_any());
-        info!(
-            event = "relay.started", address = %listener.local_addr()?, spki = self.spki(),
-            "Relay listens on {}", listener.local_addr()?
-        );
+        self.say_started(&listener, private_listener.as_ref())?;
         let private = async {
             match private_listener {
                 Some(private) => private::serve(private, self.registry.clone(), readiness, shutdown.clone()).await,
@@ -216,7 +244,7 @@ impl Relay {
                 },
                 report::heartbeats(&self, &has_key, &shutdown),
                 report::deliver(&self, &shutdown),
-                self.renew_certificate(&shutdown),
+                self.watch_certificate(&shutdown),
             );
         };
         let forced = async {
@@ -241,6 +269,28 @@ impl Relay {
         Ok(())
     }
 
+    /// Where it listens, and what it can hold.
+    fn say_started(&self, listener: &TcpListener, private_listener: Option<&TcpListener>) -> io::Result<()> {
+        let address = listener.local_addr()?;
+        let private_address = private_listener.map(TcpListener::local_addr).transpose()?;
+        info!(
+            event = "relay.started", address = %address, private_address = private_address.map(tracing::field::display),
+            spki = self.spki(), "Relay listens on {address}"
+        );
+        let limit = descriptors::limit();
+        descriptors::say(limit, descriptors::room(limit, self.limits.threads), &self.limits);
+        let ceiling = self.gate.memory_ceiling();
+        if ceiling < u64::MAX {
+            info!(
+                event = "relay.memory",
+                size_bytes = ceiling,
+                "Nothing new begins above {} MiB of memory",
+                ceiling >> 20
+            );
+        }
+        Ok(())
+    }
+
     /// Begins to accept, at the door. Nothing is accepted any more once the token is cancelled.
     fn open_listeners(
         self: &Arc<Self>,
@@ -249,15 +299,21 @@ impl Relay {
         shutdown: &Shutdown,
     ) -> io::Result<CancellationToken> {
         let (closed, door) = (CancellationToken::new(), threads.door());
-        let entrance = Arc::new(Entrance {
-            relay: Arc::clone(self),
-            gate: Gate::new(self.limits),
-            planes: threads.planes(),
-            shutdown: shutdown.clone(),
-        });
+        let entrance =
+            Arc::new(Entrance { relay: Arc::clone(self), planes: threads.planes(), shutdown: shutdown.clone() });
         let listener = listener.into_std()?;
         drop(self.connections.spawn_on(listen::accept_tcp(entrance, listener, closed.clone()), door));
         Ok(closed)
+    }
+
+    /// Whether this is the hash of a key of this relay, of now or of shortly before.
+    pub(crate) fn has_key(&self, spki: &str) -> bool {
+        self.certificate.holds(spki)
+    }
+
+    /// Ends when the relay has another key, which the manager must know at once.
+    pub(crate) async fn key_renewed(&self) {
+        self.certificate.renewed().await;
     }
 
     /// Ends every connection of a session.
@@ -267,7 +323,7 @@ impl Relay {
         }
     }
 
-    async fn renew_certificate(&self, shutdown: &Shutdown) {
+    async fn watch_certificate(&self, shutdown: &Shutdown) {
         Arc::clone(&self.certificate).watch(CERTIFICATE_WATCH, shutdown.draining()).await;
     }
 }

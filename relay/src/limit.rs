@@ -1,12 +1,7 @@
-//! Limits of rate and number: a token bucket, and connections by source address. Pure.
+//! Limits of rate: a token bucket. Pure.
 
-use std::{
-    net::{IpAddr, Ipv6Addr},
-    sync::Arc,
-    time::Duration,
-};
+use std::time::Duration;
 
-use dashmap::{DashMap, Entry};
 use tokio::time::Instant;
 
 /// Tokens that come back at a steady rate, up to a burst; may be overdrawn by what must not wait.
@@ -48,64 +43,6 @@ impl Bucket {
     }
 }
 
-/// Open connections by source: an IPv4 address, or an IPv6 /64, which is what one household or office has.
-#[derive(Debug, Clone, Default)]
-pub struct Sources {
-    counts: Arc<DashMap<IpAddr, usize>>,
-}
-
-/// One counted connection; dropping it gives the place back.
-#[derive(Debug)]
-pub struct Counted {
-    sources: Sources,
-    source: IpAddr,
-}
-
-impl Sources {
-    /// Counts a connection, or says that its source has too many.
-    pub fn count(&self, address: IpAddr, max: usize) -> Option<Counted> {
-        let source = source_of(address);
-        let mut count = self.counts.entry(source).or_insert(0);
-        if max <= *count {
-            return None;
-        }
-        *count = count.saturating_add(1);
-        drop(count);
-        Some(Counted { sources: self.clone(), source })
-    }
-
-    /// Sources with at least one connection.
-    pub fn len(&self) -> usize {
-        self.counts.len()
-    }
-
-    /// Whether nobody is connected.
-    pub fn is_empty(&self) -> bool {
-        self.counts.is_empty()
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        if let Entry::Occupied(mut entry) = self.sources.counts.entry(self.source) {
-            let left = entry.get().saturating_sub(1);
-            if left == 0 {
-                entry.remove();
-            } else {
-                entry.insert(left);
-            }
-        }
-    }
-}
-
-/// The unit by which sources are counted.
-pub fn source_of(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
-    }
-}
-
 #[expect(clippy::cast_precision_loss, reason = "rates and bursts are far below 2^52 bytes")]
 const fn as_float(count: u64) -> f64 {
     count as f64
@@ -142,28 +79,5 @@ mod tests {
         assert!(!bucket.is_open(begun));
         assert!(bucket.opens_at() - begun >= Duration::from_secs(2));
         assert!(bucket.is_open(bucket.opens_at()));
-    }
-
-    #[test]
-    fn one_ipv6_network_is_one_source_and_a_mapped_ipv4_address_is_ipv4() {
-        let source = |text: &str| source_of(text.parse().unwrap());
-
-        assert_eq!(source("2001:db8:1:2::1"), source("2001:db8:1:2:ffff::9"));
-        assert_ne!(source("2001:db8:1:2::1"), source("2001:db8:1:3::1"));
-        assert_eq!(source("::ffff:192.0.2.7"), source("192.0.2.7"));
-    }
-
-    #[test]
-    fn places_come_back_when_connections_end() {
-        let sources = Sources::default();
-        let address: IpAddr = "192.0.2.7".parse().unwrap();
-        let first = sources.count(address, 2);
-        let second = sources.count(address, 2);
-
-        assert!(first.is_some() && second.is_some() && sources.count(address, 2).is_none());
-        drop(first);
-        assert!(sources.count(address, 2).is_some());
-        drop(second);
-        assert!(sources.is_empty());
     }
 }

@@ -10,8 +10,11 @@ use link::{
     framed,
     served::{self, AcceptError},
 };
-use ops::shutdown::Shutdown;
-use proto::{close::CloseReason, hello::RelayWord, ticket::Ticket};
+use ops::{
+    proxied::{self, HeaderError},
+    shutdown::Shutdown,
+};
+use proto::{hello::RelayWord, ticket::Ticket};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::{Instant, sleep, timeout},
@@ -24,7 +27,7 @@ use crate::{
     admit::{self, Expected},
     drain,
     forward::{self, Seated},
-    gate::{Gate, Handshake, Place},
+    gate::{Arrival, Handshake, NotAdmitted, Place},
     pair::{Claim, Terms},
     plane::Planes,
     transport::{Connection, Transport},
@@ -38,7 +41,6 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// What all listeners share.
 pub(crate) struct Entrance {
     pub(crate) relay: Arc<Relay>,
-    pub(crate) gate: Gate,
     pub(crate) planes: Arc<Planes>,
     pub(crate) shutdown: Shutdown,
 }
@@ -64,31 +66,36 @@ pub(crate) async fn accept_tcp(entrance: Arc<Entrance>, listener: std::net::TcpL
 impl Entrance {
     /// Starts a connection's task, or closes the connection when a limit is reached.
     fn let_in(self: &Arc<Self>, stream: TcpStream, address: SocketAddr) {
-        let (place, handshake) = match self.gate.let_in(address.ip()) {
+        // A balancer says on its own time who it speaks for.
+        let source = (!self.relay.proxy_from.lists(address.ip())).then_some(address.ip());
+        let (place, handshake) = match self.relay.gate.let_in(source, Instant::now()) {
             Ok(places) => places,
-            Err(turned_away) => return self.count(Transport::Tcp, turned_away.as_str()),
+            Err(arrival) => return self.count(Transport::Tcp, arrival),
         };
         let entrance = Arc::clone(self);
         self.relay.connections.spawn(async move {
             let forced = entrance.shutdown.forced();
             tokio::select! {
                 biased;
-                () = entrance.shake_hands(stream, place, handshake) => {}
+                () = entrance.shake_hands(stream, address, place, handshake) => {}
                 // Those with a seat are told by the drain; whoever has none after that is cut.
                 () = async { forced.cancelled().await; sleep(drain::FORCED_TIMEOUT).await } => {}
             }
         });
     }
 
-    async fn shake_hands(&self, stream: TcpStream, place: Place, handshake: Handshake) {
+    async fn shake_hands(&self, mut stream: TcpStream, from: SocketAddr, mut place: Place, handshake: Handshake) {
+        if let Err(arrival) = self.find_source(&mut stream, from, &mut place).await {
+            return self.count(Transport::Tcp, arrival);
+        }
         let begun = Instant::now();
         let patience = self.relay.deadlines.tls_handshake.get();
         let accepted = served::accept(stream, &self.relay.tls, patience).await;
         let result = match &accepted {
-            Ok(_) => "accepted",
-            Err(AcceptError::Timeout) => "tls_timeout",
-            Err(AcceptError::Failed(_)) => "tls_failed",
-            Err(AcceptError::Alpn) => "wrong_alpn",
+            Ok(_) => Arrival::Accepted,
+            Err(AcceptError::Timeout) => Arrival::TlsTimeout,
+            Err(AcceptError::Failed(_)) => Arrival::TlsFailed,
+            Err(AcceptError::Alpn) => Arrival::WrongAlpn,
         };
         self.count(Transport::Tcp, result);
         let connection = match accepted {
@@ -100,13 +107,28 @@ impl Entrance {
         self.receive(connection, place, handshake).await;
     }
 
+    /// Counts a load balancer's connection for whoever it says has connected to it.
+    async fn find_source(&self, stream: &mut TcpStream, from: SocketAddr, place: &mut Place) -> Result<(), Arrival> {
+        if place.has_source() {
+            return Ok(());
+        }
+        let said = proxied::source(stream, self.relay.deadlines.tls_handshake.get()).await.map_err(|error| {
+            debug!(error = %error, "A load balancer did not say who connected");
+            match error {
+                HeaderError::Timeout => Arrival::ProxyTimeout,
+                HeaderError::Malformed(_) | HeaderError::Broken(_) => Arrival::ProxyHeader,
+            }
+        })?;
+        self.relay.gate.came_from(place, said.unwrap_or(from).ip(), Instant::now())
+    }
+
     /// Admits a connection whose handshake is done, seats it, and hands it to the data plane; or says why not.
-    pub(crate) async fn receive(&self, mut connection: Connection, place: Place, handshake: Handshake) {
-        let seated = match self.admitted(&mut connection, place.serial).await {
+    pub(crate) async fn receive(&self, mut connection: Connection, mut place: Place, handshake: Handshake) {
+        let seated = match self.admitted(&mut connection, &mut place).await {
             Ok((ticket, claim)) => {
                 let may_begin = !self.shutdown.draining().is_cancelled();
                 let terms = Terms { may_begin, home: self.planes.choose(), now: Instant::now() };
-                forward::sit_down(&self.relay, &ticket, claim, connection.transport(), terms)
+                forward::sit_down(&self.relay, &ticket, claim, connection.transport(), terms).map_err(NotAdmitted::from)
             }
             Err(reason) => Err(reason),
         };
@@ -115,16 +137,20 @@ impl Entrance {
                 drop(handshake);
                 self.hand_over(seated, connection, place);
             }
-            Err(reason) => self.refuse(connection, reason).await,
+            Err(not_admitted) => self.refuse(connection, not_admitted).await,
         }
     }
 
-    async fn admitted(&self, connection: &mut Connection, serial: u64) -> Result<(Ticket, Claim), CloseReason> {
+    async fn admitted(&self, connection: &mut Connection, place: &mut Place) -> Result<(Ticket, Claim), NotAdmitted> {
         let relay = &self.relay;
-        let hello = admit::hear(&mut connection.reader, relay.deadlines.hello.get()).await?;
-        let spki = relay.spki();
-        let expected = Expected { exporter: &connection.exporter, spki: &spki, now_ms: relay.clock.now_ms() };
-        let ticket = relay.keys.admit(&hello, &expected)?;
+        let heard = admit::hear(&mut connection.reader, relay.deadlines.hello.get()).await;
+        let hello = heard.map_err(NotAdmitted::Because)?;
+        let is_own = |spki: &str| relay.has_key(spki);
+        let expected = Expected { exporter: &connection.exporter, is_own: &is_own, now_ms: relay.clock.now_ms() };
+        let now = Instant::now();
+        let ticket = relay.gate.verify(place, &relay.keys, &hello, &expected, now)?;
+        relay.gate.seat(place, relay.pairs.has(ticket.session_id), now)?;
+        let Place { serial, .. } = *place;
         let claim = Claim { role: ticket.role, proof_key: hello.proof_key, generation: hello.generation, serial };
         Ok((ticket, claim))
     }
@@ -144,8 +170,16 @@ impl Entrance {
     }
 
     /// Says why, counts it, and closes.
-    async fn refuse(&self, mut connection: Connection, reason: CloseReason) {
-        self.relay.metrics.relay_joins_refused_total.with_label_values(&[reason.as_str()]).inc();
+    async fn refuse(&self, mut connection: Connection, not_admitted: NotAdmitted) {
+        let (reason, metrics) = (not_admitted.reason(), &self.relay.metrics);
+        metrics.relay_joins_refused_total.with_label_values(&[reason.as_str()]).inc();
+        match not_admitted {
+            NotAdmitted::Because(_) => {}
+            NotAdmitted::Again(_) => metrics.relay_tickets_refused_again_total.inc(),
+            NotAdmitted::Overloaded(bound) => {
+                metrics.relay_overloaded_total.with_label_values(&[bound.as_str()]).inc();
+            }
+        }
         debug!(event = "join.refused", reason = reason.as_str(), "A join was refused: {}", reason.as_str());
         let goodbye = async {
             let word = framed::to_wire(&RelayWord::Refused(reason).to_frame());
@@ -157,13 +191,14 @@ impl Entrance {
     }
 
     async fn after_failed_accept(&self, error: &io::Error) {
-        self.count(Transport::Tcp, "accept_failed");
+        self.count(Transport::Tcp, Arrival::AcceptFailed);
         warn!(event = "accept.failed", error = %error, "A connection could not be accepted");
         sleep(ACCEPT_PAUSE).await;
     }
 
-    /// Counts how a connection fared.
-    pub(crate) fn count(&self, transport: Transport, result: &str) {
-        self.relay.metrics.relay_connections_total.with_label_values(&[transport.as_str(), result]).inc();
+    /// Counts how a connection's coming ended.
+    pub(crate) fn count(&self, transport: Transport, arrival: Arrival) {
+        let labels = [transport.as_str(), arrival.as_str()];
+        self.relay.metrics.relay_connections_total.with_label_values(&labels).inc();
     }
 }

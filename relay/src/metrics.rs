@@ -15,12 +15,16 @@ const WAIT_BUCKETS: &[f64] = &[0.001, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0];
 ops::metrics! {
     /// Everything the relay counts.
     pub struct RelayMetrics {
-        /// Connections, by how their TLS handshake went or which limit turned them away.
+        /// Connections, by how their coming ended; the results are those of `gate::Arrival`, all but `accepted` refusals.
         pub relay_connections_total: IntCounterVec["transport", "result"],
         /// Seconds from accept to finished TLS handshake.
         pub relay_handshake_seconds: HistogramVec["transport"] in HANDSHAKE_BUCKETS,
         /// Connections with TLS that got no seat, by close reason.
         pub relay_joins_refused_total: IntCounterVec["reason"],
+        /// Tools that were told `overloaded`, by the bound they met; the bounds are those of `gate::Bound`.
+        pub relay_overloaded_total: IntCounterVec["bound"],
+        /// Tickets that were refused without a look, because they were no good a moment ago.
+        pub relay_tickets_refused_again_total: IntCounter,
         /// Sessions with one side, waiting for the other.
         pub relay_sessions_waiting: IntGauge,
         /// Sessions with both sides.

@@ -177,6 +177,11 @@ impl<H: Clone> Pairs<H> {
         session.side(role.other()).map(|side| side.handle.clone())
     }
 
+    /// Whether a session is here.
+    pub fn has(&self, session_id: SessionId) -> bool {
+        self.sessions.contains_key(&session_id)
+    }
+
     /// Whoever is seated in a session.
     pub fn seats(&self, session_id: SessionId) -> Vec<H> {
         let Some(session) = self.sessions.get(&session_id) else { return Vec::new() };

@@ -149,6 +149,8 @@ pub(crate) async fn heartbeats(relay: &Relay, has_key: &Condition, shutdown: &Sh
             () = sleep(pause) => {}
             // The manager must know at once that nobody is to be sent here any more.
             () = draining.cancelled(), if !is_draining => {}
+            // Nor that tickets must name another key from now on.
+            () = relay.key_renewed() => {}
             () = over(relay, shutdown), if is_draining => return,
         }
     }
@@ -242,7 +244,9 @@ fn learn(relay: &Relay, answer: HeartbeatAnswer) {
             Err(_not_hex) => warn!(event = "key.unusable", "The manager told a ticket key that is not one"),
         }
     }
-    relay.keys.tell(keys, answer.revoked.iter().copied());
+    if relay.keys.tell(keys, answer.revoked.iter().copied()) {
+        relay.gate.keys_changed();
+    }
     for session_id in answer.revoked {
         relay.end_session(session_id, CloseReason::Revoked);
     }

@@ -132,7 +132,8 @@ impl Ground {
         OsRng.fill_bytes(&mut seed);
         let key = SigningKey::from_seed("bench", seed)?;
         let (listen, private) = (free_address()?, free_address()?);
-        let connections = sessions_max.saturating_mul(2).saturating_add(1024);
+        // The last tenth of the places is for tools that come back.
+        let connections = sessions_max.saturating_mul(2).saturating_add(1024).saturating_mul(10) / 9;
         let text = format!(
             r#"
 listen = "{listen}"
@@ -145,6 +146,9 @@ key_file = "key.pem"
 connections = {connections}
 connections_per_address = {connections}
 handshakes = {connections}
+# The whole load comes from one address.
+accepts_per_second = 1000000
+accepts_per_second_per_address = 1000000
 sessions = {}
 
 [[ticket_keys]]

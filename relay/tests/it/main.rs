@@ -5,10 +5,13 @@
 mod world;
 
 mod admit;
+mod bounds;
 mod cli;
+mod descriptors;
 mod drain;
 mod forward;
 mod meet;
 mod pair;
 mod report;
 mod stranger;
+mod swap;

@@ -26,6 +26,8 @@ struct Desk {
     heartbeats: Vec<HeartbeatRequest>,
     events: Vec<ReportEvent>,
     revoked: Vec<SessionId>,
+    /// Pause between heartbeats that is asked for.
+    next_secs: u32,
     /// Reports that are refused before one is stored.
     refusals: u32,
 }
@@ -38,7 +40,7 @@ async fn heartbeat(State(desk): State<Shared>, Json(request): Json<HeartbeatRequ
     desk.heartbeats.push(request);
     let key = SigningKey::from_seed("test", [7; 32]).unwrap().verifying_key();
     let ticket_keys = vec![TicketKey { key_id: key.key_id().to_owned(), public_key: key.to_hex() }];
-    Json(HeartbeatAnswer { ticket_keys, revoked: desk.revoked.clone(), now_ms, next_secs: 1 })
+    Json(HeartbeatAnswer { ticket_keys, revoked: desk.revoked.clone(), now_ms, next_secs: desk.next_secs })
 }
 
 async fn report(
@@ -57,8 +59,13 @@ async fn report(
 
 /// A relay without keys of its own, and the desk it reports to.
 async fn start() -> (World, Shared, Shutdown) {
+    start_with(config(), 1).await
+}
+
+/// The desk asks for this pause between heartbeats.
+async fn start_with(own: Config, next_secs: u32) -> (World, Shared, Shutdown) {
     link::tls::install_provider();
-    let desk = Shared::default();
+    let desk: Shared = Arc::new(Mutex::new(Desk { next_secs, ..Desk::default() }));
     let authority = tls::authority().unwrap();
     let files = authority.issue(&["127.0.0.1"]).unwrap();
     let certificate =
@@ -79,7 +86,7 @@ async fn start() -> (World, Shared, Shutdown) {
         manager: Some(format!("https://{address}")),
         manager_ca_file: Some(ca),
         token_file: Some(token),
-        ..config()
+        ..own
     };
     (World::start_with(config).await, desk, stop)
 }
@@ -142,4 +149,22 @@ async fn a_relay_goes_on_with_its_keys_when_the_manager_is_gone() {
     assert_eq!(operator.next().await.unwrap().payload.as_ref(), b"still");
     assert!(desk.lock().unwrap().events.is_empty());
     world.stop().await;
+}
+
+#[tokio::test]
+async fn a_new_key_of_the_relay_is_told_at_once() {
+    let files = crate::swap::Files::new();
+    let (world, desk, stop) = start_with(files.config(), 600).await;
+    let before = world.relay.spki();
+    world.until_metric("relay_heartbeats_total{result=\"ok\"}", 1.0).await;
+
+    files.renew();
+    assert!(world.relay.renew_certificate().unwrap());
+
+    let after = world.relay.spki();
+    assert_ne!(before, after);
+    let last = |desk: &Shared| desk.lock().unwrap().heartbeats.last().map(|heartbeat| heartbeat.spki.clone());
+    world.until("the manager knows the new key", |_| last(&desk).as_ref() == Some(&after)).await;
+    world.stop().await;
+    stop.force();
 }
