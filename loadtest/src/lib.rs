@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`world`] starts the three servers, [`desktop`] a customer's X11 desktop, [`tool`] the two tools in
 //! headless mode; [`demo`] runs one support session with all of them; [`figures`], [`memory`] and [`process`] measure;
-//! [`evil`] is a relay and a manager gone bad; [`load`] makes many
+//! [`trace`] judges what a server asked the kernel for; [`evil`] is a relay and a manager gone bad; [`load`] makes many
 //! sessions at once, [`bench`] measures what the relay costs, [`run`] plays a scenario, [`report`] shows what was found.
 //! Everything listens on loopback only, is bounded in time, and is ended by its process id.
 
@@ -23,4 +23,5 @@ pub mod report;
 pub mod run;
 pub mod stage;
 pub mod tool;
+pub mod trace;
 pub mod world;

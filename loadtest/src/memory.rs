@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 /// How often `needle` stands in the readable memory of process `id`.
 ///
 /// # Errors
-/// When the process is gone or its memory may not be read (needs the same user, or root).
+/// When the process is gone or its memory may not be read (needs root; relay and manager refuse their own user).
 pub fn count(id: u32, needle: &[u8]) -> Result<usize> {
     let maps = std::fs::read_to_string(format!("/proc/{id}/maps")).context("cannot read the memory map")?;
     let mut memory = File::open(format!("/proc/{id}/mem")).context("cannot open the memory")?;

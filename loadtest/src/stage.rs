@@ -1,12 +1,15 @@
 //! A world with a small desktop and both tools in a connected session: where whole-system tests begin.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::json;
 
 use crate::{
-    desktop::Desktop,
+    desktop::{Desktop, pause},
     tool::{Tool, text},
     world::World,
 };
@@ -40,6 +43,25 @@ impl Stage {
         Ok(Self { world, desktop, operator, client, number })
     }
 
+    /// Clicks into the terminal of [`terminal`], so that what is typed goes there.
+    ///
+    /// # Errors
+    /// When the operator's tool does not take the command.
+    pub async fn focus_terminal(&mut self) -> Result<()> {
+        self.operator.ask(json!({"do": "click", "x": 300, "y": 300, "button": "left"}), "sent", PATIENCE).await?;
+        Ok(())
+    }
+
+    /// Types a line from the operator's side and waits until it stands in `note` whole.
+    ///
+    /// # Errors
+    /// When it does not arrive.
+    pub async fn type_line(&mut self, line: &str, note: &Path) -> Result<()> {
+        self.operator.ask(json!({"do": "text", "text": line}), "sent", PATIENCE).await?;
+        self.operator.ask(json!({"do": "key", "key": "Return"}), "sent", PATIENCE).await?;
+        wait_for_text(note, line).await
+    }
+
     /// Ends the session from the operator's side, then everything.
     ///
     /// # Errors
@@ -64,6 +86,36 @@ pub async fn issue(world: &World) -> Result<(Tool, String)> {
     let issued = operator.ask(json!({"do": "issue", "reason": "設定"}), "number", PATIENCE).await?;
     let number = text(&issued, "number")?.to_owned();
     Ok((operator, number))
+}
+
+/// A desktop with one terminal that shows a text and takes what is typed into a file; also where that file is.
+///
+/// # Errors
+/// When the desktop does not start.
+pub async fn terminal(world: &World, shown: &str) -> Result<(Desktop, PathBuf)> {
+    let mut desktop = Desktop::start(800, 600, &world.folder().join("desktop")).await?;
+    let note = world.folder().join("desktop/typed.txt");
+    let show = format!("printf '{shown}\\n'; exec cat > '{}'", note.display());
+    desktop.open("xterm", &["-T", "terminal", "-e", "sh", "-c", &show])?;
+    desktop.place("terminal", [20, 20, 700, 500]).await?;
+    Ok((desktop, note))
+}
+
+/// Waits until a file holds a text.
+///
+/// # Errors
+/// When it does not within [`PATIENCE`].
+pub async fn wait_for_text(file: &Path, text: &str) -> Result<()> {
+    const LOOK: Duration = Duration::from_millis(100);
+    let mut waited = Duration::ZERO;
+    while waited < PATIENCE {
+        if std::fs::read_to_string(file).is_ok_and(|found| found.contains(text)) {
+            return Ok(());
+        }
+        pause(LOOK).await;
+        waited += LOOK;
+    }
+    bail!("the typed text did not arrive in {}", file.display())
 }
 
 /// Longest wait for one step of a whole-system test.

@@ -76,10 +76,21 @@ impl World {
         wait_ready("manager", manager_private).await?;
         let mut relays = Vec::new();
         for index in 1..=relay_count {
-            relays.push(start_relay(index, &account, &at).await?);
+            relays.push(start_relay(index, &account, &at, &[]).await?);
         }
         let (download, download_address) = start_download(&at).await?;
         Ok(Self { folder, account, manager, relays, download, download_address })
+    }
+
+    /// Starts one more relay, as the last argument of another program when `under` is not empty: a tracer, or a shell that
+    /// sets a limit. Signals to this relay by its index then go to that program.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub async fn add_relay(&mut self, under: &[&str]) -> Result<()> {
+        let relay = start_relay(self.relays.len() + 1, &self.account, self.folder.path(), under).await?;
+        self.relays.push(relay);
+        Ok(())
     }
 
     /// The data folder.
@@ -286,7 +297,7 @@ async fn prepare_manager(folder: &Path) -> Result<()> {
 }
 
 /// Starts one more relay.
-async fn start_relay(index: usize, account: &Account, folder: &Path) -> Result<Relay> {
+async fn start_relay(index: usize, account: &Account, folder: &Path, under: &[&str]) -> Result<Relay> {
     let name = format!("relay-{index}");
     let token = manager_command(folder, &["relay", "enroll", "--name", &name]).await?;
     std::fs::write(folder.join(format!("{name}.token")), token.trim())?;
@@ -307,7 +318,7 @@ token_file = "{}"
     );
     std::fs::write(folder.join(format!("{name}.toml")), text)?;
     let config = format!("{name}.toml");
-    let process = start_named("relay", &name, &["serve", "--config", &config], folder)?;
+    let process = start_named("relay", &name, &["serve", "--config", &config], folder, under)?;
     wait_ready(&name, private).await?;
     Ok(Relay { address, private, process })
 }
@@ -342,11 +353,19 @@ key_file = "{}"
 }
 
 fn start_server(server: &str, args: &[&str], folder: &Path) -> Result<Process> {
-    start_named(server, server, args, folder)
+    start_named(server, server, args, folder, &[])
 }
 
-fn start_named(server: &str, name: &str, args: &[&str], folder: &Path) -> Result<Process> {
-    let mut command = Command::new(our_binary(&format!("uketsuke-{server}"))?);
+fn start_named(server: &str, name: &str, args: &[&str], folder: &Path, under: &[&str]) -> Result<Process> {
+    let program = our_binary(&format!("uketsuke-{server}"))?;
+    let mut command = match under {
+        [] => Command::new(program),
+        [outer, rest @ ..] => {
+            let mut command = Command::new(outer);
+            command.args(rest).arg(program);
+            command
+        }
+    };
     command.args(args).current_dir(folder);
     Process::start(name, command, folder)
 }

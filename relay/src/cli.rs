@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, process::ExitCode};
 use clap::{Args, Parser, Subcommand};
 use ops::{
     config::{self, ConfigError},
-    exit, logs,
+    core_dump, exit, logs,
     shutdown::Shutdown,
 };
 use tokio::net::TcpListener;
@@ -131,6 +131,9 @@ impl Options {
 
 fn serve(config: &Config) -> ExitCode {
     logs::init(config.log_format);
+    if let Err(error) = core_dump::forbid() {
+        return exit::failure(PROGRAM, &format!("core dumps cannot be forbidden: {error}"));
+    }
     descriptors::raise();
     // For the control work only; what tools do has threads of its own, see `plane.rs`.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
