@@ -56,6 +56,11 @@ impl ApiError {
         Self { cause: Some(cause.to_string()), retry_after_secs: Some(1), ..Self::new(ErrorCode::Busy) }
     }
 
+    /// 503: something that must come first is still on its way; `message` names it.
+    pub fn not_yet(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), retry_after_secs: Some(1), ..Self::new(ErrorCode::Busy) }
+    }
+
     /// 500: a mistake of ours; `cause` goes to the log, never to the caller.
     pub fn internal(cause: impl std::fmt::Display) -> Self {
         Self { cause: Some(cause.to_string()), ..Self::new(ErrorCode::Internal) }

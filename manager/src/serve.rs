@@ -20,7 +20,7 @@ use crate::{
     events, fetch_one, login,
     metrics::Metrics,
     router, session,
-    signing_key::{self, SigningKeyError},
+    signing_key::{self, SharedKeyError},
 };
 
 /// Pause between two looks at the certificate files.
@@ -43,7 +43,7 @@ pub enum ServeError {
     Db(#[from] DbError),
     /// The signing key.
     #[error("signing_key_file: {0}")]
-    SigningKey(#[from] SigningKeyError),
+    SigningKey(#[from] SharedKeyError),
     /// The certificate.
     #[error("certificate_file: {0}")]
     Tls(#[from] TlsError),
@@ -63,9 +63,9 @@ pub enum ServeError {
 /// # Errors
 /// See [`ServeError`].
 pub async fn open(config: Config, clock: Clock) -> Result<App, ServeError> {
-    let signing_key = signing_key::load_or_make(&config.signing_key_file, &mut app::os_rng())?;
     let db = Db::open(&config.database.url()?, config.database.connections_max.get()).await?;
     db::migrate::run(&db).await?;
+    let signing_key = signing_key::shared(&config.signing_key_file, &db, &mut app::os_rng()).await?;
     Ok(App::new(db, clock, config, Metrics::new()?, signing_key))
 }
 

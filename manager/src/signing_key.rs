@@ -1,4 +1,7 @@
 //! The key that signs tickets and introductions: a seed in a file that only the manager reads, never in the database.
+//!
+//! The database knows the name of the key, so that every manager that serves it signs with the same one: a second
+//! manager with a key of its own would make tickets that no relay takes and digits that no other manager reads.
 
 use std::{
     fs,
@@ -7,10 +10,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use proto::ticket::{SigningKey, TicketError};
+use proto::{
+    api::UnixMillis,
+    ticket::{SigningKey, TicketError},
+};
 use rand_core::CryptoRngCore;
+use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
+
+use crate::{
+    audit::{self, Actor, AuditEvent},
+    db::{Db, DbError},
+    execute, fetch_one, fetch_optional,
+};
 
 /// Digits of a key's name.
 const KEY_ID_LEN: usize = 16;
@@ -38,6 +51,21 @@ pub enum SigningKeyError {
         /// The file.
         file: PathBuf,
     },
+    /// The managers of this database sign with another key.
+    #[error(
+        "{}: the managers of this database sign with key {known}, not with {}; copy their file to this place, or, when \
+         it is lost for good, run `uketsuke-manager key adopt`: numbers that are open become unusable then",
+        file.display(),
+        found.as_deref().unwrap_or("a new one")
+    )]
+    NotShared {
+        /// The file.
+        file: PathBuf,
+        /// The name of the key in it; none when it is missing.
+        found: Option<String>,
+        /// The name of the key that the database knows.
+        known: String,
+    },
     /// The library refused the seed, which none causes.
     #[error("the seed makes no key: {0}")]
     Refused(#[from] TicketError),
@@ -60,6 +88,89 @@ pub fn load_or_make(file: &Path, rng: &mut impl CryptoRngCore) -> Result<Signing
     hex::decode_to_slice(text.trim(), &mut *seed)
         .map_err(|_not_a_seed| SigningKeyError::Content { file: file.to_owned() })?;
     Ok(named(*seed)?)
+}
+
+/// Reads the key that the managers of this database share; the first one makes it.
+///
+/// # Errors
+/// See [`SigningKeyError`], and what the database says.
+pub async fn shared(file: &Path, db: &Db, rng: &mut impl CryptoRngCore) -> Result<SigningKey, SharedKeyError> {
+    let known = {
+        let mut tx = db.read().await?;
+        fetch_optional!(&mut tx, (String,), "SELECT key_id FROM signing_key WHERE id = 1")?.map(|(key_id,)| key_id)
+    };
+    let is_there = file.try_exists().map_err(|cause| SigningKeyError::File { file: file.to_owned(), cause })?;
+    if let (Some(known), false) = (&known, is_there) {
+        return Err(not_shared(file, None, known).into());
+    }
+    let key = load_or_make(file, rng)?;
+    let own = key.verifying_key().key_id().to_owned();
+    let mut tx = db.begin().await?;
+    // Two managers may begin at once: the row is made by one of them.
+    let (known,) = fetch_one!(
+        &mut tx,
+        (String,),
+        "INSERT INTO signing_key (id, key_id)
+        VALUES (1, $1)
+        ON CONFLICT (id) DO UPDATE
+        SET key_id = signing_key.key_id
+        RETURNING key_id",
+        &own
+    )?;
+    tx.commit().await?;
+    if known == own { Ok(key) } else { Err(not_shared(file, Some(own), &known).into()) }
+}
+
+/// Makes the key of this file the one that managers of this database share from now on. Gives its name, and the name of
+/// the one before, if that was another.
+///
+/// # Errors
+/// As [`shared`].
+pub async fn adopt(
+    file: &Path,
+    db: &Db,
+    now_ms: UnixMillis,
+    rng: &mut impl CryptoRngCore,
+) -> Result<(String, Option<String>), SharedKeyError> {
+    let own = load_or_make(file, rng)?.verifying_key().key_id().to_owned();
+    let mut tx = db.begin().await?;
+    let before = fetch_optional!(&mut tx, (String,), "SELECT key_id FROM signing_key WHERE id = 1")?;
+    let before = before.map(|(key_id,)| key_id).filter(|key_id| *key_id != own);
+    execute!(
+        &mut tx,
+        "INSERT INTO signing_key (id, key_id)
+        VALUES (1, $1)
+        ON CONFLICT (id) DO UPDATE
+        SET key_id = $1",
+        &own
+    )?;
+    let event = AuditEvent {
+        at_ms: now_ms,
+        company: None,
+        actor: Actor::CommandLine,
+        event: "signing_key.adopted",
+        reception: None,
+        session: None,
+        detail: json!({ "key_id": own, "before": before }),
+    };
+    audit::append(&mut tx, event).await?;
+    tx.commit().await?;
+    Ok((own, before))
+}
+
+fn not_shared(file: &Path, found: Option<String>, known: &str) -> SigningKeyError {
+    SigningKeyError::NotShared { file: file.to_owned(), found, known: known.to_owned() }
+}
+
+/// Why there is no key that the managers share.
+#[derive(Debug, thiserror::Error)]
+pub enum SharedKeyError {
+    /// The key itself.
+    #[error(transparent)]
+    Key(#[from] SigningKeyError),
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
 }
 
 /// The key of a seed, named by its public half.

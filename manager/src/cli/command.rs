@@ -8,10 +8,11 @@ use tokio::net::TcpListener;
 
 use super::Failure;
 use crate::{
+    app,
     audit::verify::{self, Verdict},
     config::Config,
     db::{self, Db},
-    router, serve,
+    router, serve, signing_key,
 };
 
 /// Writes one answer to standard output.
@@ -30,6 +31,7 @@ pub(super) fn print_config(config: &Config) -> Result<(), Failure> {
 }
 
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
+    ops::core_dump::forbid().context("core dumps cannot be forbidden")?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen {}", config.listen))?;
     let private_listener = TcpListener::bind(config.private_listen)
         .await
@@ -45,6 +47,20 @@ pub(super) async fn migrate(config: Config) -> Result<(), Failure> {
     let engine = app.db.engine().as_str();
     app.db.close().await;
     say(format_args!("migrate: the {engine} database is up to date"))
+}
+
+pub(super) async fn adopt_key(config: Config) -> Result<(), Failure> {
+    let url = config.database.url().map_err(anyhow::Error::from)?;
+    let db = Db::open(&url, config.database.connections_max.get()).await.map_err(anyhow::Error::from)?;
+    db::migrate::run(&db).await.context("database")?;
+    let now_ms = Clock::system().now_ms();
+    let adopted = signing_key::adopt(&config.signing_key_file, &db, now_ms, &mut app::os_rng()).await;
+    db.close().await;
+    let (key_id, before) = adopted.map_err(anyhow::Error::from)?;
+    match before {
+        Some(before) => say(format_args!("key: {key_id} takes the place of {before}; restart every manager")),
+        None => say(format_args!("key: {key_id}, as before")),
+    }
 }
 
 /// Reads only: a chain that may have been tampered with is not touched.

@@ -53,6 +53,9 @@ enum Command {
     /// Relays
     #[command(subcommand)]
     Relay(RelayCommand),
+    /// The key that signs tickets
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Support sessions
     #[command(subcommand)]
     Sessions(SessionsCommand),
@@ -125,6 +128,12 @@ enum RelayCommand {
         #[arg(long)]
         name: ShownName,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Makes the key in signing_key_file the one of this database, when the one before is lost; open numbers end
+    Adopt,
 }
 
 #[derive(Debug, Subcommand)]
@@ -216,6 +225,7 @@ fn run(flags: Flags) -> Result<(), Failure> {
         | Command::Company(_)
         | Command::Operator(_)
         | Command::Relay(_)
+        | Command::Key(_)
         | Command::Sessions(_)
         | Command::Audit(_)
         | Command::Openapi => {}
@@ -239,6 +249,7 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Failure> {
         Command::Operator(OperatorCommand::Stop(who)) => accounts::stop_operator(config, &who).await,
         Command::Operator(OperatorCommand::Unlock(who)) => accounts::unlock_operator(config, &who).await,
         Command::Relay(RelayCommand::Enroll { name }) => accounts::enroll_relay(config, &name).await,
+        Command::Key(KeyCommand::Adopt) => command::adopt_key(config).await,
         Command::Sessions(SessionsCommand::List { company, limit, json }) => {
             sessions::list(&config, company.as_ref(), limit, json).await
         }

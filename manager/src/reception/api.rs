@@ -1,12 +1,15 @@
 //! `POST` and `GET /v1/receptions`, and extending one.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State, http::HeaderMap};
 use proto::{
     api::{
+        UnixMillis,
         error::{ErrorBody, ErrorCode},
         reception::{IssueRequest, RECEPTION_EXTEND, RECEPTIONS, ReceptionBody, ReceptionList},
     },
-    id::ReceptionId,
+    id::{OperatorId, ReceptionId},
     limits,
     number::Locator,
 };
@@ -21,11 +24,11 @@ use super::{
 use crate::{
     app::{self, App},
     audit::{self, Actor, AuditEvent},
-    db::Tx,
+    db::{DbResult, Tx},
     error::{ApiError, ApiResult},
     extract::{Body, InPath},
     login::LoggedIn,
-    throttle::millis,
+    throttle::{self, Rate, Taken, millis},
 };
 
 /// The header that makes issuing repeatable.
@@ -55,6 +58,7 @@ pub fn router() -> OpenApiRouter<App> {
         (status = 400, body = ErrorBody),
         (status = 401, body = ErrorBody),
         (status = 409, body = ErrorBody, description = "Three numbers are open already"),
+        (status = 429, body = ErrorBody, description = "Too many were issued in this hour or day"),
     ),
 )]
 async fn issue(
@@ -175,6 +179,10 @@ async fn try_issue(app: &App, reception: Reception, key: &str) -> ApiResult<Opti
     if i64::from(limits::RECEPTIONS_OPEN_MAX) <= store::count_open(&mut tx, operator_id).await? {
         return Err(ApiError::new(ErrorCode::TooManyOpen));
     }
+    if let Some(retry_after_secs) = issued_too_often(app, &mut tx, operator_id, reception.issued_at_ms).await? {
+        tx.commit().await?;
+        return Err(ApiError::throttled(retry_after_secs));
+    }
     let locator = free_locator(app, &mut tx, &reception).await?;
     let locator_sealed =
         app.locators.seal(locator, reception.id).ok_or_else(|| ApiError::internal("the locator cannot be sealed"))?;
@@ -192,6 +200,30 @@ async fn try_issue(app: &App, reception: Reception, key: &str) -> ApiResult<Opti
     Ok(Some(stored))
 }
 
+/// Counts a number that is being issued; the seconds to wait when there were too many.
+async fn issued_too_often(
+    app: &App,
+    tx: &mut Tx,
+    operator_id: OperatorId,
+    now_ms: UnixMillis,
+) -> DbResult<Option<u64>> {
+    let config = &app.config.reception;
+    let rates = [
+        ("reception.issued_hour", config.issued_per_hour_max, Duration::from_hours(1)),
+        ("reception.issued_day", config.issued_per_day_max, Duration::from_hours(24)),
+    ];
+    let mut wait = None;
+    for (scope, max, window) in rates {
+        let rate = Rate { max: max.get().into(), window };
+        if let Taken::Beyond { retry_after_secs } =
+            throttle::take(tx, scope, &operator_id.to_string(), rate, now_ms).await?
+        {
+            wait = wait.max(Some(retry_after_secs));
+        }
+    }
+    Ok(wait)
+}
+
 /// Draws locators until one is neither in use nor resting.
 async fn free_locator(app: &App, tx: &mut Tx, reception: &Reception) -> ApiResult<Locator> {
     let free_at_ms = reception.expires_at_ms.saturating_add(millis(limits::LOCATOR_REST));
@@ -204,12 +236,7 @@ async fn free_locator(app: &App, tx: &mut Tx, reception: &Reception) -> ApiResul
     Err(ApiError::busy("no free locator was found"))
 }
 
-fn audited(
-    reception: &Reception,
-    event: &'static str,
-    at_ms: proto::api::UnixMillis,
-    detail: serde_json::Value,
-) -> AuditEvent {
+fn audited(reception: &Reception, event: &'static str, at_ms: UnixMillis, detail: serde_json::Value) -> AuditEvent {
     AuditEvent {
         at_ms,
         company: Some(reception.company_id),
@@ -242,7 +269,7 @@ fn checked_reason(reason: String) -> ApiResult<String> {
 }
 
 fn checked_life(app: &App, life_secs: Option<u64>) -> ApiResult<i64> {
-    let life = life_secs.map_or(app.config.reception.life.get(), std::time::Duration::from_secs);
+    let life = life_secs.map_or(app.config.reception.life.get(), Duration::from_secs);
     if (limits::RECEPTION_LIFE_MIN..=limits::RECEPTION_LIFE_MAX).contains(&life) {
         Ok(millis(life))
     } else {

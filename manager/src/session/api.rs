@@ -1,8 +1,11 @@
 //! What both tools say about a session, and the operator's support log.
 
+use std::time::Duration;
+
 use axum::{Json, extract::State, http::StatusCode};
 use proto::{
     api::{
+        UnixMillis,
         error::ErrorBody,
         session::{
             ConsentAnswer, ConsentRequest, DeviceRequest, EndRequest, SESSION_CONSENT, SESSION_DEVICE, SESSION_END,
@@ -10,6 +13,7 @@ use proto::{
         },
     },
     device::DeviceFact,
+    grant::GrantKind,
     id::SessionId,
     limits,
 };
@@ -25,16 +29,20 @@ use super::{
 use crate::{
     app::App,
     audit,
-    db::Tx,
+    db::{DbResult, Tx},
     error::{ApiError, ApiResult},
     extract::{Body, InPath, InQuery},
     login::LoggedIn,
     reception,
+    throttle::{self, Rate, Taken},
 };
 
 /// Sessions in a list when nothing is asked, and at most.
 const LIMIT: i64 = 50;
 const LIMIT_MAX: i64 = 200;
+/// Answers and device facts that one customer's token may send, repeats included: many times what a session of eight
+/// hours has. The window is longer than any session, so that this is all there will ever be.
+const SAID: Rate = Rate { max: 256, window: Duration::from_hours(24) };
 
 /// Query of [`sessions`].
 #[derive(Debug, Clone, Copy, Deserialize, utoipa::IntoParams)]
@@ -94,6 +102,7 @@ pub(super) async fn proved(
 }
 
 /// The customer answered a question, or took a grant back. The first view connects the session. Repeatable.
+/// Before the operator's word of the proof has come only the view is taken: whoever is there may be a stranger.
 #[utoipa::path(
     post,
     path = SESSION_CONSENT,
@@ -107,6 +116,8 @@ pub(super) async fn proved(
         (status = 403, body = ErrorBody, description = "Only the customer may"),
         (status = 404, body = ErrorBody),
         (status = 409, body = ErrorBody, description = "It is over"),
+        (status = 429, body = ErrorBody, description = "More than a session has to say"),
+        (status = 503, body = ErrorBody, description = "The operator's word of the proof has not come yet"),
     ),
 )]
 pub(super) async fn consent(
@@ -120,6 +131,13 @@ pub(super) async fn consent(
     let mut tx = app.db.begin().await?;
     let session = lock_own(&mut tx, caller, session_id).await?;
     let before = session.stage;
+    if request.kind != GrantKind::View {
+        wait_for_proof(&session)?;
+    }
+    if let Some(refusal) = said_too_much(&mut tx, session_id, now_ms).await? {
+        tx.commit().await?;
+        return Err(refusal);
+    }
     let session = session.consent(request.kind, request.answer, now_ms).map_err(refuse)?;
     store::save(&mut tx, &session).await?;
     let (kind, answer) = (request.kind.as_str(), answer_name(request.answer));
@@ -134,7 +152,7 @@ pub(super) async fn consent(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Facts about the device that the customer saw and agreed to send.
+/// Facts about the device that the customer saw and agreed to send. Repeatable.
 #[utoipa::path(
     post,
     path = SESSION_DEVICE,
@@ -149,6 +167,8 @@ pub(super) async fn consent(
         (status = 403, body = ErrorBody, description = "Only the customer may"),
         (status = 404, body = ErrorBody),
         (status = 409, body = ErrorBody, description = "It is over"),
+        (status = 429, body = ErrorBody, description = "More than a session has to say"),
+        (status = 503, body = ErrorBody, description = "The operator's word of the proof has not come yet"),
     ),
 )]
 pub(super) async fn device(
@@ -170,9 +190,15 @@ pub(super) async fn device(
     if session.stage.ended().is_some() {
         return Err(ApiError::wrong_state("a session that is ended takes no device facts"));
     }
-    store::keep_device(&mut tx, session_id, &json!(request.facts).to_string()).await?;
-    let detail = json!({ "facts": request.facts.len() });
-    audit::append(&mut tx, audited(&session, "session.device_sent", caller.actor(), now_ms, detail)).await?;
+    wait_for_proof(&session)?;
+    if let Some(refusal) = said_too_much(&mut tx, session_id, now_ms).await? {
+        tx.commit().await?;
+        return Err(refusal);
+    }
+    if store::keep_device(&mut tx, session_id, &json!(request.facts).to_string()).await? {
+        let detail = json!({ "facts": request.facts.len() });
+        audit::append(&mut tx, audited(&session, "session.device_sent", caller.actor(), now_ms, detail)).await?;
+    }
     tx.commit().await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -234,18 +260,30 @@ pub(super) async fn lock_own(tx: &mut Tx, caller: Caller, session_id: SessionId)
 }
 
 /// Audits the beginning of support, when this step was it.
-async fn note_connected(
-    tx: &mut Tx,
-    session: &Session,
-    caller: Caller,
-    now_ms: proto::api::UnixMillis,
-) -> ApiResult<()> {
+async fn note_connected(tx: &mut Tx, session: &Session, caller: Caller, now_ms: UnixMillis) -> ApiResult<()> {
     if session.stage.connected_at_ms().is_some() {
         audit::append(tx, audited(session, "session.connected", caller.actor(), now_ms, json!({}))).await?;
         let id = session.id;
         tracing::info!(session.id = %id, event = "session.connected", "Session {id} connected");
     }
     Ok(())
+}
+
+/// What only a proved customer may say is refused for now before the operator's word of the proof has come, which may be
+/// on its way: the tool tries again.
+fn wait_for_proof(session: &Session) -> ApiResult<()> {
+    if session.stage.proved_at_ms().is_some() || session.stage.ended().is_some() {
+        return Ok(());
+    }
+    Err(ApiError::not_yet("the operator's tool has not said that the secret is proved"))
+}
+
+/// Counts one more word of a customer; the refusal when there were too many. The count must be committed either way.
+async fn said_too_much(tx: &mut Tx, session_id: SessionId, now_ms: UnixMillis) -> DbResult<Option<ApiError>> {
+    Ok(match throttle::take(tx, "session.said", &session_id.to_string(), SAID, now_ms).await? {
+        Taken::Within => None,
+        Taken::Beyond { retry_after_secs } => Some(ApiError::throttled(retry_after_secs)),
+    })
 }
 
 fn refuse(wrong: WrongState) -> ApiError {

@@ -268,20 +268,21 @@ pub async fn log_consent(
     Ok(logged == 1)
 }
 
-/// Keeps device facts, as JSON.
+/// Keeps device facts, as JSON, unless they are kept already; whether it did.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn keep_device(tx: &mut Tx, session_id: SessionId, facts: &str) -> DbResult<()> {
-    execute!(
+pub async fn keep_device(tx: &mut Tx, session_id: SessionId, facts: &str) -> DbResult<bool> {
+    let kept = execute!(
         tx,
         "UPDATE sessions
         SET device = $2
-        WHERE session_id = $1",
+        WHERE session_id = $1
+        AND device <> $2",
         session_id.to_string(),
         facts
     )?;
-    Ok(())
+    Ok(kept == 1)
 }
 
 /// The newest sessions of an operator.

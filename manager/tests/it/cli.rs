@@ -31,6 +31,20 @@ fn accounts_are_made_and_the_chain_of_it_holds() {
 }
 
 #[test]
+fn a_key_of_its_own_is_refused_until_it_is_adopted() {
+    let site = Site::new();
+    site.ok(&["migrate"], "migrate: the sqlite database is up to date");
+    site.ok(&["key", "adopt"], "key: ");
+    fs::remove_file(site.folder.path().join("signing.key")).unwrap();
+
+    let refused = site.run(&["migrate"]);
+    let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(words.contains("signing_key_file") && words.contains("key adopt") && words.lines().count() == 1, "{words}");
+    site.ok(&["key", "adopt"], "key: ");
+    site.ok(&["migrate"], "migrate: the sqlite database is up to date");
+}
+
+#[test]
 fn a_changed_byte_of_one_row_is_named_and_the_exit_code_says_so() {
     let site = Site::new();
     for code in ["one", "two", "three"] {

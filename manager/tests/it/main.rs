@@ -5,6 +5,7 @@
 mod testing;
 
 mod audit;
+mod bounds;
 mod cli;
 mod config;
 mod events;
