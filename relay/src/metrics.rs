@@ -49,8 +49,8 @@ ops::metrics! {
         pub relay_draining: IntGauge,
         /// Reports that the manager has not acknowledged yet.
         pub relay_reports_pending: IntGauge,
-        /// Reports that were dropped because the manager was away too long.
-        pub relay_reports_dropped_total: IntCounter,
+        /// Reports that were dropped: the manager was away too long for all of them to be kept, or refuses one for good.
+        pub relay_reports_dropped_total: IntCounterVec["reason"],
         /// Heartbeats, by how they went.
         pub relay_heartbeats_total: IntCounterVec["result"],
         /// Seconds by which the manager's clock is ahead of this one.

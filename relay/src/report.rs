@@ -2,7 +2,8 @@
 //!
 //! Reports wait in memory until the manager says it has stored them, and are repeated until then; the manager takes each
 //! number once. With the manager away the relay keeps its keys and goes on serving; when more reports wait than fit,
-//! the oldest are dropped and counted, and the manager's own sweep closes those sessions.
+//! the oldest are dropped and counted, and the manager's own sweep closes those sessions. A report that the manager
+//! refuses for good, such as one it cannot read, is found by ever smaller calls, dropped and counted: it holds up nothing.
 
 use std::{
     collections::VecDeque,
@@ -10,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use link::api::ApiError;
 use ops::{private::Condition, shutdown::Shutdown};
 use proto::{
     api::{
@@ -25,7 +27,7 @@ use tokio::{
     sync::Notify,
     time::{sleep, timeout},
 };
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use crate::Relay;
 
@@ -52,18 +54,33 @@ pub struct Reports {
     wanted: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Queue {
     events: VecDeque<ReportEvent>,
     last_seq: u64,
+    /// Dropped because more waited than fit.
     dropped: u64,
+    /// Reports in the next call at most.
+    call_max: usize,
+}
+
+/// What became of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// The manager has it.
+    Stored,
+    /// The manager will never take it; the next call is a smaller one.
+    Refused,
+    /// The same call may succeed later.
+    Later,
 }
 
 impl Reports {
     /// Nothing waits yet. When nobody wants reports, none are kept.
     pub fn new(wanted: bool) -> Self {
         let boot = format!("{:032x}", rand::random::<u128>());
-        Self { queue: Mutex::default(), boot, wake: Notify::new(), wanted }
+        let queue = Queue { events: VecDeque::new(), last_seq: 0, dropped: 0, call_max: limits::REPORT_EVENTS_MAX };
+        Self { queue: Mutex::new(queue), boot, wake: Notify::new(), wanted }
     }
 
     /// Logs a verb of a session and, when a manager is configured, adds a report.
@@ -96,7 +113,9 @@ impl Reports {
 
     /// The next call, if there is anything to say.
     pub fn next_call(&self) -> Option<ReportRequest> {
-        let events: Vec<_> = self.lock().events.iter().take(limits::REPORT_EVENTS_MAX).cloned().collect();
+        let queue = self.lock();
+        let events: Vec<_> = queue.events.iter().take(queue.call_max).cloned().collect();
+        drop(queue);
         (!events.is_empty()).then(|| ReportRequest { boot: self.boot.clone(), events })
     }
 
@@ -106,6 +125,21 @@ impl Reports {
         while queue.events.front().is_some_and(|event| event.seq <= stored_seq) {
             queue.events.pop_front();
         }
+        queue.call_max = queue.call_max.saturating_mul(2).min(limits::REPORT_EVENTS_MAX);
+    }
+
+    /// The manager refuses this call for good: the next one has half of its reports, and a single one is dropped.
+    /// How many were dropped.
+    pub fn refused(&self, call: &ReportRequest) -> u64 {
+        let mut queue = self.lock();
+        queue.call_max = (call.events.len() / 2).max(1);
+        let [refused] = call.events.as_slice() else { return 0 };
+        // It may have made room for a newer one meanwhile, and is counted already.
+        if queue.events.front().is_none_or(|front| front.seq != refused.seq) {
+            return 0;
+        }
+        queue.events.pop_front();
+        1
     }
 
     fn take_dropped(&self) -> u64 {
@@ -183,11 +217,13 @@ async fn deliver_forever(relay: &Relay) {
         relay.reports.wake.notified().await;
         sleep(GATHER).await;
         while !relay.reports.is_empty() {
-            if deliver_once(relay).await {
-                failures = 0;
-            } else {
-                failures += 1;
-                sleep(backoff(failures, rand::random())).await;
+            match deliver_once(relay).await {
+                Outcome::Stored => failures = 0,
+                Outcome::Refused => sleep(GATHER).await,
+                Outcome::Later => {
+                    failures += 1;
+                    sleep(backoff(failures, rand::random())).await;
+                }
             }
         }
     }
@@ -195,29 +231,46 @@ async fn deliver_forever(relay: &Relay) {
 
 async fn deliver_rest(relay: &Relay) {
     while !relay.reports.is_empty() {
-        if !deliver_once(relay).await {
+        if deliver_once(relay).await == Outcome::Later {
             sleep(RETRY_MIN).await;
         }
     }
 }
 
-/// One call; whether it was stored.
-async fn deliver_once(relay: &Relay) -> bool {
-    let (Some(manager), Some(call)) = (&relay.manager, relay.reports.next_call()) else { return true };
-    let answer = manager.report(&call).await;
-    let is_stored = match answer {
+/// One call.
+async fn deliver_once(relay: &Relay) -> Outcome {
+    let (Some(manager), Some(call)) = (&relay.manager, relay.reports.next_call()) else { return Outcome::Stored };
+    let dropped = &relay.metrics.relay_reports_dropped_total;
+    let outcome = match manager.report(&call).await {
         Ok(answer) => {
             relay.reports.stored(answer.stored_seq);
-            call.events.first().is_some_and(|first| first.seq <= answer.stored_seq)
+            let is_stored = call.events.first().is_some_and(|first| first.seq <= answer.stored_seq);
+            if is_stored { Outcome::Stored } else { Outcome::Later }
+        }
+        Err(error) if is_for_good(&error) => {
+            let lost = relay.reports.refused(&call);
+            dropped.with_label_values(&["refused"]).inc_by(lost);
+            if 0 < lost {
+                error!(event = "report.refused", error = %error, "The manager refuses a report for good; it is dropped");
+            }
+            Outcome::Refused
         }
         Err(error) => {
             warn!(event = "report.failed", error = %error, count = call.events.len(), "Reports were not stored yet");
-            false
+            Outcome::Later
         }
     };
-    relay.metrics.relay_reports_dropped_total.inc_by(relay.reports.take_dropped());
+    dropped.with_label_values(&["overflow"]).inc_by(relay.reports.take_dropped());
     relay.metrics.relay_reports_pending.set(i64::try_from(relay.reports.len()).unwrap_or(i64::MAX));
-    is_stored
+    outcome
+}
+
+/// Whether the manager read the call and will never take it. A relay whose token is not known may be enrolled again.
+const fn is_for_good(error: &ApiError) -> bool {
+    match error {
+        ApiError::Refused { status, .. } => matches!(status, 400 | 413 | 415 | 422),
+        ApiError::Unreachable(_) | ApiError::Malformed(_) => false,
+    }
 }
 
 fn heartbeat_of(relay: &Relay, draining: bool) -> HeartbeatRequest {
@@ -309,6 +362,29 @@ mod tests {
 
         assert_eq!((reports.len(), reports.take_dropped()), (WAITING_MAX, 1));
         assert_eq!(reports.next_call().unwrap().events.len(), limits::REPORT_EVENTS_MAX);
+    }
+
+    #[test]
+    fn a_report_that_is_refused_for_good_is_found_and_dropped_and_nothing_else_is() {
+        const BAD: u64 = 700;
+        let reports = Reports::new(true);
+        for _ in 0..1_000 {
+            reports.push(SESSION, 1, ReportWhat::Paired);
+        }
+
+        let (mut stored, mut dropped, mut calls) = (Vec::new(), 0, 0);
+        while let Some(call) = reports.next_call() {
+            calls += 1;
+            if call.events.iter().any(|event| event.seq == BAD) {
+                dropped += reports.refused(&call);
+            } else {
+                stored.extend(call.events.iter().map(|event| event.seq));
+                reports.stored(*stored.last().unwrap());
+            }
+        }
+
+        assert_eq!(stored, (1..=1_000).filter(|seq| *seq != BAD).collect::<Vec<_>>());
+        assert!(dropped == 1 && calls < 50, "{dropped} dropped after {calls} calls");
     }
 
     #[test]

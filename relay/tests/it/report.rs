@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex};
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
 use ops::{shutdown::Shutdown, tls, web};
 use proto::{
-    api::relay::{
-        HEARTBEAT, HeartbeatAnswer, HeartbeatRequest, REPORT, ReportAnswer, ReportEvent, ReportRequest, ReportWhat,
-        TicketKey,
+    api::{
+        error::{ErrorBody, ErrorCode},
+        relay::{
+            HEARTBEAT, HeartbeatAnswer, HeartbeatRequest, REPORT, ReportAnswer, ReportEvent, ReportRequest, ReportWhat,
+            TicketKey,
+        },
     },
     close::CloseReason,
     hello::RelayWord,
@@ -30,6 +33,8 @@ struct Desk {
     next_secs: u32,
     /// Reports that are refused before one is stored.
     refusals: u32,
+    /// Calls that name this session are refused for good.
+    never: Option<SessionId>,
 }
 
 type Shared = Arc<Mutex<Desk>>;
@@ -46,11 +51,18 @@ async fn heartbeat(State(desk): State<Shared>, Json(request): Json<HeartbeatRequ
 async fn report(
     State(desk): State<Shared>,
     Json(request): Json<ReportRequest>,
-) -> Result<Json<ReportAnswer>, StatusCode> {
+) -> Result<Json<ReportAnswer>, (StatusCode, Json<ErrorBody>)> {
     let mut desk = desk.lock().unwrap();
+    let refuse = |status, code| {
+        let body = ErrorBody { code, message: "no".to_owned(), retry_after_secs: None };
+        Err((status, Json(body)))
+    };
     if 0 < desk.refusals {
         desk.refusals -= 1;
-        return Err(StatusCode::SERVICE_UNAVAILABLE);
+        return refuse(StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy);
+    }
+    if request.events.iter().any(|event| Some(event.session_id) == desk.never) {
+        return refuse(StatusCode::BAD_REQUEST, ErrorCode::BadRequest);
     }
     let stored_seq = request.events.last().unwrap().seq;
     desk.events.extend(request.events);
@@ -165,6 +177,23 @@ async fn a_new_key_of_the_relay_is_told_at_once() {
     assert_ne!(before, after);
     let last = |desk: &Shared| desk.lock().unwrap().heartbeats.last().map(|heartbeat| heartbeat.spki.clone());
     world.until("the manager knows the new key", |_| last(&desk).as_ref() == Some(&after)).await;
+    world.stop().await;
+    stop.force();
+}
+
+#[tokio::test]
+async fn a_report_that_is_refused_for_good_is_dropped_and_counted_and_the_others_arrive() {
+    let (world, desk, stop) = start().await;
+    world.until_metric("relay_heartbeats_total{result=\"ok\"}", 1.0).await;
+    desk.lock().unwrap().never = Some(SessionId::from_bytes([1; 16]));
+
+    let _refused = world.join(Role::Customer, 1).await;
+    let _taken = world.join(Role::Customer, 2).await;
+
+    world.until_metric("relay_reports_dropped_total{reason=\"refused\"}", 1.0).await;
+    world.until("the other report is stored", |_| !desk.lock().unwrap().events.is_empty()).await;
+    let stored: Vec<_> = desk.lock().unwrap().events.iter().map(|event| event.session_id).collect();
+    assert_eq!(stored, [SessionId::from_bytes([2; 16])]);
     world.stop().await;
     stop.force();
 }
