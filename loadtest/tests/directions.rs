@@ -110,7 +110,7 @@ impl Tree {
 const MAY_SEE: [(&str, &[&str]); 11] = [
     ("uketsuke-proto", &[]),
     ("uketsuke-ops", &["uketsuke-proto"]),
-    ("uketsuke-proto-fuzz", &["uketsuke-proto"]),
+    ("uketsuke-proto-fuzz", &["uketsuke-proto", "uketsuke-link", "uketsuke-relay"]),
     ("uketsuke-link", &["uketsuke-proto"]),
     ("uketsuke-desk", &["uketsuke-proto"]),
     ("uketsuke-manager", &["uketsuke-proto", "uketsuke-ops"]),

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use link::framed::ReadError;
+use link::framed::{ReadError, WireFrame};
 use proto::{
     api::UnixMillis,
     close::CloseReason,
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use crate::transport::Reader;
 
 /// Longest hello: version 1 + key 32 + generation 4 + signature 64 + ticket.
-const HELLO_LEN_MAX: usize = 1 + 32 + 4 + 64 + TICKET_LEN_MAX;
+pub const HELLO_LEN_MAX: usize = 1 + 32 + 4 + 64 + TICKET_LEN_MAX;
 
 /// Keys and revocations, as the manager told them last; they stay when the manager is away.
 #[derive(Debug)]
@@ -111,10 +111,19 @@ pub(crate) async fn hear(reader: &mut Reader, patience: Duration) -> Result<Hell
         Ok(Ok(None) | Err(ReadError::Broken(_))) => return Err(CloseReason::TransportLost),
         Ok(Err(ReadError::Malformed(_))) => return Err(CloseReason::Malformed),
     };
+    let hello = understand(&frame)?;
+    reader.set_payload_max(proto::limits::FRAME_PAYLOAD_MAX);
+    Ok(hello)
+}
+
+/// Reads the first frame of a connection.
+///
+/// # Errors
+/// The reason to refuse.
+pub fn understand(frame: &WireFrame) -> Result<Hello, CloseReason> {
     if frame.header.kind != FrameType::Hello {
         return Err(CloseReason::Malformed);
     }
-    reader.set_payload_max(proto::limits::FRAME_PAYLOAD_MAX);
     Hello::parse(&frame.payload()).map_err(|error| match error {
         HelloError::Version(_) => CloseReason::WrongVersion,
         HelloError::Malformed => CloseReason::Malformed,

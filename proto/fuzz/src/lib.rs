@@ -1,13 +1,14 @@
 //! Oracles: one function for each thing that a stranger can send, over arbitrary bytes.
 //!
 //! An oracle panics when the protocol breaks a promise: when bytes that were accepted do not survive writing and
-//! reading, when something opens that was never sealed, when keys differ, or when anything in `proto` panics itself.
+//! reading, when something opens that was never sealed, when keys differ, or when anything of ours panics itself.
 //! `proto/fuzz/tests/replay.rs` feeds them the corpus and seeded mutations of it; `proto/fuzz/libfuzzer` feeds them
 //! with coverage guidance. A new target is a function here, its name in [`TARGETS`], seeds in [`seeds`], a folder of
 //! the corpus and a file in `libfuzzer/fuzz_targets`.
 
 mod keys;
 pub mod seeds;
+mod wire;
 
 use bytes::Bytes;
 use proto::{
@@ -23,6 +24,7 @@ use proto::{
 };
 
 pub use keys::{handshake, sealed_frame};
+pub use wire::{frame_reader, pre_ticket, record};
 
 /// Judges any bytes; panics when a promise is broken.
 pub type Oracle = fn(&[u8]);
@@ -39,6 +41,9 @@ pub const TARGETS: &[(&str, Oracle)] = &[
     ("message", message),
     ("handshake", handshake),
     ("proxy_v2", proxy_v2),
+    ("frame_reader", frame_reader),
+    ("record", record),
+    ("pre_ticket", pre_ticket),
 ];
 
 /// A stream of frames, as a relay reads it.

@@ -10,7 +10,7 @@ use proto::{
     close::CloseReason,
     frame::{FLAG_MORE, Frame, FrameType, Lane},
     grant::GrantKind,
-    hello::{Hello, RelayWord},
+    hello::{Hello, RelayWord, proof_text},
     id::{RelayId, SessionId},
     input::{Button, Input, Key},
     introduction::Introduction,
@@ -18,8 +18,9 @@ use proto::{
     proxied,
     role::Role,
     screen::{Damage, EncodeOptions, Encoder, PictureRef, cursor::CursorShape},
-    ticket::{SigningKey, Ticket, TicketError, TicketRelay},
+    ticket::{ProofKey, SigningKey, Ticket, TicketError, TicketRelay, proof_key_hash},
 };
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
 
 /// The time at which the tickets of the corpus admit.
 pub const NOW_MS: i64 = 1_700_000_000_000;
@@ -77,6 +78,15 @@ pub fn all() -> Vec<Seed> {
     for (name, header) in proxy_headers() {
         add("proxy_v2", name, header);
     }
+    for (name, bytes) in streams() {
+        add("frame_reader", name, bytes);
+    }
+    for (name, script) in RECORD_SCRIPTS {
+        add("record", name, script.to_vec());
+    }
+    for (name, bytes) in first_words() {
+        add("pre_ticket", name, bytes);
+    }
     for (name, updates) in screens() {
         add("screen_update", name, updates);
     }
@@ -105,6 +115,19 @@ const HANDSHAKE_SCRIPTS: &[(&str, &[u8])] = &[
     ("altered_element", &[0, 2, 77, 1, 0]),
     ("altered_confirmation", &[0, 2, 0, 1, 0, 6, 20, 5, 0]),
     ("twice", &[0, 2, 0, 2, 0, 1, 0, 1, 0]),
+];
+
+/// Cipher, length of the pieces, then two bytes a step.
+const RECORD_SCRIPTS: &[(&str, &[u8])] = &[
+    ("clean", &[0, 200, 0, 1, 0, 0, 0, 255, 2, 0]),
+    ("rekeyed", &[1, 7, 0, 3, 1, 0, 0, 4, 1, 0, 0, 5]),
+    ("flip_header", &[2, 64, 0, 3, 3, 25, 0, 4, 0, 5]),
+    ("flip_body", &[0, 64, 0, 3, 3, 99, 0, 4]),
+    ("lost", &[1, 0, 0, 3, 4, 0, 0, 4, 0, 5]),
+    ("repeated", &[2, 255, 5, 0, 0, 3, 0, 4]),
+    ("reordered", &[0, 1, 6, 0, 0, 3, 0, 4]),
+    ("thrown_in", &[0, 16, 0, 3, 7, 8, 23, 3, 3, 0, 3, 1, 2, 3]),
+    ("too_long", &[0, 16, 7, 6, 23, 3, 3, 255, 255, 1]),
 ];
 
 const NUMBERS: &[(&str, &str)] = &[
@@ -142,6 +165,69 @@ fn frames() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// Frames in pieces: bound, number of lengths, lengths, stream.
+fn streams() -> Vec<(&'static str, Vec<u8>)> {
+    let all: Vec<u8> = frames().into_iter().take(6).flat_map(|(_, bytes)| bytes).collect();
+    let stream = |head: &[u8], bytes: &[u8]| [head, bytes].concat();
+    vec![
+        ("at_once", stream(&[0, 0], &all)),
+        ("byte_by_byte", stream(&[0, 1, 1], &all)),
+        ("odd_pieces", stream(&[0, 3, 5, 0, 2], &all)),
+        ("short_bound", stream(&[1, 1, 9], &all)),
+        ("cut_off", stream(&[0, 1, 4], all.split_last().map_or(&[], |(_, rest)| rest))),
+        ("unknown_type", stream(&[0, 1, 2], &[0x7f, 0, 0, 0, 0])),
+    ]
+}
+
+/// A hello that admits, as it is, in pieces, and altered.
+fn first_words() -> Vec<(&'static str, Vec<u8>)> {
+    let Some(hello) = true_hello() else { return Vec::new() };
+    let bytes = wire_of(&hello);
+    let raw = |lengths: &[u8]| [&[0, u8::try_from(lengths.len()).unwrap_or(0)], lengths, bytes.as_slice()].concat();
+    vec![
+        ("admitted", raw(&[])),
+        ("in_pieces", raw(&[1, 30, 2])),
+        ("untouched", vec![1]),
+        ("other_version", vec![1, 5, 0, 1]),
+        ("other_key", vec![1, 9, 0, 1]),
+        ("other_generation", vec![1, 38, 0, 1]),
+        ("other_signature", vec![1, 50, 0, 1]),
+        ("other_ticket", vec![1, 130, 0, 1]),
+        ("not_a_hello", vec![0, 0, 0x11, 2, 0, 1, 0, 9]),
+        ("too_long", vec![0, 0, 0x01, 0, 0, 0xff, 0x7f]),
+    ]
+}
+
+/// What a connection of the corpus is bound to.
+pub const EXPORTER: [u8; 32] = [3; 32];
+/// The relay of the corpus, as tickets name it.
+pub const SPKI: &str = "cdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcdcd";
+/// The session of the corpus.
+pub const SESSION_ID: SessionId = SessionId::from_bytes([5; 16]);
+
+/// A hello that [`SPKI`] admits on the connection [`EXPORTER`], always the same one.
+pub fn true_hello() -> Option<Hello> {
+    let proof_key = ProofKey::random(&mut ChaCha20Rng::from_seed([9; 32]));
+    let ticket = Ticket {
+        session_id: SESSION_ID,
+        role: Role::Customer,
+        proof_key_hash: proof_key_hash(&proof_key.public()),
+        relays: vec![TicketRelay { relay_id: RelayId::from_bytes([1; 16]), spki: SPKI.to_owned() }],
+        rate_max: 12_500_000,
+        issued_at_ms: NOW_MS,
+        expires_at_ms: NOW_MS.saturating_add(3_600_000),
+        hard_end_at_ms: NOW_MS.saturating_add(28_800_000),
+    };
+    let ticket = ticket.sign(&signing_key().ok()?).ok()?;
+    let signature = proof_key.sign(&proof_text(&EXPORTER, &ticket, 1));
+    Some(Hello { proof_key: proof_key.public(), generation: 1, signature, ticket })
+}
+
+/// The frame of a hello, as it goes over the wire.
+pub fn wire_of(hello: &Hello) -> Vec<u8> {
+    hello.to_frame().map(|frame| wire(&frame)).unwrap_or_default()
+}
+
 fn wire(frame: &Frame) -> Vec<u8> {
     let header = frame.header().map(|header| header.to_bytes().to_vec()).unwrap_or_default();
     [header.as_slice(), frame.payload.as_ref()].concat()
@@ -151,7 +237,7 @@ fn wire(frame: &Frame) -> Vec<u8> {
 fn texts() -> Vec<(&'static str, String)> {
     let Ok(key) = signing_key() else { return Vec::new() };
     let ticket = |role, relays: u8| Ticket {
-        session_id: SessionId::from_bytes([5; 16]),
+        session_id: SESSION_ID,
         role,
         proof_key_hash: "ab".repeat(32),
         relays: (0..relays)
@@ -164,7 +250,7 @@ fn texts() -> Vec<(&'static str, String)> {
     };
     let late = Ticket { expires_at_ms: 0, ..ticket(Role::Operator, 1) };
     let introduction = Introduction {
-        session_id: SessionId::from_bytes([5; 16]),
+        session_id: SESSION_ID,
         company_name: "みどり電機サポート".to_owned(),
         operator_name: "佐藤 花子".to_owned(),
         reason: "印刷できない".to_owned(),

@@ -36,7 +36,9 @@ macro_rules! targets {
     };
 }
 
-targets! { frame hello ticket sealed_frame screen_update input number message handshake proxy_v2 }
+targets! {
+    frame hello ticket sealed_frame screen_update input number message handshake proxy_v2 frame_reader record pre_ticket
+}
 
 #[test]
 fn the_corpus_holds_every_seed() {
