@@ -15,6 +15,7 @@ use client::{
     visit::Step,
 };
 use desk::{lang::Lang, look};
+use link::transport::Transport;
 use proto::{close::CloseReason, grant::GrantKind, id::SessionId, introduction::Introduction, message::Monitor};
 
 fn main() -> anyhow::Result<()> {
@@ -59,7 +60,11 @@ fn sample(page: &str, lang: Lang) -> App {
         return app;
     }
     app.on(Event::Step(Step::Introduced(introduction(lang))), start);
-    let proved = Step::Proved { session_id: SessionId::from_bytes([1; 16]), safety_code: "582 914".to_owned() };
+    let proved = Step::Proved {
+        session_id: SessionId::from_bytes([1; 16]),
+        safety_code: "582 914".to_owned(),
+        transport: Transport::Quic,
+    };
     app.on(Event::Step(proved), start);
     if page == "who" {
         return app;

@@ -333,7 +333,8 @@ impl App {
             }
             News::TakenBack(kind) => self.live = self.live.without(kind),
             News::Paused(paused) => self.paused = paused,
-            News::Switching(switching) => self.switching = switching,
+            News::Switching => self.switching = true,
+            News::Resumed(_) => self.switching = false,
             News::Sharing(monitor) => self.monitor = Some(monitor),
             News::Figures(_) => {}
         }
@@ -388,6 +389,7 @@ pub fn digits(text: &str) -> impl Iterator<Item = char> {
 
 #[cfg(test)]
 mod tests {
+    use link::transport::Transport;
     use proptest::prelude::*;
     use proto::id::SessionId;
 
@@ -421,7 +423,11 @@ mod tests {
         app.on(Event::Typed("4129053381".to_owned()), now());
         app.on(Event::Connect, now());
         app.on(Event::Step(Step::Introduced(introduction())), now());
-        let proved = Step::Proved { session_id: SessionId::from_bytes([1; 16]), safety_code: "123 456".to_owned() };
+        let proved = Step::Proved {
+            session_id: SessionId::from_bytes([1; 16]),
+            safety_code: "123 456".to_owned(),
+            transport: Transport::Quic,
+        };
         app.on(Event::Step(proved), now());
         for kind in [GrantKind::View, GrantKind::Control] {
             app.on(asked(kind), now());

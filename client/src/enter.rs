@@ -9,6 +9,7 @@ use std::sync::Arc;
 use link::{
     api::{ApiError, ManagerApi},
     meet::{self, MeetError, Meeting},
+    race::Dialer,
     sealed::Sealed,
 };
 use proto::{
@@ -120,11 +121,11 @@ impl From<MeetError> for EnterError {
     }
 }
 
-/// Sends the locator to the manager.
+/// Sends the locator to the manager. `dialer` finds the relays that it names.
 ///
 /// # Errors
 /// See [`EnterError`].
-pub async fn enter(api: &ManagerApi, number: &ReceptionNumber) -> Result<Entered, EnterError> {
+pub async fn enter(api: &ManagerApi, number: &ReceptionNumber, dialer: Dialer) -> Result<Entered, EnterError> {
     let proof_key = Arc::new(ProofKey::random(&mut OsRng));
     let request = EnterRequest { locator: number.locator(), proof_key: proof_key.public_hex() };
     let answer = api.enter(&request).await.inspect_err(
@@ -136,7 +137,7 @@ pub async fn enter(api: &ManagerApi, number: &ReceptionNumber) -> Result<Entered
     let secret = Zeroizing::new(number.secret().as_bytes().to_vec());
     let api = api.with_token(&answer.token);
     let renew = Some(meet::renewal(api.clone(), session_id));
-    let meeting = Meeting { role: Role::Customer, pairing: answer.pairing, proof_key, secret, renew };
+    let meeting = Meeting { role: Role::Customer, pairing: answer.pairing, proof_key, secret, renew, dialer };
     Ok(Entered { introduction, session_id, api, meeting })
 }
 

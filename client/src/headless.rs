@@ -8,7 +8,7 @@ use desk::{
     lines::{Events, LineError},
     signals::Signals,
 };
-use link::api::ManagerApi;
+use link::{api::ManagerApi, race::Dialer};
 use proto::{
     close::CloseReason,
     device::DeviceFact,
@@ -80,6 +80,7 @@ enum Event {
     Proved {
         session_id: String,
         safety_code: String,
+        transport: &'static str,
     },
     Asked {
         kind: GrantKind,
@@ -106,7 +107,9 @@ enum Event {
         paused: bool,
     },
     Switching {},
-    Resumed {},
+    Resumed {
+        transport: &'static str,
+    },
     Figures {
         screen_bytes: u64,
         updates: u64,
@@ -126,7 +129,12 @@ enum Event {
 ///
 /// # Errors
 /// When standard input, standard output or the signals cannot be used.
-pub async fn run(api: ManagerApi, flags: HeadlessFlags, language: &'static str) -> std::io::Result<ExitCode> {
+pub async fn run(
+    api: ManagerApi,
+    flags: HeadlessFlags,
+    language: &'static str,
+    dialer: Dialer,
+) -> std::io::Result<ExitCode> {
     let out = Events::stdout();
     let Ok(number) = ReceptionNumber::parse(&flags.number) else {
         out.write(&failed(&EnterError::NumberUnusable))?;
@@ -139,7 +147,7 @@ pub async fn run(api: ManagerApi, flags: HeadlessFlags, language: &'static str) 
     let permit = Permit::none();
     let (commands, taken) = mpsc::channel(QUEUE_MAX);
     let (steps, mut told) = mpsc::channel(QUEUE_MAX);
-    let plan = Plan { api, number, desktop, permit: permit.clone(), language };
+    let plan = Plan { api, number, desktop, permit: permit.clone(), language, dialer };
     let mut visiting = tokio::spawn(visit::visit(plan, taken, steps));
     let (mut open, mut seen) = (true, false);
     let code = loop {
@@ -230,7 +238,9 @@ fn event(step: Step) -> Option<Event> {
         Step::Introduced(who) => {
             Event::Company { company: who.company_name, operator: who.operator_name, reason: who.reason }
         }
-        Step::Proved { session_id, safety_code } => Event::Proved { session_id: session_id.to_string(), safety_code },
+        Step::Proved { session_id, safety_code, transport } => {
+            Event::Proved { session_id: session_id.to_string(), safety_code, transport: transport.as_str() }
+        }
         Step::Session(News::Asked(question, facts)) => {
             Event::Asked { kind: question.kind, reason: question.reason, facts }
         }
@@ -238,8 +248,8 @@ fn event(step: Step) -> Option<Event> {
         Step::Session(News::Refused { kind, timed_out }) => Event::Refused { kind, timed_out },
         Step::Session(News::TakenBack(kind)) => Event::TakenBack { kind },
         Step::Session(News::Paused(paused)) => Event::Paused { paused },
-        Step::Session(News::Switching(true)) => Event::Switching {},
-        Step::Session(News::Switching(false)) => Event::Resumed {},
+        Step::Session(News::Switching) => Event::Switching {},
+        Step::Session(News::Resumed(transport)) => Event::Resumed { transport: transport.as_str() },
         Step::Session(News::Sharing(monitor)) => {
             Event::Sharing { monitor: monitor.id, width: monitor.width, height: monitor.height }
         }

@@ -10,7 +10,7 @@ use client::{
     ui,
 };
 use desk::{lang::Lang, logs};
-use link::api::ManagerApi;
+use link::{api::ManagerApi, race::Dialer, transport::Choice};
 
 /// Exit code of a wrong flag or file.
 const USAGE: u8 = 64;
@@ -24,6 +24,9 @@ struct Flags {
     /// Language of the window: ja or en; the system's when absent
     #[arg(long, value_name = "LANG", global = true)]
     lang: Option<Lang>,
+    /// What carries the session: auto (what works, QUIC first), quic or tcp
+    #[arg(long, value_name = "TRANSPORT", global = true, default_value_t)]
+    transport: Choice,
     #[command(subcommand)]
     mode: Option<Mode>,
 }
@@ -53,16 +56,17 @@ fn main() -> ExitCode {
         Ok(api) => api,
         Err(error) => return fail(&error, USAGE),
     };
+    let dialer = Dialer::new(flags.transport);
     let done = match flags.mode {
-        Some(Mode::Headless(flags)) => run_headless(api, flags, lang),
-        None => ui::run(api, Desktop::X11(None), lang).map(|()| ExitCode::SUCCESS),
+        Some(Mode::Headless(flags)) => run_headless(api, flags, lang, dialer),
+        None => ui::run(api, Desktop::X11(None), lang, dialer).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| fail(&error, 1))
 }
 
-fn run_headless(api: ManagerApi, flags: HeadlessFlags, lang: Lang) -> anyhow::Result<ExitCode> {
+fn run_headless(api: ManagerApi, flags: HeadlessFlags, lang: Lang, dialer: Dialer) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let code = runtime.block_on(headless::run(api, flags, lang.as_str()))?;
+    let code = runtime.block_on(headless::run(api, flags, lang.as_str(), dialer))?;
     runtime.shutdown_background();
     Ok(code)
 }

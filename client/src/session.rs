@@ -7,7 +7,10 @@
 
 use std::{sync::Arc, time::Instant};
 
-use link::sealed::{Sealed, SealedEvent, SealedSender};
+use link::{
+    sealed::{Sealed, SealedEvent, SealedSender},
+    transport::Transport,
+};
 use proto::{
     api::session::ConsentAnswer,
     close::CloseReason,
@@ -86,8 +89,10 @@ pub enum News {
     TakenBack(GrantKind),
     /// Paused, or not any more.
     Paused(bool),
-    /// The connection is lost and another one is looked for, or it is found.
-    Switching(bool),
+    /// The connection is lost and another one is looked for.
+    Switching,
+    /// It is found, and this carries the session now.
+    Resumed(Transport),
     /// This monitor is shared.
     Sharing(Monitor),
     /// Measured so far.
@@ -191,11 +196,11 @@ impl Session {
                     SealedEvent::Switching => {
                         // Nobody can let go of a key that is held now.
                         self.act(Act::Do(Input::ReleaseAll)).await;
-                        self.tell(News::Switching(true));
+                        self.tell(News::Switching);
                         Ok(())
                     }
                     SealedEvent::Resumed => {
-                        self.tell(News::Switching(false));
+                        self.tell(News::Resumed(self.sender.transport()));
                         Ok(())
                     }
                 },

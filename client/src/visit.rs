@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use link::api::ManagerApi;
+use link::{api::ManagerApi, race::Dialer, transport::Transport};
 use proto::{
     api::session::EndRequest, close::CloseReason, id::SessionId, introduction::Introduction, number::ReceptionNumber,
 };
@@ -33,6 +33,8 @@ pub struct Plan {
     pub permit: Permit,
     /// Language of the customer.
     pub language: &'static str,
+    /// Finds relays.
+    pub dialer: Dialer,
 }
 
 /// What happens on a visit, in order. The last one is [`Step::Failed`] or [`Step::Ended`].
@@ -46,6 +48,8 @@ pub enum Step {
         session_id: SessionId,
         /// For those who want to compare: `123 456`.
         safety_code: String,
+        /// What carries the session.
+        transport: Transport,
     },
     /// Something in the session.
     Session(News),
@@ -77,11 +81,11 @@ async fn run(
     steps: &mpsc::Sender<Step>,
     keeping: &mut JoinSet<()>,
 ) -> Result<CloseReason, EnterError> {
-    let Plan { api, number, desktop, permit, language } = plan;
+    let Plan { api, number, desktop, permit, language, dialer } = plan;
     let entered = tokio::select! {
         biased;
         () = cancelled(commands) => return Ok(CloseReason::CustomerEnded),
-        entered = enter::enter(&api, &number) => entered?,
+        entered = enter::enter(&api, &number, dialer) => entered?,
     };
     drop(number);
     drop(steps.send(Step::Introduced(entered.introduction.clone())).await);
@@ -97,8 +101,8 @@ async fn run(
         }
         met = entered.meet() => met?,
     };
-    let safety_code = met.sealed.safety_code.clone();
-    drop(steps.send(Step::Proved { session_id, safety_code }).await);
+    let (safety_code, transport) = (met.sealed.safety_code.clone(), met.sealed.sender.transport());
+    drop(steps.send(Step::Proved { session_id, safety_code, transport }).await);
     tracing::info!(session.id = %session_id, event = "session.proved", "Session {session_id} is proved");
     let (reason, records) = share(met, desktop, permit, language, commands, steps).await;
     *keeping = records;

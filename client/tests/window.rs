@@ -12,6 +12,7 @@ use client::{
 };
 use desk::{lang::Lang, look, text::Catalogue};
 use egui_kittest::{Harness, kittest::Queryable as _};
+use link::transport::Transport;
 use proto::{close::CloseReason, grant::GrantKind, id::SessionId, introduction::Introduction, message::Monitor};
 
 /// A window without a display.
@@ -59,7 +60,11 @@ fn met() -> App {
         ceiling: GrantKind::ALL.to_vec(),
     };
     app.on(Event::Step(Step::Introduced(introduction)), now());
-    let proved = Step::Proved { session_id: SessionId::from_bytes([1; 16]), safety_code: "582 914".to_owned() };
+    let proved = Step::Proved {
+        session_id: SessionId::from_bytes([1; 16]),
+        safety_code: "582 914".to_owned(),
+        transport: Transport::Quic,
+    };
     app.on(Event::Step(proved), now());
     app
 }

@@ -7,7 +7,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use link::meet::{MeetError, Meeting, meet};
+use link::{
+    meet::{MeetError, Meeting, meet},
+    race::Dialer,
+    transport::{Choice, Transport},
+};
 use loadtest::evil::{Deed, EvilRelay};
 use proto::{
     api::reception::{Pairing, RelayAddress},
@@ -90,6 +94,7 @@ fn meeting(relay: &EvilRelay, role: Role, told: &str) -> Meeting {
         proof_key: Arc::new(ProofKey::random(&mut rand_core::OsRng)),
         secret: Zeroizing::new(SECRET.to_vec()),
         renew: None,
+        dialer: Dialer::new(Choice::Only(Transport::Tcp)),
     }
 }
 

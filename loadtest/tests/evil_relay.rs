@@ -8,7 +8,9 @@ use std::{sync::Arc, time::Duration};
 
 use link::{
     meet::{Meeting, meet},
+    race::Dialer,
     sealed::{Sealed, SealedEvent},
+    transport::{Choice, Transport},
 };
 use loadtest::evil::{Deed, EvilRelay};
 use proto::{
@@ -172,6 +174,7 @@ fn meeting(relay: &EvilRelay, session: u8, role: Role) -> Meeting {
         proof_key: Arc::new(ProofKey::random(&mut rand_core::OsRng)),
         secret: Zeroizing::new(b"3381".to_vec()),
         renew: None,
+        dialer: Dialer::new(Choice::Only(Transport::Tcp)),
     }
 }
 

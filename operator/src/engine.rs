@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use link::{
     api::ManagerApi,
     meet::{self, Meeting},
+    race::Dialer,
 };
 use proto::{
     api::{reception::Pairing, session::EndRequest},
@@ -67,11 +68,12 @@ pub struct Engine {
     answers: (mpsc::Sender<Manager>, mpsc::Receiver<Manager>),
     news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     wake: Wake,
+    dialer: Dialer,
 }
 
 impl Engine {
-    /// An engine that talks to one manager. `wake` is called after something visible changed.
-    pub fn new(api: ManagerApi, wake: Wake) -> Self {
+    /// An engine that talks to one manager. `wake` is called after something visible changed; `dialer` finds relays.
+    pub fn new(api: ManagerApi, wake: Wake, dialer: Dialer) -> Self {
         Self {
             app: App::default(),
             api,
@@ -84,6 +86,7 @@ impl Engine {
             answers: mpsc::channel(NEWS_MAX),
             news: mpsc::channel(NEWS_MAX),
             wake,
+            dialer,
         }
     }
 
@@ -236,6 +239,7 @@ impl Engine {
             proof_key: Arc::clone(&own.proof_key),
             secret: Zeroizing::new(own.number.secret().as_bytes().to_vec()),
             renew,
+            dialer: self.dialer.clone(),
         };
         self.session = Some(handle);
         self.tasks.spawn(session::meet_and_run(meeting, port));

@@ -15,7 +15,7 @@ use desk::{
     logs,
     signals::Signals,
 };
-use link::{api::ManagerApi, tls};
+use link::{api::ManagerApi, race::Dialer, tls};
 use operator::{
     engine::Engine,
     headless::{self, Outcome},
@@ -48,30 +48,31 @@ fn main() -> ExitCode {
         Ok(api) => api,
         Err(error) => return complain(&format!("--manager {url}: {error}"), USAGE),
     };
+    let dialer = Dialer::new(options.transport);
     match &options.mode {
-        Some(Mode::Headless(who)) => headless(api, who),
-        None => window(api, options.lang.unwrap_or_else(Lang::system)),
+        Some(Mode::Headless(who)) => headless(api, who, dialer),
+        None => window(api, options.lang.unwrap_or_else(Lang::system), dialer),
     }
 }
 
-fn window(api: ManagerApi, lang: Lang) -> ExitCode {
+fn window(api: ManagerApi, lang: Lang, dialer: Dialer) -> ExitCode {
     let opened = text::catalogue(lang)
         .context("the sentences cannot be read")
-        .and_then(|text| window::run(window::Opening { api, text, folder: config_folder() }));
+        .and_then(|text| window::run(window::Opening { api, text, folder: config_folder(), dialer }));
     match opened {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => complain(&format!("the window cannot be opened: {error:#}"), 1),
     }
 }
 
-fn headless(api: ManagerApi, who: &HeadlessOptions) -> ExitCode {
+fn headless(api: ManagerApi, who: &HeadlessOptions, dialer: Dialer) -> ExitCode {
     let password = match who.password() {
         Ok(password) => password,
         Err(error) => return complain(&error.to_string(), USAGE),
     };
     let request = LoginRequest { company: who.company.clone(), user: who.user.clone(), password };
     let events = Events::stdout();
-    match run_headless(api, request, events.clone()) {
+    match run_headless(Engine::new(api, Arc::new(|| {}), dialer), request, events.clone()) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::NotLoggedIn) => ExitCode::FAILURE,
         Err(error) => {
@@ -83,10 +84,9 @@ fn headless(api: ManagerApi, who: &HeadlessOptions) -> ExitCode {
     }
 }
 
-fn run_headless(api: ManagerApi, request: LoginRequest, events: Events) -> anyhow::Result<Outcome> {
+fn run_headless(engine: Engine, request: LoginRequest, events: Events) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let lines = lines::stdin().context("standard input cannot be read")?;
-    let engine = Engine::new(api, Arc::new(|| {}));
     let outcome = runtime.block_on(async {
         let signals = Signals::listen().context("the system's signals cannot be heard")?;
         anyhow::Ok(headless::run(engine, request, lines, events, signals).await)

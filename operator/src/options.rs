@@ -10,6 +10,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use desk::lang::Lang;
+use link::transport::Choice;
 use serde::Deserialize;
 
 /// Name of the side-car file.
@@ -30,6 +31,9 @@ pub struct Options {
     /// Language of the window: ja or en; the system's when absent.
     #[arg(long, value_name = "LANG")]
     pub lang: Option<Lang>,
+    /// What carries a session: auto (what works, QUIC first), quic or tcp.
+    #[arg(long, value_name = "TRANSPORT", global = true, default_value_t)]
+    pub transport: Choice,
 }
 
 /// Where the manager is.

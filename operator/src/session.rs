@@ -17,6 +17,7 @@ use std::{
 use link::{
     meet::{self, Meeting},
     sealed::{Sealed, SealedEvent, SealedReceiver, SealedSender},
+    transport::Transport,
 };
 use proto::{close::CloseReason, id::SessionId, input::Input, message::Message, version};
 use tokio::{
@@ -145,12 +146,15 @@ pub async fn run(sealed: Sealed, port: Port) {
     let id = handle.session_id;
     info!(session.id = %id, event = "session.met", "Session {id}: both sides proved the secret");
     tell(&news, News::Event(id, FromSession::Met { safety_code })).await;
+    let transport = sender.transport();
+    tell(&news, News::Event(id, FromSession::Carried(transport))).await;
     let mut session = Running {
         receiver: Receiver::new(handle.screen.clone()),
         replies: VecDeque::from([greeting()]),
         news,
         wake,
         handle,
+        transport,
     };
     let reason = session.turn(&sender, &mut receiver, &mut commands).await;
     if time::timeout(END_TIMEOUT, sender.end(reason)).await.is_err() {
@@ -166,6 +170,8 @@ struct Running {
     replies: VecDeque<Message>,
     news: mpsc::Sender<News>,
     wake: Wake,
+    /// What carries it, as it was told last.
+    transport: Transport,
 }
 
 impl Running {
@@ -194,7 +200,10 @@ impl Running {
                         }
                     }
                     SealedEvent::Switching => self.tell(FromSession::Switching(true)).await,
-                    SealedEvent::Resumed => self.tell(FromSession::Switching(false)).await,
+                    SealedEvent::Resumed => {
+                        self.tell_transport(sender).await;
+                        self.tell(FromSession::Switching(false)).await;
+                    }
                     SealedEvent::Ended(reason) => return reason,
                 },
                 command = commands.recv() => match command {
@@ -221,6 +230,7 @@ impl Running {
                 }
                 _ = measure.tick() => {
                     self.handle.screen.lock().figures.round_trip = sender.round_trip();
+                    self.tell_transport(sender).await;
                     (self.wake)();
                 }
             }
@@ -307,6 +317,14 @@ impl Running {
         };
         self.replies.retain(|waiting| !newer(waiting));
         self.replies.push_back(message);
+    }
+
+    /// Tells what carries the session when that has changed: a change that is over soon is not told otherwise.
+    async fn tell_transport(&mut self, sender: &SealedSender) {
+        let now = sender.transport();
+        if std::mem::replace(&mut self.transport, now) != now {
+            self.tell(FromSession::Carried(now)).await;
+        }
     }
 
     async fn tell(&self, event: FromSession) {

@@ -8,7 +8,7 @@ use std::{io, path::PathBuf, sync::Arc, thread};
 use desk::{clock, look, signals::Signals, text::Catalogue};
 use eframe::{EframeWinitApplication, NativeOptions, UserEvent};
 use egui::{Context, ViewportBuilder, ViewportCommand};
-use link::api::ManagerApi;
+use link::{api::ManagerApi, race::Dialer};
 use tokio::{
     runtime,
     sync::{mpsc, watch},
@@ -45,6 +45,8 @@ pub struct Opening {
     pub text: Catalogue,
     /// Folder in which company code and id are remembered.
     pub folder: Option<PathBuf>,
+    /// Finds relays.
+    pub dialer: Dialer,
 }
 
 /// Opens the window and stays until it is closed.
@@ -52,7 +54,7 @@ pub struct Opening {
 /// # Errors
 /// When there is no display, or a thread cannot be started.
 pub fn run(opening: Opening) -> anyhow::Result<()> {
-    let Opening { api, text, folder } = opening;
+    let Opening { api, text, folder, dialer } = opening;
     let event_loop = EventLoop::<UserEvent>::with_user_event().build()?;
     event_loop.set_control_flow(ControlFlow::Wait);
     let capture = Capture::default();
@@ -62,7 +64,8 @@ pub fn run(opening: Opening) -> anyhow::Result<()> {
     let joins = Arc::clone(&network.thread);
     let creator = Box::new(move |context: &eframe::CreationContext<'_>| {
         look::apply(&context.egui_ctx);
-        let window = Window::start(&context.egui_ctx, api, pages, folder, &network)?;
+        let engine = |wake| Engine::new(api, wake, dialer);
+        let window = Window::start(&context.egui_ctx, engine, pages, folder, &network)?;
         Ok(Box::new(window) as Box<dyn eframe::App>)
     });
     let mut app =
@@ -106,7 +109,7 @@ struct Window {
 impl Window {
     fn start(
         ctx: &Context,
-        api: ManagerApi,
+        engine: impl FnOnce(Wake) -> Engine + Send + 'static,
         pages: Pages,
         folder: Option<PathBuf>,
         network: &Network,
@@ -126,7 +129,7 @@ impl Window {
         let ctx = ctx.clone();
         let thread = thread::Builder::new().name("network".to_owned()).spawn(move || {
             runtime.spawn(close_on(signals, ctx));
-            runtime.block_on(drive(Engine::new(api, Arc::clone(&wake)), wished, views, wake));
+            runtime.block_on(drive(engine(Arc::clone(&wake)), wished, views, wake));
         })?;
         if let Ok(mut place) = network.thread.lock() {
             *place = Some(thread);

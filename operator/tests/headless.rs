@@ -7,7 +7,7 @@ use std::{
 };
 
 use desk::{lines::Events, signals::Signals};
-use link::{api::ManagerApi, tls};
+use link::{api::ManagerApi, race::Dialer, tls};
 use operator::{
     app::event::{Event, Manager},
     engine::Engine,
@@ -45,7 +45,7 @@ async fn engine() -> Engine {
     tls::install_provider();
     let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let api = ManagerApi::new(&format!("https://{closed}"), None).unwrap();
-    Engine::new(api, Arc::new(|| {}))
+    Engine::new(api, Arc::new(|| {}), Dialer::default())
 }
 
 fn logged_in(engine: &mut Engine) {

@@ -22,6 +22,7 @@ pub mod ticket;
 // What a relay sees.
 pub mod frame;
 pub mod hello;
+pub mod streams;
 
 // What a load balancer in front of a server says.
 pub mod proxied;

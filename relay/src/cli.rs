@@ -10,7 +10,7 @@ use ops::{
 };
 use tokio::net::TcpListener;
 
-use crate::{Relay, config::Config, descriptors};
+use crate::{Relay, config::Config, descriptors, listen::Listeners};
 
 /// Name on standard error.
 const PROGRAM: &str = "uketsuke-relay";
@@ -145,19 +145,19 @@ fn serve(config: &Config) -> ExitCode {
             Ok(relay) => relay,
             Err(error) => return exit::usage(PROGRAM, &error),
         };
-        let (listener, private) =
-            match (TcpListener::bind(config.listen).await, TcpListener::bind(config.private_listen).await) {
-                (Ok(listener), Ok(private)) => (listener, private),
-                (Err(error), _) => return exit::failure(PROGRAM, &format!("listen {}: {error}", config.listen)),
-                (_, Err(error)) => {
-                    return exit::failure(PROGRAM, &format!("private_listen {}: {error}", config.private_listen));
-                }
-            };
+        let (listeners, private) = match (Listeners::bind(config).await, TcpListener::bind(config.private_listen).await)
+        {
+            (Ok(listeners), Ok(private)) => (listeners, private),
+            (Err(error), _) => return exit::failure(PROGRAM, &error),
+            (_, Err(error)) => {
+                return exit::failure(PROGRAM, &format!("private_listen {}: {error}", config.private_listen));
+            }
+        };
         let shutdown = Shutdown::new();
         if let Err(error) = shutdown.listen() {
             return exit::failure(PROGRAM, &error);
         }
-        match relay.serve(listener, Some(private), shutdown).await {
+        match relay.serve(listeners, Some(private), shutdown).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => exit::failure(PROGRAM, &error),
         }

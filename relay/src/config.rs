@@ -30,6 +30,13 @@ use crate::{
 pub struct Config {
     /// Where tools connect.
     pub listen: SocketAddr,
+    /// Whether tools may connect by QUIC, too.
+    pub quic: bool,
+    /// Where, if not at the address of `listen`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quic_listen: Option<SocketAddr>,
+    /// Every stranger must prove its address before a QUIC handshake, and not only under load.
+    pub quic_retry_always: bool,
     /// Host name or address and port that tools dial, as the manager tells them.
     pub public_address: String,
     /// Where metrics and health are served; never reachable from outside.
@@ -157,6 +164,9 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([0, 0, 0, 0], 443)),
+            quic: true,
+            quic_listen: None,
+            quic_retry_always: false,
             public_address: String::new(),
             private_listen: SocketAddr::from(([127, 0, 0, 1], 9443)),
             log_format: LogFormat::Auto,
@@ -261,6 +271,9 @@ impl Config {
                 "public_address",
                 "must be a host and a port that tools can dial, such as \"relay1.example.jp:443\"",
             );
+        }
+        if !self.quic && self.quic_listen.is_some() {
+            return wrong("quic_listen", "is there, but quic is false");
         }
         if self.manager.is_some() && self.token_file.is_none() {
             return wrong("token_file", "is missing: the manager knows this relay by its token");
@@ -414,6 +427,7 @@ mod tests {
             (format!("public_address = \"r:1\"\nmanager = \"http://m\"\ntoken_file = \"t\"\n{KEY}"), "manager"),
             (format!("public_address = \"r:1\"\nmanager = \"https://m\"\n{KEY}"), "token_file"),
             (format!("public_address = \"r:1\"\ncertificate_file = \"c\"\n{KEY}"), "key_file"),
+            (format!("public_address = \"r:1\"\nquic = false\nquic_listen = \"0.0.0.0:1\"\n{KEY}"), "quic_listen"),
             (format!("public_address = \"r:1\"\n{}", KEY.replace("00\"", "0\"")), "ticket_keys[0].public_key"),
             (format!("public_address = \"r:1\"\n{KEY}[limits]\nthreads = 0\n"), "limits.threads"),
             (format!("public_address = \"r:1\"\n{KEY}[limits]\nsessions = 0\n"), "limits.sessions"),

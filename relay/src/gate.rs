@@ -50,7 +50,7 @@ pub(crate) struct Gate {
 pub(crate) struct Place {
     /// Number of the connection, unique in this process.
     pub(crate) serial: u64,
-    /// Who it counts for; nobody while a load balancer has not said it yet.
+    /// Who it counts for; nobody while a load balancer has not said it, or a handshake not proved it.
     source: Option<Counted>,
     seat: Option<OwnedSemaphorePermit>,
     _descriptor: Option<OwnedSemaphorePermit>,
@@ -84,11 +84,13 @@ macro_rules! labels {
 }
 
 labels! {
-    /// How a connection's coming ended, label `result` of `relay_connections_total`. All but the first are refusals;
+    /// How a connection's coming ended, label `result` of `relay_connections_total`. All but the first two are refusals;
     /// nothing is said to those before TLS.
     Arrival {
         /// TLS is done, the hello comes next.
         Accepted = "accepted"
+        /// Over QUIC: it must prove first that it gets what is sent to its address, and comes again.
+        AskedForProof = "asked_for_proof"
         /// The system gave no connection, for example because descriptors ran out all the same.
         AcceptFailed = "accept_failed"
         /// No descriptor is left but those of the reserve.
@@ -117,6 +119,8 @@ labels! {
         TlsFailed = "tls_failed"
         /// TLS without the name of this protocol.
         WrongAlpn = "wrong_alpn"
+        /// QUIC without the streams of this protocol.
+        WrongStreams = "wrong_streams"
     }
 }
 
@@ -216,16 +220,21 @@ impl Gate {
         self.enter(source, Some(descriptor), now)
     }
 
-    /// The same for a connection that needs no descriptor of its own, as those over one UDP socket.
+    /// The same for a connection that needs no descriptor of its own, as those over one UDP socket; without a source as
+    /// long as it has not proved its address, or anybody could use up what another address may have.
     ///
     /// # Errors
     /// The bound that is reached.
-    #[cfg_attr(not(test), expect(dead_code, reason = "QUIC comes in here"))]
-    pub(crate) fn let_in_datagram(&self, source: IpAddr, now: Instant) -> Result<(Place, Handshake), Arrival> {
-        self.enter(Some(source), None, now)
+    pub(crate) fn let_in_datagram(&self, source: Option<IpAddr>, now: Instant) -> Result<(Place, Handshake), Arrival> {
+        self.enter(source, None, now)
     }
 
-    /// Counts the place for who really connected, as a load balancer says.
+    /// Whether a bound of this source is not reached yet.
+    pub(crate) fn has_room_for(&self, source: IpAddr, now: Instant) -> bool {
+        self.sources.has_room(source, now)
+    }
+
+    /// Counts the place for who really connected, as a load balancer says or a handshake has proved.
     ///
     /// # Errors
     /// The bound that is reached.
@@ -384,7 +393,7 @@ mod tests {
         let _second = enter(&gate, ONE).unwrap();
 
         assert_eq!(enter(&gate, ONE).err(), Some(Arrival::Descriptors));
-        assert!(gate.let_in_datagram(ONE, Instant::now()).is_ok());
+        assert!(gate.let_in_datagram(Some(ONE), Instant::now()).is_ok());
         drop(first);
         assert!(enter(&gate, ONE).is_ok());
     }

@@ -18,7 +18,9 @@ mod plane;
 
 mod gate;
 
-mod listen;
+pub mod listen;
+
+mod quic;
 
 mod transport;
 
@@ -48,7 +50,10 @@ pub mod cli;
 
 use std::{io, sync::Arc};
 
-use link::api::{ApiError, ManagerApi};
+use link::{
+    api::{ApiError, ManagerApi},
+    quic::limits::CERTIFICATES_LEN_MAX,
+};
 use ops::{
     clock::Clock,
     metrics::{MetricError, Registry},
@@ -70,14 +75,14 @@ use tokio::{
     time::{Instant, sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::info;
+use tracing::{info, warn};
 
 use self::{
     admit::Keys,
     config::{Config, Deadlines, Limits},
     forward::{Seat, Urgency},
     gate::Gate,
-    listen::Entrance,
+    listen::{Entrance, Listeners},
     metrics::{Forwarded, RelayMetrics},
     pair::Pairs,
     plane::Threads,
@@ -99,6 +104,7 @@ pub struct Relay {
     pub(crate) forwarded: Forwarded,
     pub(crate) tls: Arc<ServerConfig>,
     pub(crate) public_address: String,
+    pub(crate) quic_retry_always: bool,
     pub(crate) manager: Option<ManagerApi>,
     /// One task for each connection, and those that outlive a request.
     pub(crate) connections: TaskTracker,
@@ -137,13 +143,13 @@ pub enum StartError {
 /// [`StartError`] as an I/O error of kind `InvalidInput`, and those of the listeners.
 pub async fn run(
     config: &Config,
-    listener: TcpListener,
+    listeners: Listeners,
     private_listener: Option<TcpListener>,
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let relay =
         Relay::prepare(config, Clock::system()).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    relay.serve(listener, private_listener, shutdown).await
+    relay.serve(listeners, private_listener, shutdown).await
 }
 
 impl Relay {
@@ -156,6 +162,13 @@ impl Relay {
         let certificate = Arc::new(config.certificate()?.keep_earlier(TICKET_LIFE + CLOCK_SKEW_MAX));
         let resolver: Arc<Certificate> = Arc::clone(&certificate);
         let tls = ops::tls::relay_config(resolver, &[version::ALPN])?;
+        if config.quic && CERTIFICATES_LEN_MAX < certificate.chain_len() {
+            warn!(
+                event = "tls.long",
+                size_bytes = certificate.chain_len(),
+                "The certificate chain is longer than {CERTIFICATES_LEN_MAX} bytes: QUIC takes a round trip more; tools need only its first certificate"
+            );
+        }
         let registry = Registry::new("relay");
         registry.build_info(env!("CARGO_PKG_VERSION"))?;
         if let Ok(hash) = ops::config::fingerprint(config) {
@@ -177,6 +190,7 @@ impl Relay {
             metrics,
             tls,
             public_address: config.public_address.clone(),
+            quic_retry_always: config.quic_retry_always,
             manager,
             connections: TaskTracker::new(),
             registry,
@@ -220,14 +234,14 @@ impl Relay {
     /// A listener breaks, or the system gives no threads.
     pub async fn serve(
         self: Arc<Self>,
-        listener: TcpListener,
+        listeners: Listeners,
         private_listener: Option<TcpListener>,
         shutdown: Shutdown,
     ) -> io::Result<()> {
         let mut readiness = Readiness::new();
         let has_key = readiness.condition("ticket key");
         has_key.set(self.keys.has_any());
-        self.say_started(&listener, private_listener.as_ref())?;
+        self.say_started(&listeners, private_listener.as_ref())?;
         let private = async {
             match private_listener {
                 Some(private) => private::serve(private, self.registry.clone(), readiness, shutdown.clone()).await,
@@ -235,7 +249,7 @@ impl Relay {
             }
         };
         let threads = Threads::start(self.limits.threads)?;
-        let closed = self.open_listeners(&threads, listener, &shutdown)?;
+        let closed = self.open_listeners(&threads, listeners, &shutdown)?;
         let work = async {
             tokio::join!(
                 async {
@@ -270,12 +284,12 @@ impl Relay {
     }
 
     /// Where it listens, and what it can hold.
-    fn say_started(&self, listener: &TcpListener, private_listener: Option<&TcpListener>) -> io::Result<()> {
-        let address = listener.local_addr()?;
+    fn say_started(&self, listeners: &Listeners, private_listener: Option<&TcpListener>) -> io::Result<()> {
+        let address = listeners.tcp.local_addr()?;
         let private_address = private_listener.map(TcpListener::local_addr).transpose()?;
         info!(
             event = "relay.started", address = %address, private_address = private_address.map(tracing::field::display),
-            spki = self.spki(), "Relay listens on {address}"
+            quic = listeners.quic.is_some(), spki = self.spki(), "Relay listens on {address}"
         );
         let limit = descriptors::limit();
         descriptors::say(limit, descriptors::room(limit, self.limits.threads), &self.limits);
@@ -295,14 +309,18 @@ impl Relay {
     fn open_listeners(
         self: &Arc<Self>,
         threads: &Threads,
-        listener: TcpListener,
+        listeners: Listeners,
         shutdown: &Shutdown,
     ) -> io::Result<CancellationToken> {
         let (closed, door) = (CancellationToken::new(), threads.door());
         let entrance =
             Arc::new(Entrance { relay: Arc::clone(self), planes: threads.planes(), shutdown: shutdown.clone() });
-        let listener = listener.into_std()?;
-        drop(self.connections.spawn_on(listen::accept_tcp(entrance, listener, closed.clone()), door));
+        let tcp = listeners.tcp.into_std()?;
+        drop(self.connections.spawn_on(listen::accept_tcp(Arc::clone(&entrance), tcp, closed.clone()), door));
+        if let Some(socket) = listeners.quic {
+            let accepting = quic::accept_quic(entrance, socket, self.quic_retry_always, closed.clone());
+            drop(self.connections.spawn_on(accepting, door));
+        }
         Ok(closed)
     }
 

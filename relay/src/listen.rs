@@ -4,7 +4,12 @@
 //! [`Entrance::receive`] does the rest (admit, pair, move to the data plane). The accept loop never waits for a stranger:
 //! what takes time happens on the connection's own task at the door, under a deadline.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
 
 use link::{
     framed,
@@ -25,6 +30,7 @@ use tracing::{debug, warn};
 use crate::{
     Relay,
     admit::{self, Expected},
+    config::Config,
     drain,
     forward::{self, Seated},
     gate::{Arrival, Handshake, NotAdmitted, Place},
@@ -37,6 +43,42 @@ use crate::{
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after a failed accept, for example when there are no file descriptors left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Ports that are tried when any will do and QUIC must have the same one.
+const PORTS_TRIED: usize = 32;
+
+/// The sockets on which tools connect.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For TLS over TCP.
+    pub tcp: TcpListener,
+    /// For QUIC, if it is wanted.
+    pub quic: Option<UdpSocket>,
+}
+
+impl Listeners {
+    /// Listens where the configuration says. Where any port will do, both get the same one.
+    ///
+    /// # Errors
+    /// Those of the system, with the key of the configuration that names the address.
+    pub async fn bind(config: &Config) -> Result<Self, String> {
+        let any = config.listen.port() == 0 && config.quic_listen.is_none();
+        let mut last = String::new();
+        for _ in 0..if any { PORTS_TRIED } else { 1 } {
+            let tcp = TcpListener::bind(config.listen).await;
+            let tcp = tcp.map_err(|error| format!("listen {}: {error}", config.listen))?;
+            let address = tcp.local_addr().map_err(|error| format!("listen {}: {error}", config.listen))?;
+            let Some(wanted) = config.quic.then(|| config.quic_listen.unwrap_or(address)) else {
+                return Ok(Self { tcp, quic: None });
+            };
+            match UdpSocket::bind(wanted) {
+                Ok(quic) => return Ok(Self { tcp, quic: Some(quic) }),
+                Err(error) => last = format!("quic_listen {wanted} (UDP): {error}"),
+            }
+        }
+        Err(last)
+    }
+}
 
 /// What all listeners share.
 pub(crate) struct Entrance {

@@ -43,6 +43,8 @@ ops::metrics! {
         pub relay_limit_wait_seconds: HistogramVec["scope"] in WAIT_BUCKETS,
         /// Writes that made no progress in time; each ends a connection.
         pub relay_write_stalls_total: IntCounter,
+        /// Tools that went on from another address, which only QUIC allows.
+        pub relay_migrations_total: IntCounter,
         /// Round trips between relay and tools, measured by pings.
         pub relay_peer_rtt_seconds: HistogramVec["transport"] in ROUND_TRIP_BUCKETS,
         /// 1 while the relay takes no new sessions.

@@ -110,18 +110,17 @@ impl Sources {
     pub fn count(&self, address: IpAddr, now: Instant) -> Result<Counted, TooMany> {
         let keys = keys_of(address);
         let mut table = self.lock();
-        for key in keys.into_iter().flatten() {
-            if let Some(row) = table.rows.get_mut(&key) {
-                row.check(key, self.allowance(key), now)?;
-            } else if self.allowance(key).connections == 0 {
-                return Err(too_many_open(key));
-            }
-        }
+        self.check(&mut table, keys, now)?;
         table.forget(now, self.allowances.rows_max);
         for key in keys.into_iter().flatten() {
             table.take(key, self.allowance(key), now);
         }
         Ok(Counted { sources: self.clone(), keys })
+    }
+
+    /// Whether [`Self::count`] would count a connection now.
+    pub fn has_room(&self, address: IpAddr, now: Instant) -> bool {
+        self.check(&mut self.lock(), keys_of(address), now).is_ok()
     }
 
     /// Rows now.
@@ -132,6 +131,17 @@ impl Sources {
     /// Whether nobody is known.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn check(&self, table: &mut Table, keys: Keys, now: Instant) -> Result<(), TooMany> {
+        for key in keys.into_iter().flatten() {
+            if let Some(row) = table.rows.get_mut(&key) {
+                row.check(key, self.allowance(key), now)?;
+            } else if self.allowance(key).connections == 0 {
+                return Err(too_many_open(key));
+            }
+        }
+        Ok(())
     }
 
     const fn allowance(&self, key: Key) -> Allowance {

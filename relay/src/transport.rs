@@ -11,11 +11,12 @@
 //! - [`Writer::blocked_since`] moves on with every byte that is taken: it is what a tool that stands still is judged by;
 //! - any thread may send, one after the other; waiting for [`Room`] is the connection's own task's alone.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use link::{
     framed::{ReadError, WireFrame},
+    quic::{self, LaneReader, LaneWriter},
     served::{RecordReader, RecordWriter, Served},
 };
 use proto::frame::FrameError;
@@ -35,18 +36,24 @@ pub(crate) struct Connection {
 pub(crate) enum Reader {
     /// TLS over TCP.
     Tcp(RecordReader),
+    /// QUIC, and where the tool was last.
+    Quic(LaneReader, SocketAddr),
 }
 
 /// Frames to a tool.
 pub(crate) enum Writer {
     /// TLS over TCP.
     Tcp(RecordWriter),
+    /// QUIC.
+    Quic(LaneWriter),
 }
 
 /// What the connection's own task waits for while the transport takes nothing.
 pub(crate) enum Room {
     /// The socket's buffer.
     Tcp(Arc<TcpStream>),
+    /// What the tool has not acknowledged, or may not be sent.
+    Quic(Arc<quic::Room>),
 }
 
 /// The name of a transport in metrics.
@@ -54,6 +61,8 @@ pub(crate) enum Room {
 pub(crate) enum Transport {
     /// TLS over TCP.
     Tcp,
+    /// QUIC.
+    Quic,
 }
 
 impl Transport {
@@ -61,6 +70,7 @@ impl Transport {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Tcp => "tcp",
+            Self::Quic => "quic",
         }
     }
 }
@@ -72,15 +82,25 @@ impl From<Box<Served>> for Connection {
     }
 }
 
+impl From<quic::served::Served> for Connection {
+    fn from(served: quic::served::Served) -> Self {
+        let quic::served::Served { reader, writer, exporter } = served;
+        let address = reader.address();
+        Self { reader: Reader::Quic(reader, address), writer: Writer::Quic(writer), exporter }
+    }
+}
+
 impl Connection {
     /// Its name in metrics.
     pub(crate) const fn transport(&self) -> Transport {
         match self.reader {
             Reader::Tcp(_) => Transport::Tcp,
+            Reader::Quic(..) => Transport::Quic,
         }
     }
 
-    /// Goes on at the runtime of a data-plane thread.
+    /// Goes on, admitted, at the runtime of a data-plane thread. What QUIC does by itself (packets, acknowledgements)
+    /// stays at the door.
     ///
     /// # Errors
     /// Those of the system; the connection is closed then.
@@ -90,14 +110,21 @@ impl Connection {
             (Reader::Tcp(reader), Writer::Tcp(writer)) => {
                 Box::new(Served { reader, writer, exporter }).move_to(runtime).map(Self::from)
             }
+            (Reader::Quic(reader, address), Writer::Quic(writer)) => {
+                reader.admit();
+                Ok(Self { reader: Reader::Quic(reader, address), writer: Writer::Quic(writer), exporter })
+            }
+            (Reader::Tcp(_), Writer::Quic(_)) | (Reader::Quic(..), Writer::Tcp(_)) => {
+                Err(io::Error::other("the halves of a connection have one transport"))
+            }
         }
     }
 
     /// Closes so that what was written last arrives. The caller sets the deadline.
     pub(crate) async fn farewell(self) {
-        let Self { reader, writer, exporter } = self;
-        match (reader, writer) {
-            (Reader::Tcp(reader), Writer::Tcp(writer)) => Served { reader, writer, exporter }.farewell().await,
+        let Self { mut reader, mut writer, exporter: _ } = self;
+        if writer.close().is_ok() {
+            reader.drain().await;
         }
     }
 }
@@ -107,6 +134,7 @@ impl Reader {
     pub(crate) const fn set_payload_max(&mut self, payload_max: usize) {
         match self {
             Self::Tcp(reader) => reader.set_payload_max(payload_max),
+            Self::Quic(reader, _) => reader.set_payload_max(payload_max),
         }
     }
 
@@ -117,6 +145,7 @@ impl Reader {
     pub(crate) fn parse(&mut self) -> Result<Option<WireFrame>, FrameError> {
         match self {
             Self::Tcp(reader) => reader.parse(),
+            Self::Quic(reader, _) => reader.parse(),
         }
     }
 
@@ -124,6 +153,7 @@ impl Reader {
     pub(crate) fn is_between_frames(&self) -> bool {
         match self {
             Self::Tcp(reader) => reader.is_between_frames(),
+            Self::Quic(reader, _) => reader.is_between_frames(),
         }
     }
 
@@ -134,6 +164,7 @@ impl Reader {
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
         match self {
             Self::Tcp(reader) => reader.fill().await,
+            Self::Quic(reader, _) => reader.fill().await,
         }
     }
 
@@ -144,6 +175,26 @@ impl Reader {
     pub(crate) async fn next(&mut self) -> Result<Option<WireFrame>, ReadError> {
         match self {
             Self::Tcp(reader) => reader.next().await,
+            Self::Quic(reader, _) => reader.next().await,
+        }
+    }
+
+    /// Whether the tool has gone on from another address since this was asked last. On TCP it never does.
+    pub(crate) fn has_moved(&mut self) -> bool {
+        match self {
+            Self::Tcp(_) => false,
+            Self::Quic(reader, address) => {
+                let now = reader.address();
+                std::mem::replace(address, now) != now
+            }
+        }
+    }
+
+    /// Throws away whatever still comes, until the connection ends or breaks.
+    async fn drain(&mut self) {
+        match self {
+            Self::Tcp(reader) => reader.drain().await,
+            Self::Quic(reader, _) => reader.drain().await,
         }
     }
 }
@@ -156,6 +207,7 @@ impl Writer {
     pub(crate) fn send(&mut self, pieces: &[Bytes]) -> io::Result<()> {
         match self {
             Self::Tcp(writer) => writer.send(pieces),
+            Self::Quic(writer) => writer.send(pieces),
         }
     }
 
@@ -166,6 +218,7 @@ impl Writer {
     pub(crate) fn flush(&mut self) -> io::Result<bool> {
         match self {
             Self::Tcp(writer) => writer.flush(),
+            Self::Quic(writer) => writer.flush(),
         }
     }
 
@@ -173,6 +226,7 @@ impl Writer {
     pub(crate) const fn blocked_since(&self) -> Option<Instant> {
         match self {
             Self::Tcp(writer) => writer.blocked_since(),
+            Self::Quic(writer) => writer.blocked_since(),
         }
     }
 
@@ -180,6 +234,7 @@ impl Writer {
     pub(crate) fn room(&self) -> Room {
         match self {
             Self::Tcp(writer) => Room::Tcp(writer.socket()),
+            Self::Quic(writer) => Room::Quic(writer.room()),
         }
     }
 
@@ -190,6 +245,15 @@ impl Writer {
     pub(crate) async fn send_all(&mut self, pieces: &[Bytes], patience: Duration) -> io::Result<()> {
         match self {
             Self::Tcp(writer) => writer.send_all(pieces, patience).await,
+            Self::Quic(writer) => writer.send_all(pieces, patience).await,
+        }
+    }
+
+    /// Says that nothing more will come, as far as the transport takes it.
+    fn close(&mut self) -> io::Result<()> {
+        match self {
+            Self::Tcp(writer) => writer.close(),
+            Self::Quic(writer) => writer.close(),
         }
     }
 }
@@ -202,6 +266,7 @@ impl Room {
                 // An error of the socket is met again by the next write.
                 let _ready = socket.writable().await;
             }
+            Self::Quic(room) => room.wait().await,
         }
     }
 }

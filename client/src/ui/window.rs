@@ -7,7 +7,7 @@ use std::{
 
 use desk::{lang::Lang, look, signals::Signals, text::Catalogue};
 use egui::{Context, UserAttentionType, ViewportBuilder, ViewportClass, ViewportCommand, ViewportId, WindowLevel};
-use link::api::ManagerApi;
+use link::{api::ManagerApi, race::Dialer};
 use tokio::{
     runtime::Runtime,
     sync::mpsc::{self, error::TryRecvError},
@@ -33,7 +33,7 @@ const SIZE: [f32; 2] = [860.0, 680.0];
 ///
 /// # Errors
 /// When no window can be opened or the network's thread cannot be started.
-pub fn run(api: ManagerApi, desktop: Desktop, lang: Lang) -> anyhow::Result<()> {
+pub fn run(api: ManagerApi, desktop: Desktop, lang: Lang, dialer: Dialer) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("network").enable_all().build()?;
     let text = super::catalogue(lang)?;
@@ -43,6 +43,7 @@ pub fn run(api: ManagerApi, desktop: Desktop, lang: Lang) -> anyhow::Result<()> 
         text,
         api,
         desktop,
+        dialer,
         permit: Permit::none(),
         commands: None,
         steps: None,
@@ -80,6 +81,7 @@ struct State {
     text: Catalogue,
     api: ManagerApi,
     desktop: Desktop,
+    dialer: Dialer,
     permit: Permit,
     commands: Option<mpsc::Sender<Command>>,
     steps: Option<mpsc::Receiver<Step>>,
@@ -210,6 +212,7 @@ impl State {
                     desktop: self.desktop.clone(),
                     permit: self.permit.clone(),
                     language: self.text.lang().as_str(),
+                    dialer: self.dialer.clone(),
                 };
                 let waking = wake_on_step(ctx.clone(), told);
                 self.runtime.spawn(visit::visit(plan, taken, waking.0));

@@ -87,7 +87,7 @@ async fn sealed(end: &mut End) -> Result<usize> {
 }
 
 async fn pour(session: u32, customer: End, mut operator: End, frames: usize) -> Result<(End, End)> {
-    let End { reader, mut writer, exporter } = customer;
+    let End { reader, mut writer, exporter, transport, .. } = customer;
     let sending = tokio::spawn(async move {
         let mut burst = Vec::new();
         let payload = Payload { due_ns: 0, sequence: 0, session, kind: Kind::Piece, counts: [0; 4] };
@@ -102,5 +102,6 @@ async fn pour(session: u32, customer: End, mut operator: End, frames: usize) -> 
         let len = sealed(&mut operator).await?;
         ensure!(len == FRAME_BYTES, "a frame of {len} bytes came instead of {FRAME_BYTES}");
     }
-    Ok((End { reader, writer: sending.await??, exporter }, operator))
+    let writer = sending.await??;
+    Ok((End { reader, writer, exporter, transport, early: Vec::new(), on_loss: None }, operator))
 }

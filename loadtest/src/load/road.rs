@@ -17,6 +17,7 @@ use link::{
     join::{Admission, join, wait_for_peer},
     tcp::{AnyStream, Connection},
     tls::{Pin, exporter, pinned_client_config},
+    transport::Transport,
 };
 use ops::clock::Clock;
 use proto::{
@@ -188,11 +189,11 @@ impl Road {
     async fn dial(&self) -> Result<End> {
         let socket = TcpStream::connect(self.address).await.context("no connection")?;
         socket.set_nodelay(true)?;
-        let Some(client) = &self.client else { return Ok(Connection::new(Box::new(socket), [0; 32])) };
+        let Some(client) = &self.client else { return Ok(Connection::new(Box::new(socket), [0; 32], Transport::Tcp)) };
         let name = ServerName::from(self.address.ip());
         let stream = TlsConnector::from(Arc::clone(client)).connect(name, socket).await.context("no TLS")?;
         let exporter = exporter(stream.get_ref().1)?;
-        Ok(Connection::new(Box::new(stream), exporter))
+        Ok(Connection::new(Box::new(stream), exporter, Transport::Tcp))
     }
 
     async fn join(&self, admitting: &Admitting, session_id: SessionId, role: Role) -> Result<End> {
@@ -247,8 +248,11 @@ impl Sink {
     async fn take(&self, socket: TcpStream) -> Result<()> {
         socket.set_nodelay(true)?;
         let mut end = match &self.acceptor {
-            None => Connection::new(Box::new(socket) as AnyStream, [0; 32]),
-            Some(acceptor) => Connection::new(Box::new(acceptor.accept(socket).await?) as AnyStream, [0; 32]),
+            None => Connection::new(Box::new(socket) as AnyStream, [0; 32], Transport::Tcp),
+            Some(acceptor) => {
+                let stream = acceptor.accept(socket).await?;
+                Connection::new(Box::new(stream) as AnyStream, [0; 32], Transport::Tcp)
+            }
         };
         let hello = end.reader.next().await?.context("nothing was said")?;
         let payload = hello.payload();

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use link::transport::Transport;
 use proto::{
     api::{
         self, UnixMillis,
@@ -164,6 +165,8 @@ pub enum FromSession {
     Paused(bool),
     /// The connection is lost and another one is looked for, or it is found.
     Switching(bool),
+    /// What carries the session from now.
+    Carried(Transport),
     /// The monitors and the shared one.
     Monitors(Vec<Monitor>, u8),
     /// The first picture is on the canvas.
@@ -314,7 +317,10 @@ pub enum Told {
     /// The connection is lost and another one is looked for.
     Switching {},
     /// It is found; nothing was lost.
-    Resumed {},
+    Resumed {
+        /// What carries the session now: `quic` or `tcp`.
+        transport: &'static str,
+    },
     /// The screen is shared from now.
     Connected {
         /// The session.
@@ -323,6 +329,8 @@ pub enum Told {
         safety_code: String,
         /// The customer's monitors.
         monitors: Vec<Monitor>,
+        /// What carries the session: `quic` or `tcp`.
+        transport: &'static str,
     },
     /// The monitors or the shared one changed.
     Monitors {

@@ -1,5 +1,6 @@
 //! The one session: meeting, asking, running, ended.
 
+use link::transport::Transport;
 use proto::{
     api::{UnixMillis, reception::Pairing},
     close::CloseReason,
@@ -66,6 +67,8 @@ pub struct Session {
     pub paused: bool,
     /// Another connection is looked for.
     pub switching: bool,
+    /// What carries it; nothing before the customer is met.
+    pub transport: Option<Transport>,
     /// The customer's monitors.
     pub monitors: Vec<Monitor>,
     /// Id of the shared one.
@@ -121,7 +124,12 @@ impl Session {
             session_id: self.id,
             safety_code: self.safety_code.clone(),
             monitors: self.monitors.clone(),
+            transport: self.carrier(),
         }))
+    }
+
+    fn carrier(&self) -> &'static str {
+        self.transport.map_or("unknown", Transport::as_str)
     }
 }
 
@@ -148,6 +156,7 @@ impl App {
             refused: None,
             paused: false,
             switching: false,
+            transport: None,
             monitors: Vec::new(),
             shared: 0,
             first_picture: None,
@@ -245,7 +254,12 @@ impl App {
             }
             FromSession::Switching(switching) => {
                 session.switching = switching;
-                vec![Effect::Tell(if switching { Told::Switching {} } else { Told::Resumed {} })]
+                let resumed = Told::Resumed { transport: session.carrier() };
+                vec![Effect::Tell(if switching { Told::Switching {} } else { resumed })]
+            }
+            FromSession::Carried(transport) => {
+                session.transport = Some(transport);
+                Vec::new()
             }
             FromSession::Paused(paused) => {
                 let had_control = session.has_control();

@@ -6,6 +6,7 @@ use egui::{
     IMEPurpose, Id, Key, Layout, Margin, MouseWheelUnit, Panel, PointerButton, Pos2, Rect, Response, RichText,
     ScrollArea, Sense, Stroke, TextEdit, Ui, Vec2, ViewportCommand, output::IMEOutput, vec2,
 };
+use link::transport::Transport;
 use proto::{grant::GrantKind, input::Button as PointerKind, limits, message::Monitor};
 
 use super::{Scene, badge, device};
@@ -304,10 +305,15 @@ fn details(ui: &mut Ui, scene: &Scene<'_>, session: &Session) {
     let time = session.connected_at_ms.map(|since| scene.now_ms.saturating_sub(since)).map(duration);
     let grants: Vec<_> = session.grants.iter().map(|kind| scene.grant(kind)).collect();
     let between = scene.say("session.and");
+    let transport = session.transport.map(|transport| match transport {
+        Transport::Quic => scene.say("session.transport_quic"),
+        Transport::Tcp => scene.say("session.transport_tcp"),
+    });
     for (id, value) in [
         ("session.safety_code", session.safety_code.clone()),
         ("session.grants", grants.join(&between)),
         ("session.since", time.unwrap_or_else(|| "—".to_owned())),
+        ("session.transport", transport.unwrap_or_else(|| "—".to_owned())),
         ("session.reason", if session.reason.is_empty() { "—".to_owned() } else { session.reason.clone() }),
     ] {
         ui.label(RichText::new(scene.say(id)).small().color(colour::TEXT_QUIET));

@@ -95,6 +95,11 @@ impl Certificate {
         self.renewed.notified().await;
     }
 
+    /// Bytes of all certificates that are presented now.
+    pub fn chain_len(&self) -> usize {
+        self.now().key.cert.iter().map(|certificate| certificate.len()).sum()
+    }
+
     /// Reads the files again; says whether the certificate is another one now. On a mistake the old one stays.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proto::{
     close::CloseReason,
-    frame::FrameType,
+    frame::{FrameType, Lane},
     hello::{Hello, RelayWord, proof_text},
     limits::{HELLO_TIMEOUT, PEER_TIMEOUT, SILENCE_TIMEOUT},
     ticket::ProofKey,
@@ -22,6 +22,10 @@ use crate::{
 
 /// Added to what the relay allows, so that the relay's own word about it arrives first.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// Frames that overtake the end of the key exchange at most: it is one packet late, and a picture is not sent before
+/// people have answered questions.
+const EARLY_MAX: usize = 64;
 
 /// Why a tool and its peer did not come together at this relay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -105,7 +109,8 @@ where
     }
 }
 
-/// The next payload of the key exchange.
+/// The next payload of the key exchange. Sealed frames that come before it on other lanes are kept: on QUIC they may
+/// overtake the last one.
 ///
 /// # Errors
 /// See [`JoinError`].
@@ -117,6 +122,13 @@ where
         let frame = next(connection).await?;
         if frame.header.kind == FrameType::Prove {
             return Ok(frame.payload());
+        }
+        if frame.header.kind == FrameType::Sealed
+            && frame.header.lane != Lane::Control
+            && connection.early.len() < EARLY_MAX
+        {
+            connection.early.push(frame);
+            continue;
         }
         match word(&frame) {
             // Said again when the other side came back to the relay. A relay that is being stopped still forwards.

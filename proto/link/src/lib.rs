@@ -6,7 +6,7 @@
 //!
 //! Guarantees: every wait has a deadline, every queue and buffer a bound, and what a peer may send is never a panic.
 //! The modules stand in reading order. The relay uses the lower ones (`tls` to `tcp`), the tools the upper ones.
-//! QUIC will stand beside [`tcp`]: everything above it knows only a [`framed::FrameReader`] and a byte sink.
+//! [`quic`] stands beside [`tcp`]: everything above them knows only a [`framed::FrameReader`] and a byte sink.
 #![forbid(unsafe_code)]
 
 /// A future on the heap, for what is handed in from outside.
@@ -28,7 +28,13 @@ pub mod credit;
 
 pub mod keepalive;
 
+pub mod transport;
+
 pub mod tcp;
+
+pub mod quic;
+
+pub mod race;
 
 pub mod join;
 

@@ -34,9 +34,10 @@ use crate::{
     api::ManagerApi,
     framed::write_frame,
     join::{self, Admission, JoinError},
+    race::Dialer,
     roam::PathId,
     sealed::{Dial, FAREWELL_TIMEOUT, Renew, RenewError, Renewed, Sealed, Way},
-    tcp::{self, AnyStream, Connection, DialError, DialedStream},
+    tcp::{AnyStream, Connection},
 };
 
 /// Generation of the first connections; each later one of the session has the next.
@@ -54,6 +55,8 @@ pub struct Meeting {
     pub secret: Zeroizing<Vec<u8>>,
     /// Asks the manager for a new ticket; never, when absent.
     pub renew: Option<Renew>,
+    /// Finds the way to relays.
+    pub dialer: Dialer,
 }
 
 /// Why the two tools did not meet.
@@ -140,16 +143,12 @@ fn goes_on(error: MeetError) -> bool {
 }
 
 async fn meet_at(relay: &RelayAddress, meeting: &Meeting) -> Result<Sealed, MeetError> {
-    let mut connection = tcp::dial(&relay.address, &relay.spki).await.map_err(|error| {
+    let mut connection = meeting.dialer.dial(relay).await.map_err(|error| {
         tracing::debug!(relay.id = %relay.relay_id, %error, "Relay {} cannot be reached", relay.relay_id);
         MeetError::Unreachable
     })?;
     match come_together(&mut connection, meeting).await {
-        Ok(keys) => {
-            let Connection { reader, writer, exporter: _ } = connection;
-            let way = way(meeting);
-            Ok(Sealed::start(reader, writer, keys, meeting.role, relay.relay_id, Some(way)))
-        }
+        Ok(keys) => Ok(Sealed::start(connection, keys, meeting.role, relay.relay_id, Some(way(meeting)))),
         Err(error) => {
             // Our own confirmation may still be on its way; the other tool needs it to see the truth for itself.
             let _in_time = timeout(FAREWELL_TIMEOUT, connection.farewell()).await;
@@ -177,7 +176,11 @@ pub fn renewal(api: ManagerApi, session_id: SessionId) -> Renew {
 
 /// How the session goes on when this relay is lost.
 fn way(meeting: &Meeting) -> Way {
-    let dial: Dial = Arc::new(|relay: RelayAddress| Box::pin(dial(relay)));
+    let dialer = meeting.dialer.clone();
+    let dial: Dial = Arc::new(move |relay: RelayAddress| {
+        let dialer = dialer.clone();
+        Box::pin(async move { dialer.dial(&relay).await })
+    });
     Way {
         dial,
         ticket: meeting.pairing.ticket.clone(),
@@ -188,11 +191,7 @@ fn way(meeting: &Meeting) -> Way {
     }
 }
 
-async fn dial(relay: RelayAddress) -> Result<Connection<AnyStream>, DialError> {
-    tcp::dial_any(&relay.address, &relay.spki).await
-}
-
-async fn come_together(connection: &mut Connection<DialedStream>, meeting: &Meeting) -> Result<SessionKeys, MeetError> {
+async fn come_together(connection: &mut Connection<AnyStream>, meeting: &Meeting) -> Result<SessionKeys, MeetError> {
     let admission =
         Admission { ticket: &meeting.pairing.ticket, proof_key: &meeting.proof_key, generation: GENERATION };
     if !join::join(connection, &admission).await? {

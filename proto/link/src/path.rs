@@ -30,6 +30,8 @@ use crate::{
     keepalive::{self, Due, KeepAlive},
     roam::PathId,
     sealed::{Dial, FAREWELL_TIMEOUT},
+    tcp::Connection,
+    transport::Transport,
 };
 
 /// Batches that wait to be written at most: one of the session, and what it must say when it moves.
@@ -42,6 +44,8 @@ pub(crate) enum PathNews {
     Joined {
         /// The other side is there already.
         peer_present: bool,
+        /// What carries it.
+        transport: Transport,
     },
     /// The relay said something.
     Word(RelayWord),
@@ -53,6 +57,8 @@ pub(crate) enum PathNews {
 
 /// The session's end of a path. Dropping it cuts the connection.
 pub(crate) struct Path {
+    /// What carries it, once that is known.
+    pub(crate) transport: Option<Transport>,
     to: mpsc::Sender<Vec<Bytes>>,
     ears: Arc<Ears>,
     stop: DropGuard,
@@ -91,18 +97,23 @@ struct State {
 
 impl Path {
     /// Takes over a connection on which the other side was met. Must be called inside a runtime.
-    pub(crate) fn adopt<R, W>(reader: FrameReader<R>, writer: W, desk: Desk) -> Self
+    pub(crate) fn adopt<S>(mut connection: Connection<S>, desk: Desk) -> Self
     where
-        R: AsyncRead + Unpin + Send + 'static,
-        W: AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (path, ends) = Self::new();
+        let (path, ends) = Self::new(Some(connection.transport));
         let stop = ends.stop.clone();
         tokio::spawn(async move {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => {}
-                () = carry(reader, writer, ends, desk) => {}
+                () = async {
+                    let early = std::mem::take(&mut connection.early);
+                    if !early.is_empty() {
+                        desk.tell(PathNews::Frames(early)).await;
+                    }
+                    carry(connection, ends, desk).await;
+                } => {}
             }
         });
         path
@@ -110,7 +121,7 @@ impl Path {
 
     /// Dials a relay and asks for admission. Must be called inside a runtime.
     pub(crate) fn dial(dial: &Dial, relay: RelayAddress, ticket: String, proof_key: Arc<ProofKey>, desk: Desk) -> Self {
-        let (path, ends) = Self::new();
+        let (path, ends) = Self::new(None);
         let stop = ends.stop.clone();
         let dialing = dial(relay);
         let life = async move {
@@ -119,10 +130,12 @@ impl Path {
             };
             let admission = Admission { ticket: &ticket, proof_key: &proof_key, generation: desk.id };
             match join::join(&mut connection, &admission).await {
-                Ok(peer_present) => desk.tell(PathNews::Joined { peer_present }).await,
+                Ok(peer_present) => {
+                    desk.tell(PathNews::Joined { peer_present, transport: connection.transport }).await;
+                }
                 Err(error) => return desk.tell(PathNews::Gone(reason(error))).await,
             }
-            carry(connection.reader, connection.writer, ends, desk).await;
+            carry(connection, ends, desk).await;
         };
         tokio::spawn(async move {
             tokio::select! {
@@ -134,13 +147,13 @@ impl Path {
         path
     }
 
-    fn new() -> (Self, Ends) {
+    fn new(transport: Option<Transport>) -> (Self, Ends) {
         let (to, given) = mpsc::channel(BATCHES_MAX);
         let state = State { keepalive: KeepAlive::new(Instant::now(), rand::random()), pong: None };
         let ears = Arc::new(Ears { state: Mutex::new(state), kick: Notify::new(), pulse: Notify::new() });
         let stop = CancellationToken::new();
         let ends = Ends { given, ears: Arc::clone(&ears), stop: stop.clone() };
-        (Self { to, ears, stop: stop.drop_guard() }, ends)
+        (Self { transport, to, ears, stop: stop.drop_guard() }, ends)
     }
 
     /// Whether everything that was given is written.
@@ -191,11 +204,12 @@ struct Ends {
 }
 
 /// Reads and writes until the connection is over or nothing more will be given.
-async fn carry<R, W>(mut reader: FrameReader<R>, mut writer: W, ends: Ends, desk: Desk)
+async fn carry<S>(connection: Connection<S>, ends: Ends, desk: Desk)
 where
-    R: AsyncRead + Unpin + Send,
-    W: AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let begun = Instant::now();
+    let Connection { mut reader, mut writer, on_loss, .. } = connection;
     let Ends { mut given, ears, stop: _ } = ends;
     let reason = {
         let mut inbound = std::pin::pin!(inbound(&mut reader, &ears, &desk));
@@ -219,6 +233,11 @@ where
         };
         // Whatever was not read by now is not wanted; the time only lets our last bytes arrive.
         let _in_time = timeout(FAREWELL_TIMEOUT, farewell).await;
+    }
+    if let Some(CloseReason::TransportLost | CloseReason::Silent | CloseReason::WriteStalled) = reason
+        && let Some(on_loss) = on_loss
+    {
+        on_loss.tell(begun.elapsed());
     }
     desk.tell(PathNews::Gone(reason.unwrap_or(CloseReason::TransportLost))).await;
 }

@@ -1,23 +1,25 @@
 //! TLS 1.3 over TCP, the tool's side: dials a relay. The relay's side is `served.rs`.
 //!
 //! Sockets are set so that input does not wait behind pixels: no Nagle delay, and little that is not sent yet in the
-//! kernel, so the choice of what goes next stays with us. QUIC will offer the same verb in a file of its own.
+//! kernel, so the choice of what goes next stays with us. QUIC offers the same verbs in `quic/dial.rs`.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use proto::{limits, version};
 use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadHalf, WriteHalf, split},
-    net::TcpStream,
+    net::{TcpStream, ToSocketAddrs},
     time::timeout,
 };
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    framed::FrameReader,
+    framed::{FrameReader, WireFrame},
+    race::{self, OnLoss},
     stall::Stalling,
     tls::{self, Pin},
+    transport::Transport,
 };
 
 /// From the first packet to a TCP connection, name lookup included.
@@ -44,6 +46,12 @@ pub struct Connection<S> {
     pub writer: WriteHalf<S>,
     /// What a proof is bound to.
     pub exporter: [u8; 32],
+    /// What carries it.
+    pub transport: Transport,
+    /// Sealed frames that overtook the end of the key exchange on other lanes.
+    pub early: Vec<WireFrame>,
+    /// Told when it is lost.
+    pub on_loss: Option<OnLoss>,
 }
 
 /// Why there is no connection to a relay.
@@ -65,27 +73,27 @@ pub enum DialError {
 /// # Errors
 /// See [`DialError`]; within ten seconds.
 pub async fn dial(address: &str, spki: &str) -> Result<Connection<DialedStream>, DialError> {
-    connect(address, spki).await.map(|(stream, exporter)| Connection::new(stream, exporter))
+    let (host, port) = race::host_and_port(address)?;
+    let pin = Pin::from_hex(spki).map_err(|_not_a_pin| DialError::Address)?;
+    let (stream, exporter) = connect((host, port), host, pin).await?;
+    Ok(Connection::new(stream, exporter, Transport::Tcp))
 }
 
-/// As [`dial`], in a form that other ways to a relay have, too.
+/// Connects to the relay at `address` that has the key `pin`, in a form that other ways to a relay have, too. `host` is
+/// the name it was found by.
 ///
 /// # Errors
-/// See [`dial`].
-pub async fn dial_any(address: &str, spki: &str) -> Result<Connection<AnyStream>, DialError> {
-    let (stream, exporter) = connect(address, spki).await?;
-    Ok(Connection::new(Box::new(stream), exporter))
+/// See [`DialError`]; within ten seconds. Cancel-safe: dropping it closes whatever was opened.
+pub async fn connect_any(address: SocketAddr, host: &str, pin: Pin) -> Result<Connection<AnyStream>, DialError> {
+    let (stream, exporter) = connect(address, host, pin).await?;
+    Ok(Connection::new(Box::new(stream), exporter, Transport::Tcp))
 }
 
-async fn connect(address: &str, spki: &str) -> Result<(DialedStream, [u8; 32]), DialError> {
-    let (host, port) = address.rsplit_once(':').ok_or(DialError::Address)?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
-    let port: u16 = port.parse().map_err(|_not_a_port| DialError::Address)?;
+async fn connect(to: impl ToSocketAddrs, host: &str, pin: Pin) -> Result<(DialedStream, [u8; 32]), DialError> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_not_a_name| DialError::Address)?;
-    let pin = Pin::from_hex(spki).map_err(|_not_a_pin| DialError::Address)?;
     let config = tls::pinned_client_config(pin).map_err(io::Error::other)?;
 
-    let connect = timeout(CONNECT_TIMEOUT, TcpStream::connect((host, port)));
+    let connect = timeout(CONNECT_TIMEOUT, TcpStream::connect(to));
     let stream = prepare(connect.await.map_err(|_late| DialError::Timeout)??, limits::WRITE_STALL_TIMEOUT);
     let handshake = timeout(limits::TLS_HANDSHAKE_TIMEOUT, TlsConnector::from(Arc::new(config)).connect(name, stream));
     let stream = handshake.await.map_err(|_late| DialError::Timeout)??;
@@ -98,9 +106,9 @@ async fn connect(address: &str, spki: &str) -> Result<(DialedStream, [u8; 32]), 
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Takes a stream whose handshake is done. `exporter` is what a proof is bound to.
-    pub fn new(stream: S, exporter: [u8; 32]) -> Self {
+    pub fn new(stream: S, exporter: [u8; 32], transport: Transport) -> Self {
         let (reader, writer) = split(stream);
-        Self { reader: FrameReader::new(reader), writer, exporter }
+        Self { reader: FrameReader::new(reader), writer, exporter, transport, early: Vec::new(), on_loss: None }
     }
 
     /// Closes so that what was written last arrives: says the end, then reads until the other end has said it too.

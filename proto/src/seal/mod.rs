@@ -2,6 +2,9 @@
 //!
 //! [`handshake`] makes the keys; [`Sealer`] and [`Opener`] use them, one of each per side.
 //!
+//! After the session has moved to another connection ([`Opener::move_on`]), frames that were sent before may still come
+//! over it: [`Opener::is_stale`] tells which ones say nothing new, and they are dropped.
+//!
 //! Guarantees: a frame that was altered, repeated, dropped, reordered, given another flag, moved to another lane or
 //! taken from another session, direction or key does not open; after the first such frame an [`Opener`] opens nothing
 //! any more, which ends the session. No (key, nonce) pair is used twice.
@@ -72,6 +75,17 @@ pub struct Opener {
     lanes: [Chain; 4],
     resume: Resume,
     broken: bool,
+    /// What may still come of each lane from before the session moved; nothing, as long as it never has.
+    stale: Option<[Stale; 4]>,
+}
+
+/// One lane after a move.
+#[derive(Clone, Copy, Default)]
+struct Stale {
+    /// The lane has gone on since.
+    goes_on: bool,
+    /// Bytes that were dropped because frames before them are due.
+    dropped: u64,
 }
 
 /// Why a frame was not sealed or opened.
@@ -126,7 +140,7 @@ impl SessionKeys {
         let lanes = |key: &Key| Lane::ALL.map(|lane| Chain::new(key, lane, every));
         let (own, others) = (key(role), key(role.other()));
         let sealer = Sealer { lanes: lanes(own), resume: Resume::new(own) };
-        (sealer, Opener { lanes: lanes(others), resume: Resume::new(others), broken: false })
+        (sealer, Opener { lanes: lanes(others), resume: Resume::new(others), broken: false, stale: None })
     }
 }
 
@@ -195,6 +209,31 @@ impl Opener {
         due(&self.lanes)
     }
 
+    /// The session goes on over another connection: the other side sends again what is due, and before that frames may
+    /// come which it sent over this connection earlier.
+    pub fn move_on(&mut self) {
+        self.stale = Some([Stale::default(); 4]);
+    }
+
+    /// Whether a frame says nothing new and is to be dropped: after a move, a copy of one that was opened, or one behind
+    /// others that are due and come again.
+    ///
+    /// A lane that has gone on since the move has no gap any more, and nobody has more of a lane under way than its
+    /// credit and one message: beyond that a gap is what it always is, and [`Self::open`] refuses it.
+    pub fn is_stale(&mut self, frame: &Frame) -> bool {
+        let Some(lanes) = &mut self.stale else { return false };
+        let Some((found, _rest)) = frame.payload.split_first_chunk::<SEQUENCE_LEN>() else { return false };
+        let found = u64::from_le_bytes(*found);
+        let expected = chain(&mut self.lanes, frame.lane).sequence;
+        let Some(lane) = lanes.get_mut(usize::from(frame.lane.code())) else { return false };
+        if found <= expected || lane.goes_on {
+            return found < expected;
+        }
+        let len = u64::try_from(frame.payload.len()).unwrap_or(u64::MAX);
+        lane.dropped = lane.dropped.saturating_add(len);
+        lane.dropped <= stale_max(frame.lane)
+    }
+
     /// Opens the next frame of a lane.
     ///
     /// # Errors
@@ -228,8 +267,18 @@ impl Opener {
             .decrypt_in_place_detached(&nonce(header.lane, found), &header.to_bytes(), &mut plain, Tag::from_slice(tag))
             .map_err(|_wrong_tag| SealError::Altered)?;
         chain.advance(header.lane);
+        if let Some(lane) = self.stale.as_mut().and_then(|lanes| lanes.get_mut(usize::from(header.lane.code()))) {
+            lane.goes_on = true;
+        }
         Ok(plain)
     }
+}
+
+/// Bytes of a lane that may have been under way when the session moved: its credit and one message of the longest kind,
+/// and as much again for what sealing adds to small messages.
+fn stale_max(lane: Lane) -> u64 {
+    let longest = u64::try_from(lane.message_len_max()).unwrap_or(u64::MAX);
+    lane.credit().saturating_add(longest).saturating_mul(2)
 }
 
 /// The keys of one lane in one direction, one after the other.
@@ -310,6 +359,50 @@ mod tests {
 
     fn keys() -> SessionKeys {
         SessionKeys { customer: Zeroizing::new([1; 32]), operator: Zeroizing::new([2; 32]), safety: 1_000_042_007 }
+    }
+
+    #[test]
+    fn before_a_move_nothing_is_stale() {
+        let (mut sealer, mut opener) = pair(10);
+        let frames: Vec<_> = (0..3).map(|n| sealer.seal(Lane::Input, 0, &[n]).unwrap()).collect();
+
+        opener.open(&frames[0]).unwrap();
+
+        assert!(frames.iter().all(|frame| !opener.is_stale(frame)));
+    }
+
+    #[test]
+    fn after_a_move_what_comes_late_or_twice_is_stale_and_a_later_gap_is_not() {
+        let (mut sealer, mut opener) = pair(10);
+        let frames: Vec<_> = (0..6).map(|n| sealer.seal(Lane::Input, 0, &[n]).unwrap()).collect();
+        opener.open(&frames[0]).unwrap();
+
+        opener.move_on();
+
+        assert!(opener.is_stale(&frames[0]), "it was opened");
+        assert!(opener.is_stale(&frames[2]), "frame 1 is due and comes again");
+        for frame in &frames[1..=2] {
+            assert!(!opener.is_stale(frame));
+            opener.open(frame).unwrap();
+        }
+        assert!(opener.is_stale(&frames[1]), "a copy stays a copy");
+        assert!(!opener.is_stale(&frames[4]), "the lane goes on, so nothing is missing any more");
+        assert_eq!(opener.open(&frames[4]), Err(SealError::Sequence { found: 4, expected: 3 }));
+    }
+
+    #[test]
+    fn what_was_never_under_way_is_not_stale() {
+        let (mut sealer, mut opener) = pair(1 << 20);
+        let lost = sealer.seal(Lane::Input, 0, &[0; 1000]).unwrap();
+        opener.move_on();
+
+        let mut dropped = 0;
+        while opener.is_stale(&sealer.seal(Lane::Input, 0, &[0; 1000]).unwrap()) {
+            dropped += 1;
+        }
+
+        assert!((300..1_000).contains(&dropped), "{dropped}");
+        assert!(!opener.is_stale(&lost), "what is due opens");
     }
 
     /// The customer's sealer and the operator's opener.

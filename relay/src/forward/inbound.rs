@@ -48,6 +48,10 @@ pub(super) async fn pass_on_all(relay: &Relay, seat: &Seat, reader: &mut Reader,
                 if !answer(relay, seat, &own, &mut control) {
                     return CloseReason::Malformed;
                 }
+                // Asked now and then is enough: a tool that moves says something soon.
+                if reader.has_moved() {
+                    relay.metrics.relay_migrations_total.inc();
+                }
                 continue;
             }
             Err(reason) => return reason,

@@ -12,6 +12,7 @@ mod drain;
 mod forward;
 mod meet;
 mod pair;
+mod quic;
 mod report;
 mod stranger;
 mod swap;

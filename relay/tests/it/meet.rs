@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use link::{
     meet::{MeetError, Meeting, meet},
+    race::Dialer,
     sealed::SealedEvent,
 };
 use proto::{close::CloseReason, frame::Lane, grant::GrantKind, message::Message, role::Role};
@@ -20,6 +21,7 @@ fn meeting(world: &World, role: Role, secret: &[u8], introduction: &str) -> Meet
         proof_key: Arc::clone(&side.proof_key),
         secret: Zeroizing::new(secret.to_vec()),
         renew: None,
+        dialer: Dialer::default(),
     }
 }
 

@@ -6,8 +6,10 @@ use bytes::Bytes;
 use link::{
     framed::write_frame,
     join::{self, Admission, JoinError},
-    tcp::{self, Connection, DialedStream},
+    race::Dialer,
+    tcp::{AnyStream, Connection},
     tls,
+    transport::{Choice, Transport},
 };
 use ops::{clock::Clock, config::Span, shutdown::Shutdown};
 use proto::{
@@ -22,8 +24,9 @@ use proto::{
 use relay::{
     Relay,
     config::{Config, Deadlines, TicketKey},
+    listen::Listeners,
 };
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{task::JoinHandle, time::timeout};
 
 /// Nothing in these tests takes longer unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -40,7 +43,7 @@ pub(crate) struct World {
 
 /// A tool with its connection.
 pub(crate) struct Tool {
-    pub(crate) connection: Connection<DialedStream>,
+    pub(crate) connection: Connection<AnyStream>,
 }
 
 /// One side of one session, as its ticket says.
@@ -52,6 +55,7 @@ pub(crate) struct Side {
 pub(crate) fn config() -> Config {
     let key = SigningKey::from_seed("test", [7; 32]).unwrap().verifying_key();
     Config {
+        listen: ([127, 0, 0, 1], 0).into(),
         public_address: "127.0.0.1:1".to_owned(),
         ticket_keys: vec![TicketKey { key_id: "test".to_owned(), public_key: key.to_hex() }],
         ..Config::default()
@@ -70,10 +74,10 @@ impl World {
     pub(crate) async fn start_with(config: Config) -> Self {
         tls::install_provider();
         let relay = Relay::prepare(&config, Clock::system()).unwrap();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let listeners = Listeners::bind(&config).await.unwrap();
+        let address = listeners.tcp.local_addr().unwrap();
         let shutdown = Shutdown::new();
-        let serving = tokio::spawn(Arc::clone(&relay).serve(listener, None, shutdown.clone()));
+        let serving = tokio::spawn(Arc::clone(&relay).serve(listeners, None, shutdown.clone()));
         let key = SigningKey::from_seed("test", [7; 32]).unwrap();
         Self { relay, address, shutdown, serving, key }
     }
@@ -95,8 +99,20 @@ impl World {
     }
 
     pub(crate) async fn dial(&self) -> Tool {
-        let connection = tcp::dial(&self.address.to_string(), &self.relay.spki()).await.unwrap();
+        self.dial_over(Transport::Tcp).await
+    }
+
+    pub(crate) async fn dial_over(&self, transport: Transport) -> Tool {
+        let connection = Dialer::new(Choice::Only(transport)).dial(&self.relay_address()).await.unwrap();
         Tool { connection }
+    }
+
+    pub(crate) fn relay_address(&self) -> RelayAddress {
+        RelayAddress {
+            relay_id: RelayId::from_bytes([9; 16]),
+            address: self.address.to_string(),
+            spki: self.relay.spki(),
+        }
     }
 
     /// Joins; `Ok(true)` when the other side is there.
@@ -123,19 +139,29 @@ impl World {
 
     /// Both sides of a session, together.
     pub(crate) async fn pair(&self, session: u8) -> (Tool, Tool) {
-        let mut customer = self.join(Role::Customer, session).await;
-        let (operator, present) = self.try_join(&self.side(Role::Operator, session), 1).await.unwrap();
+        self.pair_over(session, Transport::Tcp, Transport::Tcp).await
+    }
+
+    /// Joins over this transport; `Ok(true)` when the other side is there.
+    pub(crate) async fn join_over(&self, side: &Side, transport: Transport) -> Result<(Tool, bool), JoinError> {
+        let mut tool = self.dial_over(transport).await;
+        let ticket = side.ticket.sign(&self.key).unwrap();
+        let admission = Admission { ticket: &ticket, proof_key: &side.proof_key, generation: 1 };
+        let present = join::join(&mut tool.connection, &admission).await?;
+        Ok((tool, present))
+    }
+
+    /// Both sides of a session, each over its transport.
+    pub(crate) async fn pair_over(&self, session: u8, customer: Transport, operator: Transport) -> (Tool, Tool) {
+        let (mut customer, _) = self.join_over(&self.side(Role::Customer, session), customer).await.unwrap();
+        let (operator, present) = self.join_over(&self.side(Role::Operator, session), operator).await.unwrap();
         assert!(present, "the customer is there");
         join::wait_for_peer(&mut customer.connection).await.unwrap();
         (customer, operator)
     }
 
     pub(crate) fn pairing(&self, side: &Side, introduction: &str) -> Pairing {
-        let relay = RelayAddress {
-            relay_id: RelayId::from_bytes([9; 16]),
-            address: self.address.to_string(),
-            spki: self.relay.spki(),
-        };
+        let relay = self.relay_address();
         Pairing {
             session_id: side.ticket.session_id,
             introduction: introduction.to_owned(),

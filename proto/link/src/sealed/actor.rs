@@ -2,7 +2,7 @@
 //!
 //! Every sealed frame is kept until the other tool says that it received it. When the session moves to another path,
 //! both say there what they received, and the rest is sent again as it was sealed: nothing is lost, nothing comes twice.
-//! Frames are believed on the active path only.
+//! Frames are believed on the active path only; what comes over another one waits until it is (`held.rs`).
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,10 +17,10 @@ use proto::{
     frame::{FLAG_MORE, Frame, FrameType, Lane},
     hello::RelayWord,
     id::RelayId,
-    limits::{LIVELY_FOR, SEALED_PLAIN_MAX},
+    limits::SEALED_PLAIN_MAX,
     message::Message,
     role::Role,
-    seal::{Opener, Sealer, resume::Due},
+    seal::{Opener, Sealer},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -31,29 +31,23 @@ use tokio::{
 use super::{
     FAREWELL_TIMEOUT, RenewError, Renewed, Way,
     assembly::Assembly,
+    held::Held,
     keeper::Keeper,
+    say::{Pen, Timers, compose},
     state::{Goodbye, Shared, State},
 };
 use crate::{
     BoxFuture,
-    framed::{self, FrameReader, WRITE_FRAMES_MAX, WRITE_LEN_MAX, WireFrame},
+    framed::{self, WRITE_FRAMES_MAX, WRITE_LEN_MAX, WireFrame},
     path::{Desk, Path, PathNews},
     roam::{Effect, Now, PathEvent, PathId, Roam},
+    tcp::Connection,
 };
 
-/// Pause between two measurements of the round trip while something is being said.
-const ECHO_INTERVAL: Duration = Duration::from_secs(2);
-/// The same while nothing is.
-const ECHO_INTERVAL_QUIET: Duration = Duration::from_secs(10);
-/// Credit below the urgent quarter, and what was received, is told after this long, so that small messages do not cost
-/// a word each.
-const TELL_DELAY: Duration = Duration::from_millis(200);
 /// News of paths that wait for the task at most; more wait in the sockets.
 const NEWS_MAX: usize = 8;
 /// The program hears of a change of relays only when it takes longer than this: people do not notice less.
 const SWITCHING_AFTER: Duration = Duration::from_millis(500);
-/// Pause between two renewals of the ticket.
-const RENEW_EVERY: Duration = Duration::from_mins(5);
 /// Pause before a renewal is tried again, and between renewals while no relay is found.
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
 /// Pause between renewals while there is no spare: a relay that was started again may have another key.
@@ -66,6 +60,8 @@ pub(super) struct Actor {
     opener: Opener,
     assembly: Assembly,
     keeper: Keeper,
+    /// What came over paths that are not the active one.
+    held: Held,
     roam: Roam,
     paths: HashMap<PathId, Path>,
     news: mpsc::Sender<(PathId, PathNews)>,
@@ -87,10 +83,9 @@ pub(super) struct Begin {
 }
 
 /// Starts the task on a connection on which the other side was met.
-pub(super) fn start<R, W>(begin: Begin, reader: FrameReader<R>, writer: W)
+pub(super) fn start<S>(begin: Begin, connection: Connection<S>)
 where
-    R: AsyncRead + Unpin + Send + 'static,
-    W: AsyncWrite + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let Begin { shared, seals: (sealer, opener), role, relay_id, way } = begin;
     let (news, heard) = mpsc::channel(NEWS_MAX);
@@ -104,8 +99,9 @@ where
         opener,
         assembly: Assembly::default(),
         keeper: Keeper::default(),
+        held: Held::default(),
         roam: Roam::new(role, relays, (first, relay_id), now),
-        paths: HashMap::from([(first, Path::adopt(reader, writer, desk))]),
+        paths: HashMap::from([(first, Path::adopt(connection, desk))]),
         news,
         written,
         way,
@@ -187,7 +183,12 @@ impl Actor {
 
     fn on_news(&mut self, id: PathId, news: PathNews) {
         match news {
-            PathNews::Joined { peer_present } => self.roam(id, PathEvent::Joined { peer_present }),
+            PathNews::Joined { peer_present, transport } => {
+                if let Some(path) = self.paths.get_mut(&id) {
+                    path.transport = Some(transport);
+                }
+                self.roam(id, PathEvent::Joined { peer_present });
+            }
             PathNews::Word(word) => self.on_word(id, word),
             PathNews::Frames(frames) => frames.iter().for_each(|frame| self.on_frame(id, frame)),
             PathNews::Gone(reason) => self.lose(id, reason),
@@ -212,6 +213,7 @@ impl Actor {
 
     /// A path is over.
     fn lose(&mut self, id: PathId, reason: CloseReason) {
+        self.held.take(id);
         if self.paths.remove(&id).is_none() {
             return;
         }
@@ -228,21 +230,28 @@ impl Actor {
                 // The seal holds: whoever made this up is the relay.
                 return self.lose(id, CloseReason::Malformed);
             };
-            if self.keeper.received(due).is_err() {
+            if self.keeper.resumed(due).is_err() {
                 return self.shared.close(CloseReason::Malformed, Goodbye::Skip);
             }
             return self.roam(id, PathEvent::Resumed);
         }
-        if self.roam.active() != Some(id) || self.shared.lock().closing().is_some() {
+        if self.shared.lock().closing().is_some() || !self.paths.contains_key(&id) {
             return;
         }
-        if let Some((reason, goodbye)) = self.on_sealed(id, &frame.to_frame()) {
+        if self.roam.active() != Some(id) {
+            if self.held.keep(id, frame).is_err() {
+                self.lose(id, CloseReason::Malformed);
+            }
+        } else if let Some((reason, goodbye)) = self.on_sealed(id, &frame.to_frame()) {
             self.shared.close(reason, goodbye);
         }
     }
 
     /// Acts on a sealed frame; gives the end when it is one.
     fn on_sealed(&mut self, id: PathId, frame: &Frame) -> Option<(CloseReason, Goodbye)> {
+        if self.opener.is_stale(frame) {
+            return None;
+        }
         let Ok(plain) = self.opener.open(frame) else { return Some((CloseReason::SealBroken, Goodbye::Say)) };
         let mut state = self.shared.lock();
         let bytes = match self.assembly.push(frame.lane, frame.flags, plain, &state.taking) {
@@ -274,7 +283,7 @@ impl Actor {
     }
 
     fn enliven(&mut self, id: PathId) {
-        self.timers.lively_until = Instant::now() + LIVELY_FOR;
+        self.timers.enliven();
         if let Some(path) = self.paths.get(&id) {
             path.enliven();
         }
@@ -303,10 +312,21 @@ impl Actor {
     }
 
     fn carry_out(&mut self, effects: Vec<Effect>) {
+        self.act(effects);
+        // What has overtaken the word that the session goes on here.
+        if let Some(id) = self.roam.active() {
+            self.held.take(id).iter().for_each(|frame| self.on_frame(id, frame));
+        }
+    }
+
+    fn act(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Dial(id, relay) => self.dial(id, relay),
-                Effect::Drop(id) => drop(self.paths.remove(&id)),
+                Effect::Drop(id) => {
+                    self.held.take(id);
+                    drop(self.paths.remove(&id));
+                }
                 Effect::Resume(id) => self.resume(id),
                 Effect::Settle(_) => {
                     self.again = self.keeper.kept();
@@ -314,6 +334,8 @@ impl Actor {
                         let mut state = self.shared.lock();
                         self.timers.settled(&mut state);
                         state.moved_to = self.roam.relay();
+                        let transport = self.roam.active().and_then(|id| self.paths.get(&id)?.transport);
+                        state.transport = transport.unwrap_or(state.transport);
                     }
                     self.note_switching(false);
                     tracing::info!(event = "session.moved", "The session goes on over another connection");
@@ -333,6 +355,7 @@ impl Actor {
 
     fn resume(&mut self, id: PathId) {
         self.again.clear();
+        self.opener.move_on();
         let word = self.sealer.seal_resume(self.opener.due()).map(|frame| framed::to_wire(&frame));
         if let (Ok(word), Some(path)) = (word, self.paths.get(&id)) {
             path.enliven();
@@ -351,8 +374,7 @@ impl Actor {
             && due
             && self.renewing.is_none()
         {
-            self.timers.renewed_at = at;
-            self.timers.renew_at = at + RENEW_EVERY.mul_f64(0.9 + rand::random::<f64>() / 5.0);
+            self.timers.renewing(at);
             self.renewing = Some(renew());
         }
     }
@@ -419,7 +441,7 @@ impl Actor {
         }
         if is_lively {
             path.enliven();
-            self.timers.lively_until = Instant::now() + LIVELY_FOR;
+            self.timers.enliven();
         }
         if !batch.is_empty() {
             path.give(batch);
@@ -493,116 +515,4 @@ fn take(state: &mut State, keeper: &mut Keeper, message: Message, bytes: &[u8], 
         }
     }
     Taken::Own
-}
-
-/// Seals into a batch, and keeps what it sealed.
-struct Pen<'a> {
-    sealer: &'a mut Sealer,
-    keeper: &'a mut Keeper,
-    batch: &'a mut Vec<Bytes>,
-}
-
-impl Pen<'_> {
-    fn seal(&mut self, lane: Lane, flags: u8, plain: &[u8]) -> io::Result<()> {
-        let frame = self.sealer.seal(lane, flags, plain).map_err(io::Error::other)?;
-        let header = framed::head(&frame)?;
-        self.keeper.keep(&frame, header.clone());
-        self.batch.push(header);
-        self.batch.push(frame.payload);
-        Ok(())
-    }
-
-    fn say(&mut self, message: &Message) -> io::Result<()> {
-        let bytes = message.encode().map_err(io::Error::other)?;
-        self.seal(message.lane(), 0, &bytes)
-    }
-}
-
-/// Times of what the link says by itself.
-struct Timers {
-    echo_at: Instant,
-    echo_count: u64,
-    tell_at: Option<Instant>,
-    /// A frame arrived that the other side does not know to have arrived.
-    received_owed: bool,
-    received_told: Due,
-    lively_until: Instant,
-    renew_at: Instant,
-    renewed_at: Instant,
-}
-
-impl Timers {
-    fn new(now: Instant) -> Self {
-        Self {
-            echo_at: now,
-            echo_count: 0,
-            tell_at: None,
-            received_owed: false,
-            received_told: [0; 4],
-            lively_until: now,
-            renew_at: now + RENEW_EVERY.mul_f64(0.5 + rand::random::<f64>() / 2.0),
-            renewed_at: now,
-        }
-    }
-
-    /// The session moved: what was under way took longer than a round trip does.
-    fn settled(&mut self, state: &mut State) {
-        state.echo = None;
-        self.echo_at = Instant::now();
-    }
-
-    fn next_wake(&self) -> Instant {
-        self.tell_at.map_or(self.echo_at, |tell_at| self.echo_at.min(tell_at))
-    }
-}
-
-/// Fills a write: what the link says, then messages, most urgent first. `true` when a message of the program is in it.
-fn compose(state: &mut State, timers: &mut Timers, due: Due, pen: &mut Pen<'_>) -> io::Result<bool> {
-    // Between two pieces of a control message nothing else may be put on its lane.
-    if !state.lanes.is_amid(Lane::Control) {
-        say_own(state, timers, due, pen)?;
-    }
-    let mut len = pen.batch.iter().map(Bytes::len).sum::<usize>();
-    let mut is_lively = false;
-    while pen.batch.len() < 2 * WRITE_FRAMES_MAX {
-        let Some(next_len) = state.lanes.next_len(Lane::Bulk) else { break };
-        if 0 < len && WRITE_LEN_MAX < len.saturating_add(next_len.min(SEALED_PLAIN_MAX)) {
-            break;
-        }
-        let Some(piece) = state.lanes.take(SEALED_PLAIN_MAX, Lane::Bulk) else { break };
-        len = len.saturating_add(piece.bytes.len());
-        pen.seal(piece.lane, if piece.more { FLAG_MORE } else { 0 }, &piece.bytes)?;
-        is_lively = true;
-    }
-    Ok(is_lively)
-}
-
-/// Credit, what was received, answers and questions of the link itself.
-fn say_own(state: &mut State, timers: &mut Timers, due: Due, pen: &mut Pen<'_>) -> io::Result<()> {
-    let now = Instant::now();
-    if state.taking.is_urgent() || timers.tell_at.is_some_and(|tell_at| tell_at <= now) {
-        while let Some((lane, taken)) = state.taking.tell() {
-            pen.say(&Message::Credit { lane, taken })?;
-        }
-        if timers.received_told != due {
-            pen.say(&Message::Received { next: due })?;
-            timers.received_told = due;
-        }
-        (timers.tell_at, timers.received_owed) = (None, false);
-    } else if (state.taking.is_owed() || timers.received_owed) && timers.tell_at.is_none() {
-        timers.tell_at = Some(now + TELL_DELAY);
-    }
-    if let Some(nonce) = state.echoed.take() {
-        pen.say(&Message::Echoed { nonce })?;
-    }
-    if timers.echo_at <= now {
-        timers.echo_at = now + if now < timers.lively_until { ECHO_INTERVAL } else { ECHO_INTERVAL_QUIET };
-        // An unanswered question stays: its answer is late, and that is the measurement.
-        if state.echo.is_none() {
-            timers.echo_count = timers.echo_count.wrapping_add(1);
-            state.echo = Some((timers.echo_count, now));
-            pen.say(&Message::Echo { nonce: timers.echo_count })?;
-        }
-    }
-    Ok(())
 }

@@ -19,7 +19,7 @@ pub(super) struct Keeper {
     first: Due,
 }
 
-/// Numbers that were never sent, or smaller than before.
+/// Numbers that were never sent, or are asked for although they arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("frames that were never sent cannot have been received")]
 pub(super) struct Impossible;
@@ -30,16 +30,15 @@ impl Keeper {
         self.lanes[place(frame.lane)].push_back([header, frame.payload.clone()]);
     }
 
-    /// The other side says which numbers are due next there.
+    /// The other side says which numbers are due next there. What it said before a newer word, and comes late because it
+    /// was sent again, is no news.
     ///
     /// # Errors
     /// [`Impossible`]; nothing is forgotten then.
     pub(super) fn received(&mut self, due: Due) -> Result<(), Impossible> {
         let lanes = self.lanes.iter().zip(self.first).zip(due);
         let possible = |((lane, first), due): ((&VecDeque<_>, u64), u64)| {
-            due.checked_sub(first)
-                .and_then(|count| usize::try_from(count).ok())
-                .is_some_and(|count| count <= lane.len())
+            usize::try_from(due.saturating_sub(first)).is_ok_and(|count| count <= lane.len())
         };
         if !lanes.into_iter().all(possible) {
             return Err(Impossible);
@@ -47,9 +46,20 @@ impl Keeper {
         for ((lane, first), due) in self.lanes.iter_mut().zip(&mut self.first).zip(due) {
             let count = usize::try_from(due.saturating_sub(*first)).unwrap_or(lane.len());
             lane.drain(..count.min(lane.len()));
-            *first = due;
+            *first = due.max(*first);
         }
         Ok(())
+    }
+
+    /// The other side says over a new connection which numbers are due next there: these are sent again.
+    ///
+    /// # Errors
+    /// [`Impossible`], also for numbers that it has said it received; nothing is forgotten then.
+    pub(super) fn resumed(&mut self, due: Due) -> Result<(), Impossible> {
+        if due.iter().zip(self.first).any(|(due, first)| *due < first) {
+            return Err(Impossible);
+        }
+        self.received(due)
     }
 
     /// Everything that is kept, most urgent lane first: header and payload of each frame.
@@ -100,6 +110,8 @@ mod tests {
         assert_eq!(keeper.received([1, 0, 0, 1]), Err(Impossible));
         assert_eq!(kept(&keeper), [1]);
         assert_eq!(keeper.received([0, 0, 0, 1]), Ok(()));
-        assert_eq!(keeper.received([0; 4]), Err(Impossible), "a number never goes back");
+        assert_eq!(keeper.received([0; 4]), Ok(()), "an older word that comes late is no news");
+        assert_eq!(keeper.resumed([0; 4]), Err(Impossible), "what was forgotten cannot be sent again");
+        assert_eq!(keeper.resumed([0, 0, 0, 1]), Ok(()));
     }
 }

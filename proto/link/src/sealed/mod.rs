@@ -9,7 +9,9 @@
 
 mod actor;
 mod assembly;
+mod held;
 mod keeper;
+mod say;
 mod state;
 
 use std::{sync::Arc, time::Duration};
@@ -28,9 +30,9 @@ use tokio_util::sync::DropGuard;
 use self::state::Shared;
 use crate::{
     BoxFuture,
-    framed::FrameReader,
     roam::PathId,
     tcp::{AnyStream, Connection, DialError},
+    transport::Transport,
 };
 
 /// A saying of goodbye that takes longer is cut: the other side learns of the end from the relay then.
@@ -131,24 +133,22 @@ impl Way {
 
 impl Sealed {
     /// Takes over a connection on which the key exchange is done. Must be called inside a runtime.
-    pub(crate) fn start<R, W>(
-        reader: FrameReader<R>,
-        writer: W,
+    pub(crate) fn start<S>(
+        connection: Connection<S>,
         keys: SessionKeys,
         role: Role,
         relay_id: RelayId,
         way: Option<Way>,
     ) -> Self
     where
-        R: AsyncRead + Unpin + Send + 'static,
-        W: AsyncWrite + Unpin + Send + 'static,
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
         let safety_code = keys.safety_code();
         let (sealer, opener) = keys.split(role);
-        let shared = Arc::new(Shared::new());
+        let shared = Arc::new(Shared::new(connection.transport));
         let guard = shared.dropped.clone().drop_guard();
         let begin = actor::Begin { shared: Arc::clone(&shared), seals: (sealer, opener), role, relay_id, way };
-        actor::start(begin, reader, writer);
+        actor::start(begin, connection);
         Self {
             sender: SealedSender { shared: Arc::clone(&shared) },
             receiver: SealedReceiver { shared, _close_on_drop: guard },
@@ -191,6 +191,11 @@ impl SealedSender {
     /// The relay over which the session goes now; nothing before the first change.
     pub fn moved_to(&self) -> Option<RelayId> {
         self.shared.lock().moved_to
+    }
+
+    /// What carries the session now.
+    pub fn transport(&self) -> Transport {
+        self.shared.lock().transport
     }
 
     /// Message bytes of a lane that the other tool has not said it took.

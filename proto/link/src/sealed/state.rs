@@ -15,6 +15,7 @@ use super::SealedClosed;
 use crate::{
     credit::{ReceiveCredit, SendCredit},
     lanes::Lanes,
+    transport::Transport,
 };
 
 /// The state with its wake-ups.
@@ -46,6 +47,8 @@ pub(super) struct State {
     pub(super) switching: bool,
     /// The program was told so.
     pub(super) told_switching: bool,
+    /// What carries the session.
+    pub(super) transport: Transport,
     /// The relay the session moved to.
     pub(super) moved_to: Option<RelayId>,
     inbox: VecDeque<(Lane, u64, Message)>,
@@ -62,9 +65,9 @@ pub(super) enum Goodbye {
 }
 
 impl Shared {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(transport: Transport) -> Self {
         Self {
-            state: Mutex::new(State::new()),
+            state: Mutex::new(State::new(transport)),
             work: Notify::new(),
             room: Notify::new(),
             arrived: Notify::new(),
@@ -88,8 +91,9 @@ impl Shared {
 }
 
 impl State {
-    fn new() -> Self {
+    fn new(transport: Transport) -> Self {
         Self {
+            transport,
             lanes: Lanes::new(|lane| usize::try_from(lane.credit()).unwrap_or(usize::MAX)),
             credit: SendCredit::default(),
             taking: ReceiveCredit::default(),

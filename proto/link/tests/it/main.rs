@@ -1,8 +1,9 @@
 //! The sealed link from outside: a good network, a bad one, and an evil one in the middle. Time is paused.
 
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic as the test may")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic as the test may")]
 
 mod evil;
 mod flow;
+mod overtake;
 mod roam;
 mod world;

@@ -3,6 +3,8 @@
 //! [`sealed_pair`] is a good network. [`sealed_pair_with_faults`] has somebody in the middle who does to the frames what
 //! a test asks for: a cut, a freeze, or the deeds of an evil relay.
 
+mod board;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
@@ -24,10 +26,13 @@ use tokio::{
     sync::watch,
 };
 
+pub use self::board::Board;
 use crate::{
     framed::{self, FrameReader, WireFrame},
     sealed::Sealed,
     stall::Stalling,
+    tcp::Connection,
+    transport::Transport,
 };
 
 /// Bytes the pair's network holds in each direction: what two socket buffers would.
@@ -224,8 +229,8 @@ fn flipped(wire: &Bytes, place: usize) -> Bytes {
 }
 
 fn start(io: DuplexStream, keys: SessionKeys, role: Role) -> Sealed {
-    let (from, to) = split(Stalling::new(io, WRITE_STALL_TIMEOUT));
-    Sealed::start(FrameReader::new(from), to, keys, role, RelayId::from_bytes([7; 16]), None)
+    let connection = Connection::new(Stalling::new(io, WRITE_STALL_TIMEOUT), [0; 32], Transport::Tcp);
+    Sealed::start(connection, keys, role, RelayId::from_bytes([7; 16]), None)
 }
 
 /// Lets two sides prove the same secret to each other.

@@ -1,0 +1,234 @@
+//! Two tools and several relays in memory, for tests of what happens when relays die and lanes overtake each other.
+//!
+//! A relay here admits whoever says hello, pairs the two roles, and passes frames on; each lane of each direction takes
+//! a time of its own, so that lanes overtake each other and frames of one lane never do. A frame goes to whoever sits at
+//! the other side when its time has come. Works with paused time; the same seed does the same.
+
+use std::{
+    collections::HashMap,
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use proto::{
+    api::reception::RelayAddress,
+    close::CloseReason,
+    frame::{FrameType, Lane},
+    hello::RelayWord,
+    id::RelayId,
+    role::Role,
+    ticket::ProofKey,
+};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use tokio::{
+    io::{DuplexStream, ReadHalf, duplex, split},
+    sync::mpsc,
+    time::{sleep, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{NETWORK_LEN, keys};
+use crate::{
+    framed::{self, FrameReader},
+    join::{self, Admission},
+    keepalive,
+    sealed::{Dial, Sealed, Way},
+    tcp::{Connection, DialError},
+    transport::Transport,
+};
+
+/// Frames under way in one direction or lane at most.
+const QUEUE_MAX: usize = 16 * 1024;
+
+/// Relays that tools can be cut off from; a clone is the same ones.
+#[derive(Clone)]
+pub struct Board {
+    relays: Arc<Vec<Mutex<Relay>>>,
+    random: Arc<Mutex<StdRng>>,
+    delay_max: Duration,
+}
+
+#[derive(Default)]
+struct Relay {
+    is_dead: bool,
+    seats: HashMap<Role, Seat>,
+}
+
+struct Seat {
+    serial: u64,
+    to: mpsc::Sender<Bytes>,
+    cut: CancellationToken,
+}
+
+impl Board {
+    /// `count` relays; a frame takes up to `delay_max`.
+    pub fn new(count: usize, delay_max: Duration, seed: u64) -> Self {
+        let relays = (0..count).map(|_| Mutex::default()).collect();
+        Self { relays: Arc::new(relays), random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))), delay_max }
+    }
+
+    /// Two tools that met at the first relay: `(customer, operator)`. Must be called inside a runtime.
+    ///
+    /// # Errors
+    /// None, unless the test has killed the first relay.
+    pub async fn meet(&self) -> io::Result<(Sealed, Sealed)> {
+        let (customer_keys, operator_keys) = keys();
+        let mut sides = Vec::new();
+        for (role, keys) in [(Role::Customer, customer_keys), (Role::Operator, operator_keys)] {
+            let proof_key = Arc::new(ProofKey::random(&mut rand_core::OsRng));
+            let mut connection = self.dial(0, role).map_err(io::Error::other)?;
+            let admission = Admission { ticket: "ticket", proof_key: &proof_key, generation: 1 };
+            join::join(&mut connection, &admission).await.map_err(io::Error::other)?;
+            sides.push((role, keys, proof_key, connection));
+        }
+        let mut met = sides.into_iter().map(|(role, keys, proof_key, connection)| {
+            let board = self.clone();
+            let dial: Dial = Arc::new(move |relay: RelayAddress| {
+                let dialed = board.dial(usize::from(relay.relay_id.as_bytes()[0]), role);
+                Box::pin(async move { dialed })
+            });
+            let relays = (0..self.relays.len()).map(address).collect();
+            let way = Way { dial, ticket: "ticket".to_owned(), proof_key, relays, generation: 1, renew: None };
+            Sealed::start(connection, keys, role, RelayId::from_bytes([0; 16]), Some(way))
+        });
+        match (met.next(), met.next()) {
+            (Some(customer), Some(operator)) => Ok((customer, operator)),
+            (Some(_) | None, _) => Err(io::Error::other("two sides met")),
+        }
+    }
+
+    /// Kills a relay, or lets it live again: connections to it break, and others are refused.
+    pub fn kill(&self, relay: usize, is_dead: bool) {
+        let Some(relay) = self.relays.get(relay) else { return };
+        let mut relay = lock(relay);
+        relay.is_dead = is_dead;
+        if is_dead {
+            for role in [Role::Customer, Role::Operator] {
+                if let Some(seat) = relay.seats.remove(&role) {
+                    seat.cut.cancel();
+                }
+            }
+        }
+    }
+
+    /// Cuts one side off from a relay; it may come back at once.
+    pub fn cut(&self, relay: usize, role: Role) {
+        if let Some(relay) = self.relays.get(relay)
+            && let Some(seat) = lock(relay).seats.get(&role)
+        {
+            seat.cut.cancel();
+        }
+    }
+
+    fn dial(&self, relay: usize, role: Role) -> Result<Connection<crate::tcp::AnyStream>, DialError> {
+        let is_dead = self.relays.get(relay).is_none_or(|relay| lock(relay).is_dead);
+        if is_dead {
+            return Err(DialError::Failed(io::ErrorKind::ConnectionRefused.into()));
+        }
+        let (near, far) = duplex(NETWORK_LEN);
+        let board = self.clone();
+        tokio::spawn(async move { board.serve(relay, role, far).await });
+        Ok(Connection::new(Box::new(near), [0; 32], Transport::Quic))
+    }
+
+    async fn serve(self, relay: usize, role: Role, far: DuplexStream) {
+        let (from, mut to) = split(far);
+        let mut reader = FrameReader::new(from);
+        let Ok(Some(hello)) = reader.next().await else { return };
+        debug_assert_eq!(hello.header.kind, FrameType::Hello, "a tool says hello first");
+        let (queue, mut queued) = mpsc::channel::<Bytes>(QUEUE_MAX);
+        let (cut, serial) = (CancellationToken::new(), lock(&self.random).random());
+        let Some(place) = self.relays.get(relay) else { return };
+        {
+            let mut seats = lock(place);
+            if seats.is_dead {
+                return;
+            }
+            let seat = Seat { serial, to: queue.clone(), cut: cut.clone() };
+            if let Some(displaced) = seats.seats.insert(role, seat) {
+                displaced.cut.cancel();
+            }
+            let peer = seats.seats.get(&role.other());
+            say(&queue, RelayWord::Welcome { peer_present: peer.is_some() });
+            if let Some(peer) = peer {
+                say(&peer.to, RelayWord::PeerPresent);
+            }
+        }
+        let write = async {
+            while let Some(wire) = queued.recv().await {
+                if framed::write_all(&mut to, &[wire]).await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            () = cut.cancelled() => {}
+            () = write => {}
+            () = self.pass_on(relay, role, reader, queue) => {}
+        }
+        let mut seats = lock(place);
+        if seats.seats.get(&role).is_some_and(|seat| seat.serial == serial) {
+            seats.seats.remove(&role);
+            if let Some(peer) = seats.seats.get(&role.other()) {
+                say(&peer.to, RelayWord::PeerGone(CloseReason::PeerLost));
+            }
+        }
+    }
+
+    /// Reads until the connection ends. Each lane has a task of its own, which goes on for a while after that.
+    async fn pass_on(
+        &self,
+        relay: usize,
+        role: Role,
+        mut reader: FrameReader<ReadHalf<DuplexStream>>,
+        own: mpsc::Sender<Bytes>,
+    ) {
+        let lanes = Lane::ALL.map(|_lane| {
+            let (lane, mut frames) = mpsc::channel::<(tokio::time::Instant, Bytes)>(QUEUE_MAX);
+            let board = self.clone();
+            tokio::spawn(async move {
+                while let Some((at, wire)) = frames.recv().await {
+                    sleep_until(at).await;
+                    let to = board
+                        .relays
+                        .get(relay)
+                        .and_then(|relay| Some(lock(relay).seats.get(&role.other())?.to.clone()));
+                    // Nobody there: it is lost, as at a relay.
+                    if let Some(to) = to {
+                        drop(to.send(wire).await);
+                    }
+                }
+            });
+            lane
+        });
+        while let Ok(Some(frame)) = reader.next().await {
+            if frame.header.kind == FrameType::Ping {
+                drop(own.send(framed::to_wire(&keepalive::pong(frame.payload()))).await);
+            } else if matches!(frame.header.kind, FrameType::Sealed | FrameType::Resume) {
+                let delay = self.delay_max.mul_f64(lock(&self.random).random());
+                let at = tokio::time::Instant::now() + delay;
+                if let Some(lane) = lanes.get(usize::from(frame.header.lane.code())) {
+                    drop(lane.send((at, frame.wire)).await);
+                }
+            }
+            // Reads are not all at once either.
+            sleep(Duration::from_micros(100)).await;
+        }
+    }
+}
+
+fn say(to: &mpsc::Sender<Bytes>, word: RelayWord) {
+    // A queue that is full belongs to a test that has gone wrong.
+    drop(to.try_send(framed::to_wire(&word.to_frame())));
+}
+
+fn address(relay: usize) -> RelayAddress {
+    let index = u8::try_from(relay).unwrap_or(u8::MAX);
+    RelayAddress { relay_id: RelayId::from_bytes([index; 16]), address: String::new(), spki: String::new() }
+}
+
+fn lock<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {
+    place.lock().unwrap_or_else(PoisonError::into_inner)
+}
