@@ -8,7 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use link::api::{ApiError, ManagerApi};
+use link::{
+    api::{ApiError, ManagerApi},
+    proxy::Proxies,
+};
 use serde::Deserialize;
 
 /// Name of the file beside the program.
@@ -23,6 +26,9 @@ pub struct ManagerFlags {
     /// PEM file of the only authority to trust; the system's authorities when absent
     #[arg(long, value_name = "FILE", global = true, requires = "manager")]
     pub ca: Option<PathBuf>,
+    /// Proxy on the way out: a URL such as <http://proxy:3128>, or none; the system's when absent
+    #[arg(long, value_name = "URL|none", env = "UKETSUKE_PROXY", hide_env_values = true, global = true)]
+    pub proxy: Option<Proxies>,
 }
 
 /// The file.
@@ -73,7 +79,7 @@ pub fn manager(flags: &ManagerFlags, folder: Option<&Path>) -> Result<ManagerApi
         (None, None) => return Err(ConfigError::Missing),
     };
     let ca = ca.map(|file| fs::read(&file).map_err(|cause| ConfigError::Unreadable { file, cause })).transpose()?;
-    Ok(ManagerApi::new(&address, ca.as_deref())?)
+    Ok(ManagerApi::through(&address, ca.as_deref(), flags.proxy.clone().unwrap_or_default())?)
 }
 
 fn side_file(folder: &Path) -> Result<(String, Option<PathBuf>), ConfigError> {
@@ -129,7 +135,8 @@ mod tests {
 
     #[test]
     fn an_authority_that_is_not_there_is_named() {
-        let flags = ManagerFlags { manager: Some("https://a.example".to_owned()), ca: Some("absent.pem".into()) };
+        let (manager_url, ca) = (Some("https://a.example".to_owned()), Some("absent.pem".into()));
+        let flags = ManagerFlags { manager: manager_url, ca, proxy: None };
         let error = manager(&flags, None).map(|_| ()).unwrap_err().to_string();
         assert!(error.starts_with("absent.pem:"), "{error}");
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use link::{
     api::{ApiError, ManagerApi},
     meet::{self, MeetError, Meeting},
+    proxy::ProxyError,
     race::Dialer,
     sealed::Sealed,
 };
@@ -65,6 +66,9 @@ pub enum EnterError {
     /// The other side is not the operator who gave this number.
     #[error("the last four digits are not the operator's")]
     WrongSecret,
+    /// A proxy stands in the way to the manager or the relays.
+    #[error("{0}")]
+    Proxy(ProxyError),
     /// No relay was reached.
     #[error("no relay can be reached")]
     RelayUnreachable,
@@ -82,6 +86,7 @@ impl EnterError {
             Self::ManagerUnreachable => "manager_unreachable",
             Self::Busy => "busy",
             Self::NotUnderstood => "not_understood",
+            Self::Proxy(error) => error.code(),
             Self::RelayUnreachable => "relay_unreachable",
             Self::OperatorGone => "operator_gone",
         }
@@ -90,6 +95,9 @@ impl EnterError {
 
 impl From<ApiError> for EnterError {
     fn from(error: ApiError) -> Self {
+        if let ApiError::Proxy(error) = error {
+            return Self::Proxy(error);
+        }
         match error.code() {
             Some(ErrorCode::NumberUnusable | ErrorCode::Throttled | ErrorCode::NotFound | ErrorCode::WrongState) => {
                 Self::NumberUnusable
@@ -116,6 +124,7 @@ impl From<MeetError> for EnterError {
             MeetError::WrongSecret | MeetError::Refused(CloseReason::WrongSecret) => Self::WrongSecret,
             MeetError::PeerGone(_) | MeetError::Timeout(_) => Self::OperatorGone,
             MeetError::Refused(CloseReason::Overloaded | CloseReason::Draining) => Self::Busy,
+            MeetError::Proxy(error) => Self::Proxy(error),
             MeetError::Unreachable | MeetError::Refused(_) => Self::RelayUnreachable,
         }
     }

@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Ok(api) => api,
         Err(error) => return fail(&error, USAGE),
     };
-    let dialer = Dialer::new(flags.transport);
+    let dialer = Dialer::new(flags.transport).through(api.proxies().clone());
     let done = match flags.mode {
         Some(Mode::Headless(flags)) => run_headless(api, flags, lang, dialer),
         None => ui::run(api, Desktop::X11(None), lang, dialer).map(|()| ExitCode::SUCCESS),

@@ -10,6 +10,7 @@ fn japanese_and_english_have_the_same_sentences_and_placeholders() {
 #[test]
 fn every_trouble_has_a_sentence() {
     use client::enter::EnterError;
+    use link::proxy::ProxyError;
 
     let text = client::ui::catalogue(desk::lang::Lang::Ja).unwrap();
     for error in [
@@ -20,6 +21,10 @@ fn every_trouble_has_a_sentence() {
         EnterError::WrongSecret,
         EnterError::RelayUnreachable,
         EnterError::OperatorGone,
+        EnterError::Proxy(ProxyError::Unreachable),
+        EnterError::Proxy(ProxyError::SignIn),
+        EnterError::Proxy(ProxyError::Refused),
+        EnterError::Proxy(ProxyError::NotUnderstood),
     ] {
         let id = format!("trouble.{}", error.code());
         assert_ne!(text.say(&id, &[]), id);

@@ -179,7 +179,7 @@ mod tests {
 
     const HARMLESS: &[&str] = &[
         r#"17 openat(AT_FDCWD</tmp/w>, "/etc/ssl/ca.pem", O_RDONLY|O_CLOEXEC) = 9</etc/ssl/ca.pem>"#,
-        r#"17 write(2</tmp/w/relay.log>, "{\"level\""..., 200) = 200"#,
+        r#"17 write(2</tmp/stage/relay.log>, "{\"level\""..., 200) = 200"#,
         r#"17 write(7<anon_inode:[eventfd]>, "\1\0\0\0\0\0\0\0", 8) = 8"#,
         r"17 writev(11<socket:[4711]>, [{iov_base=..., iov_len=9}], 1 <unfinished ...>",
         r"17 clone3({flags=CLONE_VM|CLONE_THREAD, ...} => {parent_tid=[18]}, 88) = 18",
@@ -193,7 +193,7 @@ mod tests {
     const HARMFUL: &[&str] = &[
         r#"17 openat(AT_FDCWD</tmp/w>, "/tmp/x", O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC, 0666) = -1 EROFS"#,
         r#"17 openat(AT_FDCWD</tmp/w>, "/tmp/x", O_RDWR|O_CLOEXEC <unfinished ...>"#,
-        r#"17 write(9</tmp/w/state>, "x", 1) = 1"#,
+        r#"17 write(9</tmp/stage/state>, "x", 1) = 1"#,
         r#"17 pwrite64(9</dev/shm/ring>, "x", 1, 0) = 1"#,
         r#"17 rename("/tmp/a", "/tmp/b") = 0"#,
         r#"17 unlink("/tmp/a") = 0"#,
@@ -203,7 +203,7 @@ mod tests {
         r"17 socket(AF_UNIX, SOCK_STREAM, 0) = 9",
         r"17 bpf(BPF_PROG_LOAD, 0x7f, 144) = 9",
         r"17 mprotect(0x7f, 4096, PROT_READ|PROT_WRITE|PROT_EXEC) = 0",
-        r"17 mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 9</tmp/w/state>, 0) = 0x7f",
+        r"17 mmap(NULL, 4096, PROT_READ|PROT_WRITE, MAP_SHARED, 9</tmp/stage/state>, 0) = 0x7f",
     ];
 
     #[test]

@@ -1,6 +1,6 @@
 //! Why a call to the manager failed, as the tool's words: one sentence for the person, one code for a program.
 
-use link::api::ApiError;
+use link::{api::ApiError, proxy::ProxyError};
 use proto::api::error::ErrorCode;
 
 /// A failed call.
@@ -28,6 +28,10 @@ pub const CODES: &[&str] = &[
     "busy",
     "internal",
     "unreachable",
+    "proxy_unreachable",
+    "proxy_sign_in",
+    "proxy_refused",
+    "proxy_unusable",
     "malformed",
 ];
 
@@ -44,7 +48,9 @@ impl Failure {
 
     /// Whether the same call may succeed later without anybody changing anything.
     pub fn is_passing(&self) -> bool {
+        // A proxy comes and goes as a network does.
         matches!(self.code, "unreachable" | "busy" | "throttled" | "internal" | "malformed")
+            || self.code.starts_with("proxy_")
     }
 }
 
@@ -55,8 +61,15 @@ impl From<ApiError> for Failure {
                 Self { code: name(body.code), message: body.message, retry_after_secs: body.retry_after_secs }
             }
             ApiError::Unreachable(cause) => Self::new("unreachable", cause),
+            ApiError::Proxy(error) => error.into(),
             ApiError::Malformed(cause) => Self::new("malformed", cause),
         }
+    }
+}
+
+impl From<ProxyError> for Failure {
+    fn from(error: ProxyError) -> Self {
+        Self::new(error.code(), error.to_string())
     }
 }
 

@@ -44,11 +44,11 @@ fn main() -> ExitCode {
         Err(error) => return complain(&error.to_string(), USAGE),
     };
     let ManagerPlace { url, ca_pem } = place;
-    let api = match ManagerApi::new(&url, ca_pem.as_deref()) {
+    let api = match ManagerApi::through(&url, ca_pem.as_deref(), options.manager.proxy.clone().unwrap_or_default()) {
         Ok(api) => api,
         Err(error) => return complain(&format!("--manager {url}: {error}"), USAGE),
     };
-    let dialer = Dialer::new(options.transport);
+    let dialer = Dialer::new(options.transport).through(api.proxies().clone());
     match &options.mode {
         Some(Mode::Headless(who)) => headless(api, who, dialer),
         None => window(api, options.lang.unwrap_or_else(Lang::system), dialer),

@@ -10,7 +10,7 @@ use std::{
 
 use clap::{Args, Parser, Subcommand};
 use desk::lang::Lang;
-use link::transport::Choice;
+use link::{proxy::Proxies, transport::Choice};
 use serde::Deserialize;
 
 /// Name of the side-car file.
@@ -45,6 +45,9 @@ pub struct ManagerOptions {
     /// Certificate authority of the manager, a PEM file; the system's when absent.
     #[arg(long, value_name = "FILE", global = true)]
     pub ca: Option<PathBuf>,
+    /// Proxy on the way out: a URL such as <http://proxy:3128>, or none; the system's when absent.
+    #[arg(long, value_name = "URL|none", env = "UKETSUKE_PROXY", hide_env_values = true, global = true)]
+    pub proxy: Option<Proxies>,
 }
 
 /// Modes without a window.
@@ -175,7 +178,7 @@ mod tests {
         let none = ManagerOptions::default();
         let place = none.place(Some(folder.path())).unwrap();
         assert_eq!(place, ManagerPlace { url: "https://m.example".into(), ca_pem: Some(b"PEM".to_vec()) });
-        let flag = ManagerOptions { manager: Some("https://other".into()), ca: None };
+        let flag = ManagerOptions { manager: Some("https://other".into()), ..ManagerOptions::default() };
         assert_eq!(flag.place(Some(folder.path())).unwrap().url, "https://other");
         assert!(matches!(none.place(None), Err(OptionsError::NoManager)));
     }

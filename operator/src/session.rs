@@ -15,7 +15,7 @@ use std::{
 };
 
 use link::{
-    meet::{self, Meeting},
+    meet::{self, MeetError, Meeting},
     sealed::{Sealed, SealedEvent, SealedReceiver, SealedSender},
     transport::Transport,
 };
@@ -134,7 +134,12 @@ pub async fn meet_and_run(meeting: Meeting, port: Port) {
         Err(error) => {
             let (id, reason) = (port.handle.session_id, error.reason());
             warn!(session.id = %id, event = "session.not_met", reason = reason.as_str(), "Session {id}: not met");
-            tell(&port.news, News::Event(id, FromSession::Gone(reason))).await;
+            let why = if let MeetError::Proxy(error) = error {
+                FromSession::Blocked(error)
+            } else {
+                FromSession::Gone(reason)
+            };
+            tell(&port.news, News::Event(id, why)).await;
         }
     }
 }

@@ -269,7 +269,7 @@ async fn deliver_once(relay: &Relay) -> Outcome {
 const fn is_for_good(error: &ApiError) -> bool {
     match error {
         ApiError::Refused { status, .. } => matches!(status, 400 | 413 | 415 | 422),
-        ApiError::Unreachable(_) | ApiError::Malformed(_) => false,
+        ApiError::Unreachable(_) | ApiError::Malformed(_) | ApiError::Proxy(_) => false,
     }
 }
 

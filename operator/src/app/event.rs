@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use link::transport::Transport;
+use link::{proxy::ProxyError, transport::Transport};
 use proto::{
     api::{
         self, UnixMillis,
@@ -167,6 +167,8 @@ pub enum FromSession {
     Switching(bool),
     /// What carries the session from now.
     Carried(Transport),
+    /// Nobody was met, because a proxy stands in the way.
+    Blocked(ProxyError),
     /// The monitors and the shared one.
     Monitors(Vec<Monitor>, u8),
     /// The first picture is on the canvas.

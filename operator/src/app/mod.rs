@@ -146,7 +146,10 @@ impl App {
         match event {
             Event::Wish(wish) => self.on_wish(wish, now_ms),
             Event::Manager(manager) => self.on_manager(manager, now_ms),
-            Event::Session(id, FromSession::Gone(reason)) => self.on_gone(id, reason, now_ms),
+            Event::Session(id, FromSession::Gone(reason)) => self.on_gone(id, reason, None, now_ms),
+            Event::Session(id, FromSession::Blocked(error)) => {
+                self.on_gone(id, CloseReason::TransportLost, Some(error.into()), now_ms)
+            }
             Event::Session(id, what) => self.on_session(id, what, now_ms),
             Event::Tick => self.on_tick(now_ms),
         }

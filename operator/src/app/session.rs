@@ -16,6 +16,7 @@ use super::{
     event::{Effect, FromSession, Own, Told},
     refuse,
 };
+use crate::failure::Failure;
 
 /// How far a session is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -216,7 +217,7 @@ impl App {
             return self.end_now();
         }
         let (id, mut effects) = (session.id, vec![Effect::StopMeeting(session.id)]);
-        effects.extend(self.on_gone(id, CloseReason::OperatorEnded, now_ms));
+        effects.extend(self.on_gone(id, CloseReason::OperatorEnded, None, now_ms));
         effects
     }
 
@@ -286,7 +287,8 @@ impl App {
                 effects.push(Effect::Tell(Told::FirstPicture { width, height }));
                 effects
             }
-            FromSession::Gone(reason) => self.on_gone(id, reason, now_ms),
+            FromSession::Gone(reason) => self.on_gone(id, reason, None, now_ms),
+            FromSession::Blocked(error) => self.on_gone(id, CloseReason::TransportLost, Some(error.into()), now_ms),
         }
     }
 
@@ -329,8 +331,15 @@ impl App {
         effects
     }
 
-    /// The link or the meeting is over.
-    pub(super) fn on_gone(&mut self, id: SessionId, reason: CloseReason, now_ms: UnixMillis) -> Vec<Effect> {
+    /// The link or the meeting is over. `failure` says what stood in the way, where that is known better than by the
+    /// reason.
+    pub(super) fn on_gone(
+        &mut self,
+        id: SessionId,
+        reason: CloseReason,
+        failure: Option<Failure>,
+        now_ms: UnixMillis,
+    ) -> Vec<Effect> {
         let Some(session) = self.session.take_if(|session| session.id == id) else { return Vec::new() };
         self.remember_done(id);
         let mut effects = vec![Effect::ReportEnd(id, reason)];
@@ -338,6 +347,9 @@ impl App {
             if reason == CloseReason::WrongSecret {
                 effects.push(Effect::Tell(Told::error("wrong_secret", "the customer's four digits were different")));
                 self.set_notice(Notice::WrongSecret);
+            } else if let Some(failure) = failure {
+                effects.push(Effect::Tell(Told::error(failure.code, failure.message.clone())));
+                self.set_notice(Notice::Failed(failure));
             } else if reason != CloseReason::OperatorEnded {
                 let message = format!("the customer was not met: {}", reason.as_str());
                 effects.push(Effect::Tell(Told::error("not_met", message)));
@@ -365,7 +377,7 @@ impl App {
             return Vec::new();
         }
         let mut effects = vec![Effect::StopMeeting(id)];
-        effects.extend(self.on_gone(id, CloseReason::PeerLost, now_ms));
+        effects.extend(self.on_gone(id, CloseReason::PeerLost, None, now_ms));
         effects
     }
 

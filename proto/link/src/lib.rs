@@ -30,6 +30,8 @@ pub mod keepalive;
 
 pub mod transport;
 
+pub mod proxy;
+
 pub mod tcp;
 
 pub mod quic;

@@ -34,10 +34,11 @@ use crate::{
     api::ManagerApi,
     framed::write_frame,
     join::{self, Admission, JoinError},
+    proxy::ProxyError,
     race::Dialer,
     roam::PathId,
     sealed::{Dial, FAREWELL_TIMEOUT, Renew, RenewError, Renewed, Sealed, Way},
-    tcp::{AnyStream, Connection},
+    tcp::{AnyStream, Connection, DialError},
 };
 
 /// Generation of the first connections; each later one of the session has the next.
@@ -65,6 +66,9 @@ pub enum MeetError {
     /// No relay of the pairing answered, or the connection broke.
     #[error("no relay can be reached")]
     Unreachable,
+    /// The proxy on the way to the relays does not let this tool through.
+    #[error("no relay can be reached: {0}")]
+    Proxy(ProxyError),
     /// The relay does not admit.
     #[error("the relay refused: {}", .0.as_str())]
     Refused(CloseReason),
@@ -83,7 +87,7 @@ impl MeetError {
     /// What the manager and the user are told.
     pub const fn reason(self) -> CloseReason {
         match self {
-            Self::Unreachable => CloseReason::TransportLost,
+            Self::Unreachable | Self::Proxy(_) => CloseReason::TransportLost,
             Self::WrongSecret => CloseReason::WrongSecret,
             Self::Refused(reason) | Self::PeerGone(reason) | Self::Timeout(reason) => reason,
         }
@@ -133,7 +137,8 @@ pub async fn meet(meeting: Meeting) -> Result<Sealed, MeetError> {
 /// Whether the next relay may do better: this one is away, full or being stopped.
 fn goes_on(error: MeetError) -> bool {
     match error {
-        MeetError::Unreachable => true,
+        // A proxy may let through to one and not to another.
+        MeetError::Unreachable | MeetError::Proxy(_) => true,
         MeetError::Refused(reason) => matches!(
             reason,
             CloseReason::Draining | CloseReason::Overloaded | CloseReason::RelayStopped | CloseReason::TicketElsewhere
@@ -145,7 +150,7 @@ fn goes_on(error: MeetError) -> bool {
 async fn meet_at(relay: &RelayAddress, meeting: &Meeting) -> Result<Sealed, MeetError> {
     let mut connection = meeting.dialer.dial(relay).await.map_err(|error| {
         tracing::debug!(relay.id = %relay.relay_id, %error, "Relay {} cannot be reached", relay.relay_id);
-        MeetError::Unreachable
+        if let DialError::Proxy(error) = error { MeetError::Proxy(error) } else { MeetError::Unreachable }
     })?;
     match come_together(&mut connection, meeting).await {
         Ok(keys) => Ok(Sealed::start(connection, keys, meeting.role, relay.relay_id, Some(way(meeting)))),
@@ -236,7 +241,7 @@ where
 /// at each relay, somebody in the middle would have as many guesses as there are relays.
 const fn last_chance(error: MeetError) -> MeetError {
     match error {
-        MeetError::Unreachable => MeetError::PeerGone(CloseReason::TransportLost),
+        MeetError::Unreachable | MeetError::Proxy(_) => MeetError::PeerGone(CloseReason::TransportLost),
         MeetError::Refused(reason) => MeetError::PeerGone(reason),
         MeetError::WrongSecret | MeetError::PeerGone(_) | MeetError::Timeout(_) => error,
     }

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     framed::{FrameReader, WireFrame},
+    proxy::{ProxyError, Via},
     race::{self, OnLoss},
     stall::Stalling,
     tls::{self, Pin},
@@ -66,6 +67,9 @@ pub enum DialError {
     /// Name lookup, TCP or TLS failed; a relay with another key ends here.
     #[error("no connection: {0}")]
     Failed(#[from] io::Error),
+    /// The proxy on the way does not let it through.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
 }
 
 /// Connects to the relay at `address` (`host:port`) that has the key `spki` (64 hexadecimal digits).
@@ -89,12 +93,30 @@ pub async fn connect_any(address: SocketAddr, host: &str, pin: Pin) -> Result<Co
     Ok(Connection::new(Box::new(stream), exporter, Transport::Tcp))
 }
 
+/// Connects to the relay `host:port` that has the key `pin`, through a proxy, which looks the name up. TLS runs inside.
+///
+/// # Errors
+/// See [`DialError`]; within twenty seconds. Cancel-safe: dropping it closes whatever was opened.
+pub(crate) async fn connect_via(
+    proxy: &Via,
+    host: &str,
+    port: u16,
+    pin: Pin,
+) -> Result<Connection<AnyStream>, DialError> {
+    let tunnel = proxy.connect(host, port).await?;
+    let (stream, exporter) = secure(tunnel, host, pin).await?;
+    Ok(Connection::new(Box::new(stream), exporter, Transport::Tcp))
+}
+
 async fn connect(to: impl ToSocketAddrs, host: &str, pin: Pin) -> Result<(DialedStream, [u8; 32]), DialError> {
+    let connect = timeout(CONNECT_TIMEOUT, TcpStream::connect(to));
+    secure(connect.await.map_err(|_late| DialError::Timeout)??, host, pin).await
+}
+
+async fn secure(stream: TcpStream, host: &str, pin: Pin) -> Result<(DialedStream, [u8; 32]), DialError> {
     let name = ServerName::try_from(host.to_owned()).map_err(|_not_a_name| DialError::Address)?;
     let config = tls::pinned_client_config(pin).map_err(io::Error::other)?;
-
-    let connect = timeout(CONNECT_TIMEOUT, TcpStream::connect(to));
-    let stream = prepare(connect.await.map_err(|_late| DialError::Timeout)??, limits::WRITE_STALL_TIMEOUT);
+    let stream = prepare(stream, limits::WRITE_STALL_TIMEOUT);
     let handshake = timeout(limits::TLS_HANDSHAKE_TIMEOUT, TlsConnector::from(Arc::new(config)).connect(name, stream));
     let stream = handshake.await.map_err(|_late| DialError::Timeout)??;
     if stream.get_ref().1.alpn_protocol() != Some(version::ALPN) {

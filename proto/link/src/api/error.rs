@@ -4,6 +4,8 @@ use std::error::Error as _;
 
 use proto::api::error::{ErrorBody, ErrorCode};
 
+use crate::proxy::ProxyError;
+
 /// Why a call did not answer what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
@@ -18,6 +20,9 @@ pub enum ApiError {
     /// The manager was not reached, or did not answer in time; trying again may help.
     #[error("the manager cannot be reached: {0}")]
     Unreachable(String),
+    /// The proxy on the way does not let the call through.
+    #[error("the manager cannot be reached: {0}")]
+    Proxy(ProxyError),
     /// What answered does not speak this API, or the address cannot be one of a manager.
     #[error("the manager's answer is not understood: {0}")]
     Malformed(String),
@@ -28,7 +33,7 @@ impl ApiError {
     pub const fn code(&self) -> Option<ErrorCode> {
         match self {
             Self::Refused { body, .. } => Some(body.code),
-            Self::Unreachable(_) | Self::Malformed(_) => None,
+            Self::Unreachable(_) | Self::Proxy(_) | Self::Malformed(_) => None,
         }
     }
 
@@ -36,7 +41,7 @@ impl ApiError {
     pub const fn is_temporary(&self) -> bool {
         match self {
             Self::Refused { status, .. } => *status == 429 || 500 <= *status,
-            Self::Unreachable(_) => true,
+            Self::Unreachable(_) | Self::Proxy(_) => true,
             Self::Malformed(_) => false,
         }
     }
@@ -50,6 +55,13 @@ impl ApiError {
             text.push_str(": ");
             text.push_str(&inner.to_string());
             cause = inner.source();
+        }
+        // The library tells these two by their text alone; `proxy/tests.rs` sees that it still does.
+        if text.contains("tunnel error: proxy authorization required") {
+            return Self::Proxy(ProxyError::SignIn);
+        }
+        if text.contains("tunnel error: unsuccessful") {
+            return Self::Proxy(ProxyError::Refused);
         }
         if error.is_builder() { Self::Malformed(text) } else { Self::Unreachable(text) }
     }

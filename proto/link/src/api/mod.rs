@@ -34,6 +34,7 @@ use reqwest::{
 use serde::de::DeserializeOwned;
 
 pub use self::{error::ApiError, events::NumberedEvent};
+use crate::proxy::Proxies;
 
 /// Name, TCP and TLS together; a manager further away than this is not usable for support.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -48,16 +49,25 @@ pub struct ManagerApi {
     client: Client,
     base: String,
     bearer: Option<HeaderValue>,
+    proxies: Proxies,
 }
 
 impl ManagerApi {
     /// Prepares calls to the manager at `url` (`https://…`), without connecting.
     ///
-    /// `ca_pem` holds one or more PEM certificates; when given, nothing else is trusted.
+    /// `ca_pem` holds one or more PEM certificates; when given, nothing else is trusted. Proxies are those of the system.
     ///
     /// # Errors
     /// [`ApiError::Malformed`] when the address or the certificates cannot be used.
     pub fn new(url: &str, ca_pem: Option<&[u8]>) -> Result<Self, ApiError> {
+        Self::through(url, ca_pem, Proxies::system())
+    }
+
+    /// As [`Self::new`], with these proxies.
+    ///
+    /// # Errors
+    /// See [`Self::new`].
+    pub fn through(url: &str, ca_pem: Option<&[u8]>, proxies: Proxies) -> Result<Self, ApiError> {
         let url = Url::parse(url).map_err(|error| ApiError::Malformed(format!("the manager's address: {error}")))?;
         if url.scheme() != "https" || !url.has_host() || url.query().is_some() || url.fragment().is_some() {
             return Err(ApiError::Malformed("the manager's address must look like https://host/".to_owned()));
@@ -72,11 +82,14 @@ impl ManagerApi {
         if let Some(pem) = ca_pem {
             builder = builder.tls_certs_only(authorities(pem)?);
         }
-        if is_loopback(&url) {
-            builder = builder.no_proxy();
-        }
+        builder = proxies.apply(builder, url.host_str().unwrap_or_default()).map_err(ApiError::transport)?;
         let client = builder.build().map_err(ApiError::transport)?;
-        Ok(Self { client, base: url.as_str().trim_end_matches('/').to_owned(), bearer: None })
+        Ok(Self { client, base: url.as_str().trim_end_matches('/').to_owned(), bearer: None, proxies })
+    }
+
+    /// The proxies that its callers use, for the way to relays.
+    pub const fn proxies(&self) -> &Proxies {
+        &self.proxies
     }
 
     /// The same manager, called with a bearer token.
@@ -301,13 +314,6 @@ fn authorities(pem: &[u8]) -> Result<Vec<Certificate>, ApiError> {
         return Err(ApiError::Malformed("there is no certificate in the authority's file".to_owned()));
     }
     Ok(found)
-}
-
-/// Whether the address is this machine; a proxy would look for it on its own.
-fn is_loopback(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 /// Gives rustls its cryptography unless the program has chosen already.

@@ -17,7 +17,9 @@ use proto::{api::reception::RelayAddress, limits::TICKET_RELAYS_MAX};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
-    BoxFuture, quic,
+    BoxFuture,
+    proxy::Proxies,
+    quic,
     tcp::{self, AnyStream, Connection, DialError},
     tls::Pin,
     transport::{Choice, Transport},
@@ -43,6 +45,7 @@ const RELAYS_MAX: usize = 16 * TICKET_RELAYS_MAX;
 #[derive(Debug, Clone, Default)]
 pub struct Dialer {
     choice: Choice,
+    proxies: Proxies,
     memory: Arc<Mutex<Memory>>,
 }
 
@@ -62,19 +65,32 @@ struct Attempt<T> {
 }
 
 impl Dialer {
-    /// Uses what `choice` allows.
+    /// Uses what `choice` allows, and the system's proxies.
     pub fn new(choice: Choice) -> Self {
-        Self { choice, memory: Arc::default() }
+        Self { choice, proxies: Proxies::system(), memory: Arc::default() }
     }
 
-    /// Connects to a relay.
+    /// The same with these proxies.
+    #[must_use]
+    pub fn through(self, proxies: Proxies) -> Self {
+        Self { proxies, ..self }
+    }
+
+    /// Connects to a relay. Where a proxy stands on the way there is no race: QUIC does not go through one, and going
+    /// around it is not what the network's owner wants, unless QUIC alone was asked for.
     ///
     /// # Errors
-    /// See [`DialError`]: that of the first way that said why, else that of the last. Within fifteen seconds.
+    /// See [`DialError`]: that of the first way that said why, else that of the last. Within twenty seconds.
     /// Cancel-safe: dropping it closes whatever was opened.
     pub async fn dial(&self, relay: &RelayAddress) -> Result<Connection<AnyStream>, DialError> {
         let (host, port) = host_and_port(&relay.address)?;
         let pin = Pin::from_hex(&relay.spki).map_err(|_not_a_pin| DialError::Address)?;
+        if self.choice != Choice::Only(Transport::Quic)
+            && let Some(proxy) = self.proxies.on_the_way_to(host, port)
+        {
+            // Names are looked up by the proxy: this side of it may not know them.
+            return tcp::connect_via(&proxy, host, port, pin).await;
+        }
         let found = timeout(LOOKUP_TIMEOUT, tokio::net::lookup_host((host, port)));
         let addresses = alternate(found.await.map_err(|_late| DialError::Timeout)??);
         let first = self.first(relay);
@@ -230,7 +246,7 @@ async fn race<T>(attempts: Vec<Attempt<T>>) -> Result<T, DialError> {
 /// What somebody said tells more than that nobody said anything.
 fn more_telling(before: DialError, error: DialError) -> DialError {
     match (&before, &error) {
-        (DialError::Failed(_), DialError::Timeout | DialError::Address) => before,
+        (DialError::Proxy(_), _) | (DialError::Failed(_), DialError::Timeout | DialError::Address) => before,
         (DialError::Failed(_), DialError::Failed(cause)) if cause.kind() == io::ErrorKind::ConnectionRefused => before,
         (DialError::Failed(_) | DialError::Timeout | DialError::Address, _) => error,
     }
