@@ -17,12 +17,17 @@ use tokio::time::Instant;
 pub struct KeepAlive {
     heard_at: Instant,
     ping_at: Instant,
+    /// The first ping that is not answered.
     asked: Option<(u64, Instant)>,
     count: u64,
+    /// The last ping that was answered.
+    answered: u64,
     round_trip: Option<Duration>,
     deaf: bool,
     lively: Option<Lively>,
     writing: bool,
+    /// When the first ping went out after the last proof that what this end sends arrives.
+    unproved_since: Option<Instant>,
 }
 
 /// Something is being said over the connection, so its death must be noticed soon.
@@ -39,7 +44,7 @@ pub enum Due {
     Nothing,
     /// Send a ping with this payload.
     Ping([u8; 8]),
-    /// Nothing was heard for [`SILENCE_TIMEOUT`]: the connection is dead.
+    /// Nothing was heard, or nothing proved to arrive, for too long: the connection is dead.
     Silent,
 }
 
@@ -51,10 +56,12 @@ impl KeepAlive {
             ping_at: next_ping(now, spread),
             asked: None,
             count: 0,
+            answered: 0,
             round_trip: None,
             deaf: false,
             lively: None,
             writing: false,
+            unproved_since: None,
         }
     }
 
@@ -63,10 +70,18 @@ impl KeepAlive {
         self.heard_at = now;
     }
 
+    /// What this end sends arrives: a ping was answered, or the other tool said so. Bytes that come say nothing about
+    /// those that go: a network may pass one direction only.
+    pub const fn proved(&mut self) {
+        self.unproved_since = None;
+    }
+
     /// This end has stopped reading, so silence means nothing for a while; or it reads again.
     pub const fn set_deaf(&mut self, deaf: bool, now: Instant) {
         self.deaf = deaf;
         self.heard_at = now;
+        // Answers may have waited unread.
+        self.unproved_since = None;
     }
 
     /// A write is under way, or done.
@@ -86,10 +101,15 @@ impl KeepAlive {
         woke
     }
 
-    /// Takes the payload of a pong.
+    /// Takes the payload of a pong. Where answers take longer than the pause between pings, several are under way, and
+    /// one that answers a later ping answers the earlier ones too.
     pub fn on_pong(&mut self, payload: &[u8], now: Instant) {
-        if let Some((nonce, asked_at)) = self.asked.take_if(|(nonce, _)| nonce.to_le_bytes() == payload) {
-            debug_assert!(0 < nonce, "pings count from 1");
+        let Ok(nonce) = payload.try_into().map(u64::from_le_bytes) else { return };
+        if nonce <= self.answered || self.count < nonce {
+            return;
+        }
+        (self.answered, self.unproved_since) = (nonce, None);
+        if let Some((_, asked_at)) = self.asked.take_if(|(first, _)| *first <= nonce) {
             self.round_trip = Some(now.saturating_duration_since(asked_at));
         }
     }
@@ -110,13 +130,14 @@ impl KeepAlive {
         let lively = self.lively.is_some_and(|lively| now < lively.until);
         self.ping_at = if lively { now + LIVELY_PING_INTERVAL } else { next_ping(now, spread) };
         self.count = self.count.wrapping_add(1);
-        self.asked = Some((self.count, now));
+        self.asked.get_or_insert((self.count, now));
+        self.unproved_since.get_or_insert(now);
         Due::Ping(self.count.to_le_bytes())
     }
 
-    /// When [`Self::due`] must be asked again at the latest.
-    pub fn next_wake(&self) -> Instant {
-        if self.deaf { self.ping_at } else { self.ping_at.min(self.silent_at(self.heard_at)) }
+    /// When [`Self::due`] must be asked again at the latest. Never a time that is over and at which nothing was due.
+    pub fn next_wake(&self, now: Instant) -> Instant {
+        if self.deaf { self.ping_at } else { self.ping_at.min(self.silent_at(now)) }
     }
 
     /// When the connection counts as dead if nothing is heard.
@@ -127,7 +148,10 @@ impl KeepAlive {
         let least = if self.writing { LIVELY_STALL_TIMEOUT } else { LIVELY_SILENCE_TIMEOUT };
         let patience = self.round_trip.unwrap_or_default().saturating_mul(4).clamp(least, SILENCE_TIMEOUT);
         // What was silent before anybody spoke says nothing.
-        lively.map_or(usual, |lively| self.heard_at.max(lively.since) + patience)
+        lively.map_or(usual, |lively| {
+            let since = self.unproved_since.map_or(self.heard_at, |unproved| unproved.min(self.heard_at));
+            since.max(lively.since) + patience
+        })
     }
 }
 
@@ -156,7 +180,7 @@ mod tests {
 
         assert_eq!(keepalive.due(begun + Duration::from_secs(17), 0.0), Due::Nothing);
         assert_eq!(keepalive.due(begun + Duration::from_secs(18), 0.0), Due::Ping(1u64.to_le_bytes()));
-        assert_eq!(keepalive.next_wake(), begun + Duration::from_secs(33));
+        assert_eq!(keepalive.next_wake(begun + Duration::from_secs(18)), begun + Duration::from_secs(33));
         assert_eq!(keepalive.due(begun + SILENCE_TIMEOUT, 0.0), Due::Silent);
     }
 
@@ -203,5 +227,63 @@ mod tests {
         keepalive.heard(after(11_300));
         assert_eq!(keepalive.silent_at(after(11_300)), after(14_500), "four round trips of 800 ms");
         assert_eq!(keepalive.silent_at(after(20_000)), after(11_300) + SILENCE_TIMEOUT, "quiet again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_only_brings_and_takes_nothing_is_dead_as_soon_as_a_silent_one() {
+        let begun = Instant::now();
+        let after = |millis| begun + Duration::from_millis(millis);
+        let mut keepalive = KeepAlive::new(begun, 0.0);
+        keepalive.enliven(begun);
+        let Due::Ping(_) = keepalive.due(after(500), 0.0) else { panic!("a ping is due") };
+        for millis in (500..1_900).step_by(100) {
+            keepalive.heard(after(millis));
+            assert!(!matches!(keepalive.due(after(millis), 0.0), Due::Silent), "{millis} ms");
+        }
+        assert_eq!(keepalive.silent_at(after(1_900)), after(2_000), "nothing says that the ping arrived");
+
+        keepalive.proved();
+        assert_eq!(keepalive.silent_at(after(1_900)), after(1_800) + LIVELY_SILENCE_TIMEOUT, "now something does");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn answers_that_take_longer_than_the_pause_between_pings_count() {
+        let begun = Instant::now();
+        let after = |millis| begun + Duration::from_millis(millis);
+        let mut keepalive = KeepAlive::new(begun, 0.0);
+        keepalive.enliven(begun);
+        let Due::Ping(first) = keepalive.due(after(500), 0.0) else { panic!("a ping is due") };
+        let Due::Ping(second) = keepalive.due(after(1_000), 0.0) else { panic!("a ping is due") };
+
+        keepalive.on_pong(&first, after(1_300));
+        assert_eq!(keepalive.round_trip(), Some(Duration::from_millis(800)));
+        let Due::Ping(_) = keepalive.due(after(1_500), 0.0) else { panic!("a ping is due") };
+        keepalive.on_pong(&second, after(1_900));
+        assert_eq!(keepalive.round_trip(), Some(Duration::from_millis(800)), "measured for one ping at a time");
+        assert_eq!(keepalive.silent_at(after(1_900)), after(3_200), "four round trips, and both pings are answered");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_it_has_become_quiet_nobody_is_woken_for_nothing() {
+        let begun = Instant::now();
+        let after = |millis| begun + Duration::from_millis(millis);
+        let mut keepalive = KeepAlive::new(begun, 0.0);
+        keepalive.enliven(begun);
+        // The last byte came shortly before the connection counts as a quiet one.
+        let last = after(4_900);
+        for millis in (500..=4_500).step_by(500) {
+            let Due::Ping(payload) = keepalive.due(after(millis), 0.0) else { panic!("pings come soon") };
+            keepalive.heard(after(millis));
+            keepalive.on_pong(&payload, after(millis));
+        }
+        keepalive.heard(last);
+        let mut now = last;
+        let mut wakes = 0;
+        while now < after(19_000) {
+            now = keepalive.next_wake(now);
+            wakes += 1;
+            assert!(wakes < 10, "woken again and again at {:?}", now - begun);
+            assert!(!matches!(keepalive.due(now, 0.0), Due::Silent), "{:?}", now - begun);
+        }
     }
 }

@@ -7,6 +7,7 @@
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -36,6 +37,9 @@ use crate::{
 
 /// Batches that wait to be written at most: one of the session, and what it must say when it moves.
 const BATCHES_MAX: usize = 3;
+
+/// The writing half wakes by itself no more often: silence is the reading half's to notice, which may be busy.
+const REST_MIN: Duration = Duration::from_millis(10);
 
 /// What happens on a path.
 #[derive(Debug)]
@@ -173,6 +177,11 @@ impl Path {
             self.ears.kick.notify_one();
             self.ears.pulse.notify_one();
         }
+    }
+
+    /// The other tool has said that what goes out over this path arrives.
+    pub(crate) fn prove(&self) {
+        self.ears.lock().keepalive.proved();
     }
 
     /// Writes what was given, then says goodbye to the relay.
@@ -338,8 +347,8 @@ where
 {
     loop {
         let (words, wake_at) = {
-            let mut state = ears.lock();
-            (state.words(), state.keepalive.next_wake())
+            let (mut state, now) = (ears.lock(), Instant::now());
+            (state.words(now), state.keepalive.next_wake(now).max(now + REST_MIN))
         };
         if !words.is_empty() {
             write(writer, &words, ears).await?;
@@ -359,13 +368,13 @@ where
 
 impl State {
     /// What the path itself has to say.
-    fn words(&mut self) -> Vec<Bytes> {
+    fn words(&mut self, now: Instant) -> Vec<Bytes> {
         let mut words = Vec::new();
         let mut put = |frame: &Frame| words.push(framed::to_wire(frame));
         if let Some(payload) = self.pong.take() {
             put(&keepalive::pong(payload));
         }
-        match self.keepalive.due(Instant::now(), rand::random()) {
+        match self.keepalive.due(now, rand::random()) {
             // The reading half notices silence.
             Due::Nothing | Due::Silent => {}
             Due::Ping(payload) => put(&keepalive::ping(Bytes::copy_from_slice(&payload))),

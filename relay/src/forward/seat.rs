@@ -285,7 +285,7 @@ impl Seat {
             batch.pieces.push(framed::to_wire(&word.to_frame()));
             batch.last = Some(reason);
         }
-        batch.wake_at = state.keepalive.next_wake();
+        batch.wake_at = state.keepalive.next_wake(now);
         if let Some(opens_at) = opens_at {
             batch.is_held = true;
             batch.wake_at = batch.wake_at.min(opens_at);

@@ -268,6 +268,11 @@ impl Actor {
         // Acks of acks would never end.
         let is_ack = matches!(message, Message::Received { .. } | Message::Credit { .. });
         self.timers.received_owed |= !is_ack;
+        if matches!(message, Message::Received { .. } | Message::Echoed { .. })
+            && let Some(path) = self.paths.get(&id)
+        {
+            path.prove();
+        }
         match take(&mut state, &mut self.keeper, message, &bytes, frame.lane) {
             Taken::Own => {}
             Taken::Room => self.shared.room.notify_waiters(),
