@@ -6,6 +6,7 @@ use std::sync::{Arc, atomic::Ordering};
 use link::{
     sealed::{Sealed, SealedEvent},
     testing::sealed_pair,
+    transport::Transport,
 };
 use operator::{
     app::event::FromSession,
@@ -96,6 +97,7 @@ impl World {
 async fn the_customer_is_greeted_and_every_update_is_acknowledged() {
     let mut world = world();
     assert!(matches!(world.event().await, FromSession::Met { .. }));
+    assert_eq!(world.event().await, FromSession::Carried(Transport::Tcp));
     assert!(matches!(world.hear().await, Message::Greeting { version: 1, .. }));
     let update = world.draw(1);
     let bytes_total = u64::try_from(update.bytes.len()).unwrap();
@@ -203,7 +205,8 @@ async fn while_a_key_is_held_the_customer_hears_a_word_within_every_second() {
 #[tokio::test]
 async fn what_the_customer_says_is_passed_on() {
     let mut world = world();
-    world.event().await;
+    assert!(matches!(world.event().await, FromSession::Met { .. }));
+    assert!(matches!(world.event().await, FromSession::Carried(_)));
     world.say(Message::Granted { kind: GrantKind::View }).await;
     assert_eq!(world.event().await, FromSession::Granted(GrantKind::View));
     world.say(Message::Paused { paused: true }).await;
