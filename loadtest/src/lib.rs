@@ -3,7 +3,8 @@
 //! Reading order: [`world`] starts the three servers, [`desktop`] a customer's X11 desktop, [`tool`] the two tools in
 //! headless mode; [`demo`] runs one support session with all of them; [`figures`], [`memory`] and [`process`] measure;
 //! [`trace`] judges what a server asked the kernel for; [`evil`] is a relay and a manager gone bad; [`load`] makes many
-//! sessions at once, [`bench`] measures what the relay costs, [`run`] plays a scenario, [`report`] shows what was found.
+//! sessions at once, [`bench`] measures what the relay costs, [`run`] plays a scenario, [`fault`] lets relays die under
+//! load, [`report`] shows what was found.
 //! Everything listens on loopback only, is bounded in time, and is ended by its process id.
 
 pub mod bench;
@@ -11,6 +12,7 @@ pub mod copy;
 pub mod demo;
 pub mod desktop;
 pub mod evil;
+pub mod fault;
 pub mod figures;
 pub mod keep;
 pub mod load;

@@ -4,7 +4,7 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use loadtest::{bench, copy, demo, keep, run, world::World};
+use loadtest::{bench, copy, demo, fault, keep, run, world::World};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs whole support sessions and takes readings, on this machine only.
@@ -52,6 +52,8 @@ enum Verb {
     /// Copies bytes between two sockets: the floor that `bench relay` compares with.
     #[command(hide = true)]
     Copy(copy::Flags),
+    /// Lets relays die, fall silent and leave under load, and prints what users notice.
+    Fault(fault::Flags),
 }
 
 fn main() -> ExitCode {
@@ -59,7 +61,9 @@ fn main() -> ExitCode {
     let result = match Flags::parse().verb {
         // It is measured, so it has the smallest runtime of its own.
         Verb::Copy(flags) => copy::run(&flags),
-        verb @ (Verb::Demo { .. } | Verb::Stop { .. } | Verb::Bench(_) | Verb::Run(_)) => on_all_cores(verb),
+        verb @ (Verb::Demo { .. } | Verb::Stop { .. } | Verb::Bench(_) | Verb::Run(_) | Verb::Fault(_)) => {
+            on_all_cores(verb)
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -118,6 +122,7 @@ async fn carry_out(verb: Verb) -> Result<()> {
         Verb::Bench(verb) => bench::run(verb).await?,
         Verb::Run(flags) => run::run(*flags).await?,
         Verb::Copy(flags) => copy::run(&flags)?,
+        Verb::Fault(flags) => fault::run(&flags, say).await?,
     }
     Ok(())
 }

@@ -372,21 +372,37 @@ fn start_named(server: &str, name: &str, args: &[&str], folder: &Path, under: &[
 
 /// Waits until the private listener says `200` to `/readyz`.
 pub(crate) async fn wait_ready(name: &str, private: SocketAddr) -> Result<()> {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
     let deadline = Instant::now() + Duration::from_secs(30);
-    let mut answer = String::new();
+    let mut last = String::new();
     while Instant::now() < deadline {
-        if let Ok(mut socket) = TcpStream::connect(private).await {
-            answer.clear();
-            socket.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await?;
-            if socket.read_to_string(&mut answer).await.is_ok() && answer.starts_with("HTTP/1.1 200") {
-                return Ok(());
-            }
+        match ask_private(private, "/readyz").await {
+            Ok(answer) if answer.starts_with("HTTP/1.1 200") => return Ok(()),
+            Ok(answer) => last = answer,
+            Err(_not_yet) => {}
         }
         pause(Duration::from_millis(50)).await;
     }
-    bail!("{name} is not ready after 30 s; it last said: {answer}")
+    bail!("{name} is not ready after 30 s; it last said: {last}")
+}
+
+/// What a server counts, in the text format that Prometheus reads.
+///
+/// # Errors
+/// When it does not answer.
+pub(crate) async fn scrape(private: SocketAddr) -> Result<String> {
+    ask_private(private, "/metrics").await
+}
+
+/// The whole answer of a private listener, head included.
+async fn ask_private(private: SocketAddr, path: &str) -> Result<String> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    let mut socket = TcpStream::connect(private).await?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await?;
+    Ok(answer)
 }
 
 /// An address on loopback that nobody listens on at this moment.

@@ -65,7 +65,8 @@ fn spread(values: &[f64]) -> String {
     if values.is_empty() { "–".to_owned() } else { format!("{}–{}", short(least), short(most)) }
 }
 
-fn columns(rows: &[Vec<String>]) -> String {
+/// Rows of cells, every column as wide as its widest cell.
+pub(crate) fn columns(rows: &[Vec<String>]) -> String {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..count).map(|column| width(column).unwrap_or(0)).collect();

@@ -70,7 +70,9 @@ pub struct Sealer {
     resume: Resume,
 }
 
-/// Opens what the other side sealed. Prints as nothing.
+/// Opens what the other side sealed. Prints as nothing. A clone stands where this one does, so that many frames can be
+/// tried at one place.
+#[derive(Clone)]
 pub struct Opener {
     lanes: [Chain; 4],
     resume: Resume,
@@ -282,6 +284,7 @@ fn stale_max(lane: Lane) -> u64 {
 }
 
 /// The keys of one lane in one direction, one after the other.
+#[derive(Clone)]
 struct Chain {
     key: Key,
     /// Number of the next frame.

@@ -31,6 +31,7 @@ pub type Due = [u64; 4];
 const PLAIN_LEN: usize = 32;
 
 /// Seals or opens the words of one direction. Prints as nothing.
+#[derive(Clone)]
 pub(super) struct Resume {
     key: Key,
     /// The smallest serial number that was not used yet.

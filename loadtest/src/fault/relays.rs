@@ -1,0 +1,418 @@
+//! Real relay processes with a ticket key of our own, and tools that meet there.
+//!
+//! Each relay keeps its address, certificate and configuration, so that one that was killed comes back as the same
+//! relay. With gates, each tool reaches each relay through a [`Gate`] of its own, so that one side can be cut off.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use link::{
+    BoxFuture,
+    meet::{Meeting, meet},
+    race::Dialer,
+    sealed::Sealed,
+    transport::{Choice, Transport},
+};
+use ops::{clock::Clock, tls};
+use proto::{
+    api::reception::{Pairing, RelayAddress},
+    id::{RelayId, SessionId},
+    limits,
+    role::Role,
+    ticket::{ProofKey, SigningKey, Ticket, TicketRelay, proof_key_hash},
+};
+use rand_core::{OsRng, RngCore as _};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::{
+    process::Command,
+    time::{Instant, timeout},
+};
+use zeroize::Zeroizing;
+
+use super::{crowd::Matchmaker, gate::Gate};
+use crate::{
+    desktop::pause,
+    process::{Process, our_binary},
+    world::{free_address, scrape, wait_ready},
+};
+
+/// A relay that was asked to leave, or to start, does so within this time.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the relays are asked how many sessions they hold.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Limits for a run in which every tool comes from one address.
+const WIDE: &str = "connections_per_address = 10000\nconnections_per_network = 10000\naccepts_per_second = 10000\n\
+                    accepts_per_second_per_address = 10000\n";
+
+/// Relays on loopback.
+pub struct Relays {
+    folder: TempDir,
+    key: Arc<SigningKey>,
+    all: Vec<Relay>,
+    transport: Transport,
+}
+
+/// One relay.
+pub struct Relay {
+    /// Its id in tickets.
+    pub id: RelayId,
+    name: String,
+    spki: String,
+    listen: SocketAddr,
+    private: SocketAddr,
+    process: Option<Process>,
+    gates: Option<[Gate; 2]>,
+}
+
+/// How relays are set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Plan {
+    /// How many.
+    pub count: usize,
+    /// Whether tools reach them through gates.
+    pub gated: bool,
+    /// Seed of the gates' chance.
+    pub seed: u64,
+    /// What carries the links.
+    pub transport: Transport,
+    /// Whether relays have their own limits by source, and not wide ones for tools that share one address.
+    pub strict: bool,
+}
+
+impl Plan {
+    /// So many relays, with TLS over TCP and wide limits.
+    pub const fn of(count: usize, gated: bool, seed: u64) -> Self {
+        Self { count, gated, seed, transport: Transport::Tcp, strict: false }
+    }
+}
+
+impl Relays {
+    /// Starts relays and waits until they are ready.
+    ///
+    /// # Errors
+    /// When one is not built or does not start.
+    pub async fn start(plan: Plan) -> Result<Self> {
+        ensure!((1..=limits::TICKET_RELAYS_MAX).contains(&plan.count), "a ticket names 1 to 4 relays");
+        let folder = tempfile::Builder::new().prefix("uketsuke-fault-").tempdir()?;
+        let mut seed = [0; 32];
+        OsRng.fill_bytes(&mut seed);
+        let key = Arc::new(SigningKey::from_seed("fault", seed)?);
+        let mut relays = Vec::new();
+        for index in 1..=plan.count {
+            let mut relay = Relay::prepare(index, folder.path(), &key, plan.strict).await?;
+            if plan.gated {
+                let chance = plan.seed.wrapping_add(u64::try_from(index)?);
+                let listen = relay.listen;
+                relay.gates = Some([Gate::open(listen, chance).await?, Gate::open(listen, chance ^ 1 << 32).await?]);
+            }
+            relays.push(relay);
+        }
+        let mut own = Self { folder, key, all: relays, transport: plan.transport };
+        for index in 0..plan.count {
+            own.restart(index).await?;
+        }
+        Ok(own)
+    }
+
+    /// All relays, in the order of the tickets.
+    pub fn all(&self) -> &[Relay] {
+        &self.all
+    }
+
+    /// The place of a relay.
+    ///
+    /// # Errors
+    /// When there is none with this id.
+    pub fn place(&self, id: RelayId) -> Result<usize> {
+        self.all.iter().position(|relay| relay.id == id).context("a session is at a relay that nobody started")
+    }
+
+    /// The relay in this place.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn relay(&self, place: usize) -> Result<&Relay> {
+        self.all.get(place).context("there is no relay in this place")
+    }
+
+    /// Kills a relay without warning and waits until the system has closed its sockets.
+    ///
+    /// # Errors
+    /// When it does not die.
+    pub async fn kill(&mut self, place: usize) -> Result<()> {
+        self.relay(place)?.signal(Signal::KILL);
+        self.wait_for_end(place).await
+    }
+
+    /// Asks a relay to leave, and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not leave by itself.
+    pub async fn drain(&mut self, place: usize) -> Result<()> {
+        self.relay(place)?.signal(Signal::TERM);
+        self.wait_for_end(place).await
+    }
+
+    async fn wait_for_end(&mut self, place: usize) -> Result<()> {
+        let relay = self.all.get_mut(place).context("there is no relay in this place")?;
+        if let Some(mut process) = relay.process.take() {
+            ensure!(process.ended(PATIENCE).await?, "relay {} did not end within {PATIENCE:?}", relay.name);
+        }
+        Ok(())
+    }
+
+    /// Starts a relay that has ended, as it was, and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn restart(&mut self, place: usize) -> Result<()> {
+        let folder = self.folder.path().to_owned();
+        let relay = self.all.get_mut(place).context("there is no relay in this place")?;
+        let mut command = Command::new(our_binary("uketsuke-relay")?);
+        command.args(["serve", "--config", &format!("{}.toml", relay.name)]).current_dir(&folder);
+        relay.process = Some(Process::start(&relay.name, command, &folder)?);
+        wait_ready(&relay.name, relay.private).await
+    }
+
+    /// Waits until all living relays together hold this many pairs of tools; whether that came about.
+    ///
+    /// # Errors
+    /// When a living relay does not answer.
+    pub async fn wait_for_pairs(&self, count: usize, patience: Duration) -> Result<bool> {
+        let until = Instant::now() + patience;
+        loop {
+            let held: f64 = self.held().await?.iter().sum();
+            #[expect(clippy::cast_precision_loss, reason = "thousands of sessions at most")]
+            let wanted = count as f64;
+            if (held - wanted).abs() < 0.5 {
+                return Ok(true);
+            }
+            if until <= Instant::now() {
+                return Ok(false);
+            }
+            pause(LOOK).await;
+        }
+    }
+
+    /// Pairs of tools at each living relay.
+    ///
+    /// # Errors
+    /// When one does not answer.
+    pub async fn held(&self) -> Result<Vec<f64>> {
+        let mut held = Vec::new();
+        for relay in self.all.iter().filter(|relay| relay.process.is_some()) {
+            held.push(relay.metric("relay_sessions_active").await?);
+        }
+        Ok(held)
+    }
+
+    /// Lets tools meet at these relays, through the gates when there are any.
+    pub fn matchmaker(&self) -> Arc<dyn Matchmaker> {
+        self.matchmaker_of(Relay::address)
+    }
+
+    /// Lets tools meet at these relays, past any gate.
+    pub fn direct_matchmaker(&self) -> Arc<dyn Matchmaker> {
+        self.matchmaker_of(|relay, _side| relay.own_address(relay.listen))
+    }
+
+    /// Lets tools meet with tickets that are signed by a clock so many seconds ahead of the relays', or behind.
+    pub fn matchmaker_ahead(&self, ahead_secs: i64) -> Arc<dyn Matchmaker> {
+        Arc::new(Tickets { ahead_ms: ahead_secs.saturating_mul(1_000), ..self.tickets(Relay::address) })
+    }
+
+    /// The folder with configuration and logs.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Puts another certificate with another key in the place of a relay's; tickets name the new key from now on.
+    ///
+    /// # Errors
+    /// When it cannot be made or written.
+    pub async fn renew_certificate(&mut self, place: usize) -> Result<()> {
+        let folder = self.folder.path().to_owned();
+        let relay = self.all.get_mut(place).context("there is no relay in this place")?;
+        let files = tls::self_signed(&["localhost"])?;
+        tokio::fs::write(folder.join(format!("{}.pem", relay.name)), &files.cert_pem).await?;
+        tokio::fs::write(folder.join(format!("{}.key", relay.name)), &files.key_pem).await?;
+        relay.spki = files.spki_hash;
+        Ok(())
+    }
+
+    fn matchmaker_of(&self, address: impl Fn(&Relay, usize) -> RelayAddress) -> Arc<dyn Matchmaker> {
+        Arc::new(self.tickets(address))
+    }
+
+    fn tickets(&self, address: impl Fn(&Relay, usize) -> RelayAddress) -> Tickets {
+        let addresses = [0, 1].map(|side| self.all.iter().map(|relay| address(relay, side)).collect());
+        let dialer = Dialer::new(Choice::Only(self.transport));
+        Tickets { key: Arc::clone(&self.key), addresses, dialer, ahead_ms: 0 }
+    }
+}
+
+impl Relay {
+    async fn prepare(index: usize, folder: &Path, key: &SigningKey, strict: bool) -> Result<Self> {
+        let name = format!("relay-{index}");
+        let files = tls::self_signed(&["localhost"])?;
+        let at = |kind: &str| folder.join(format!("{name}.{kind}"));
+        tokio::fs::write(at("pem"), &files.cert_pem).await?;
+        tokio::fs::write(at("key"), &files.key_pem).await?;
+        let (listen, private) = (free_address()?, free_address()?);
+        let wide = if strict { "" } else { WIDE };
+        let text = format!(
+            r#"
+listen = "{listen}"
+public_address = "{listen}"
+private_listen = "{private}"
+log_format = "json"
+certificate_file = "{}"
+key_file = "{}"
+
+[limits]
+{wide}drain = "1m"
+
+[[ticket_keys]]
+key_id = "fault"
+public_key = "{}"
+"#,
+            at("pem").display(),
+            at("key").display(),
+            key.verifying_key().to_hex(),
+        );
+        tokio::fs::write(at("toml"), text).await?;
+        let mut id = [0; 16];
+        OsRng.fill_bytes(&mut id);
+        Ok(Self {
+            id: RelayId::from_bytes(id),
+            name,
+            spki: files.spki_hash,
+            listen,
+            private,
+            process: None,
+            gates: None,
+        })
+    }
+
+    /// Sends its process a signal.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(process) = &self.process {
+            process.signal(signal);
+        }
+    }
+
+    /// Its process id; 0 when it is not running.
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().map_or(0, Process::id)
+    }
+
+    /// Where it listens.
+    pub const fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// Hash of its key, as tickets name it.
+    pub fn spki(&self) -> String {
+        self.spki.clone()
+    }
+
+    /// The gate of the customers and that of the operators.
+    ///
+    /// # Errors
+    /// When this run has no gates.
+    pub fn gates(&self) -> Result<&[Gate; 2]> {
+        self.gates.as_ref().context("these relays have no gates")
+    }
+
+    /// The sum of all values of a metric.
+    ///
+    /// # Errors
+    /// When the relay does not answer.
+    pub async fn metric(&self, name: &str) -> Result<f64> {
+        let text = timeout(PATIENCE, scrape(self.private)).await.context("a relay does not say what it counts")??;
+        let of = |line: &str| {
+            let rest = line.strip_prefix(name)?;
+            (rest.starts_with(' ') || rest.starts_with('{')).then(|| rest.rsplit_once(' ')?.1.parse::<f64>().ok())?
+        };
+        Ok(text.lines().filter_map(of).sum())
+    }
+
+    /// Sessions it holds, those with one side included.
+    ///
+    /// # Errors
+    /// When the relay does not answer.
+    pub async fn sessions_held(&self) -> Result<f64> {
+        Ok(self.metric("relay_sessions_active").await? + self.metric("relay_sessions_waiting").await?)
+    }
+
+    /// Where tools of a side dial: 0 for customers, 1 for operators.
+    fn address(&self, side: usize) -> RelayAddress {
+        let gate = self.gates.as_ref().and_then(|gates| gates.get(side));
+        self.own_address(gate.map_or(self.listen, Gate::address))
+    }
+
+    fn own_address(&self, address: SocketAddr) -> RelayAddress {
+        RelayAddress { relay_id: self.id, address: address.to_string(), spki: self.spki.clone() }
+    }
+}
+
+/// Meets with tickets that are signed here.
+struct Tickets {
+    key: Arc<SigningKey>,
+    addresses: [Vec<RelayAddress>; 2],
+    dialer: Dialer,
+    /// By how much the signer's clock is ahead.
+    ahead_ms: i64,
+}
+
+impl Tickets {
+    fn meeting(&self, session_id: SessionId, role: Role) -> Result<Meeting> {
+        let proof_key = Arc::new(ProofKey::random(&mut OsRng));
+        let relays = match role {
+            Role::Customer => &self.addresses[0],
+            Role::Operator => &self.addresses[1],
+        };
+        let named = relays.iter().map(|relay| TicketRelay { relay_id: relay.relay_id, spki: relay.spki.clone() });
+        let now_ms = Clock::system().now_ms().saturating_add(self.ahead_ms);
+        let ticket = Ticket {
+            session_id,
+            role,
+            proof_key_hash: proof_key_hash(&proof_key.public()),
+            relays: named.collect(),
+            rate_max: u64::from(u32::MAX),
+            issued_at_ms: now_ms,
+            expires_at_ms: now_ms.saturating_add(i64::try_from(limits::TICKET_LIFE.as_millis())?),
+            hard_end_at_ms: now_ms.saturating_add(i64::try_from(limits::SESSION_LIFE_MAX.as_millis())?),
+        };
+        let pairing = Pairing {
+            session_id,
+            introduction: "an introduction".to_owned(),
+            ticket: ticket.sign(&self.key)?,
+            relays: relays.clone(),
+        };
+        Ok(Meeting {
+            role,
+            pairing,
+            proof_key,
+            secret: Zeroizing::new(b"3381".to_vec()),
+            renew: None,
+            dialer: self.dialer.clone(),
+        })
+    }
+}
+
+impl Matchmaker for Tickets {
+    fn make(&self, _index: usize) -> BoxFuture<Result<[Sealed; 2]>> {
+        let mut id = [0; 16];
+        OsRng.fill_bytes(&mut id);
+        let session_id = SessionId::from_bytes(id);
+        let meetings = [Role::Customer, Role::Operator].map(|role| self.meeting(session_id, role));
+        Box::pin(async move {
+            let [customer, operator] = meetings;
+            let (customer, operator) = tokio::join!(meet(customer?), meet(operator?));
+            Ok([customer.context("the customer")?, operator.context("the operator")?])
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! F01, F02, F04 and the thousand: a relay is gone, or as good as gone.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep_until};
+
+use crate::fault::{
+    Call,
+    crowd::Load,
+    gaps::Gaps,
+    gate::{Climate, Weather},
+    relays::{Plan, Relay},
+    score::Outcome,
+    trial::{PATIENCE, Trial},
+};
+
+/// What is said this long after a death cannot have passed the dead relay.
+const AFTER_DEATH: Duration = Duration::from_millis(200);
+/// A relay is cut off at least this long: longer than the tools need to notice.
+const CUT_OFF: Duration = Duration::from_secs(4);
+/// A relay stands still this long.
+const FROZEN: Duration = Duration::from_secs(5);
+/// Longest time in which a thousand sessions go on.
+const REHOME_MAX: Duration = Duration::from_secs(3);
+/// One word a second from each tool: most sessions are read and not typed into.
+const QUIET: Load = Load { sessions: 1_000, screens_per_sec: 0, screen_bytes: 0, inputs_per_sec: 1 };
+
+/// F01: the active relay is killed and comes back.
+pub(super) async fn kill(call: &Call) -> Result<Outcome> {
+    let mut trial = Trial::start(call, 2, false).await?;
+    for _ in 0..call.repeat {
+        let (id, place) = trial.busiest()?;
+        let mark = trial.crowd.mark();
+        trial.relays.kill(place).await?;
+        trial.recover(&mark, AFTER_DEATH, id).await;
+        trial.relays.restart(place).await?;
+        trial.ready().await?;
+    }
+    trial.judge(150.0, 500.0);
+    trial.finish().await
+}
+
+/// F02: the active relay is cut off from both tools, from one, or in one direction of one.
+pub(super) async fn partition(call: &Call) -> Result<Outcome> {
+    let mut trial = Trial::start(call, 3, true).await?;
+    let mut longest = [0.0_f64; KINDS.len()];
+    for round in 0..usize::try_from(call.repeat)? {
+        let kind = round % KINDS.len();
+        let (id, place) = trial.busiest()?;
+        let mark = trial.crowd.mark();
+        KINDS[kind].1(trial.relays.relay(place)?)?;
+        trial.recover(&mark, CUT_OFF, id).await;
+        let mut own = Gaps::new()?;
+        trial.crowd.take_gaps(&mark, Some(id), &mut own);
+        longest[kind] = longest[kind].max(own.pauses().max);
+        for gate in trial.relays.relay(place)?.gates()? {
+            gate.set(Climate::default());
+        }
+        trial.ready().await?;
+        no_split(&mut trial).await;
+        if round < KINDS.len() {
+            // Each kind fills queues in its own way, once.
+            trial.rebase();
+        }
+    }
+    let kinds = KINDS.iter().zip(longest).filter(|(_, gap)| 0.0 < *gap);
+    let kinds: Vec<_> = kinds.map(|((name, _), gap)| format!("{name} {gap:.0}")).collect();
+    trial.outcome.note(format!("longest gap, ms: {}", kinds.join(", ")));
+    trial.judge(f64::MAX, 2_500.0);
+    trial.finish().await
+}
+
+/// Who is cut off: name, and what the gates of the customers and of the operators do.
+type Kind = (&'static str, fn(&Relay) -> Result<()>);
+
+const KINDS: [Kind; 7] = [
+    ("both tools", |relay| set(relay, [Climate::hole(), Climate::hole()])),
+    ("the customer", |relay| set(relay, [Climate::hole(), Climate::default()])),
+    ("customer to relay", |relay| set(relay, [THERE, Climate::default()])),
+    ("the operator", |relay| set(relay, [Climate::default(), Climate::hole()])),
+    ("relay to customer", |relay| set(relay, [BACK, Climate::default()])),
+    ("operator to relay", |relay| set(relay, [Climate::default(), THERE])),
+    ("relay to operator", |relay| set(relay, [Climate::default(), BACK])),
+];
+const HOLE: Weather = Weather { hole: true, ..Weather::GOOD };
+const THERE: Climate = Climate { there: HOLE, back: Weather::GOOD };
+const BACK: Climate = Climate { there: Weather::GOOD, back: HOLE };
+
+fn set(relay: &Relay, climates: [Climate; 2]) -> Result<()> {
+    for (gate, climate) in relay.gates()?.iter().zip(climates) {
+        gate.set(climate);
+    }
+    Ok(())
+}
+
+/// Both tools of each session are at one relay, and what they say arrives.
+async fn no_split(trial: &mut Trial) {
+    let together = trial.crowd.wait(PATIENCE, || trial.crowd.split() == 0).await;
+    let flows = trial.crowd.flows_since(Instant::now(), PATIENCE).await;
+    trial.outcome.must(together && flows.is_some(), || format!("{} sessions are split", trial.crowd.split()));
+}
+
+/// F04: the active relay stands still and goes on.
+pub(super) async fn freeze(call: &Call) -> Result<Outcome> {
+    let mut trial = Trial::start(call, 2, false).await?;
+    for round in 0..call.repeat {
+        let (id, place) = trial.busiest()?;
+        let mark = trial.crowd.mark();
+        trial.relays.relay(place)?.signal(Signal::STOP);
+        trial.recover(&mark, CUT_OFF, id).await;
+        sleep_until(mark.at + FROZEN).await;
+        trial.relays.relay(place)?.signal(Signal::CONT);
+        trial.ready().await?;
+        no_split(&mut trial).await;
+        if round < 2 {
+            // Each relay has stood still once.
+            trial.rebase();
+        }
+    }
+    trial.judge(f64::MAX, 2_500.0);
+    trial.finish().await
+}
+
+/// A relay with a thousand sessions is killed.
+pub(super) async fn rehome(call: &Call) -> Result<Outcome> {
+    let load = if call.is_quick { Load { sessions: 60, ..QUIET } } else { QUIET };
+    let plan = Plan::of(2, false, call.seed);
+    let mut trial = Trial::start_with(call, plan, load).await?;
+    for _ in 0..call.repeat {
+        let (id, place) = trial.busiest()?;
+        let (held, mark) = (trial.crowd.at(id), trial.crowd.mark());
+        trial.relays.kill(place).await?;
+        // One more word from every tool, so that the pace of the load does not hide when a session goes on.
+        trial.crowd.nudge();
+        let took = trial.crowd.flows_since(mark.at, PATIENCE).await;
+        trial.crowd.take_gaps(&mark, Some(id), &mut trial.gaps);
+        trial.outcome.faults = trial.outcome.faults.saturating_add(1);
+        let took_ms = took.map_or(f64::INFINITY, |took| took.as_secs_f64() * 1_000.0);
+        trial.outcome.note(format!("{held} sessions went on in both directions after {took_ms:.0} ms"));
+        let in_time = took.is_some_and(|took| call.is_quick || took < REHOME_MAX);
+        trial.outcome.must(in_time, || format!("the last session went on after {took_ms:.0} ms"));
+        trial.outcome.must(held == trial.crowd.len(), || format!("only {held} sessions were at the killed relay"));
+        trial.relays.restart(place).await?;
+        trial.ready().await?;
+    }
+    trial.finish().await
+}

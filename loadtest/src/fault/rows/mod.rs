@@ -1,0 +1,238 @@
+//! The faults, one function each.
+
+mod drain;
+mod evil;
+mod flood;
+mod lose;
+mod soup;
+mod times;
+mod weather;
+
+use anyhow::Result;
+use clap::ValueEnum;
+
+use super::{Call, score::Outcome};
+
+/// A row of the fault matrix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Row {
+    /// A relay is killed.
+    #[value(name = "F01")]
+    Kill,
+    /// A relay is cut off.
+    #[value(name = "F02")]
+    Partition,
+    /// All relays are replaced one after another.
+    #[value(name = "F03")]
+    Drain,
+    /// A relay stands still for five seconds.
+    #[value(name = "F04")]
+    Freeze,
+    /// The network is bad.
+    #[value(name = "F13")]
+    Weather,
+    /// One receiver is slow.
+    #[value(name = "F15")]
+    Slow,
+    /// Clocks differ.
+    #[value(name = "F16")]
+    Clocks,
+    /// A certificate is renewed.
+    #[value(name = "F18")]
+    Certificates,
+    /// The machine is busy.
+    #[value(name = "F19")]
+    Busy,
+    /// Strangers come in numbers.
+    #[value(name = "F20")]
+    Flood,
+    /// Strangers take their time.
+    #[value(name = "F21")]
+    Slowloris,
+    /// A relay and a manager are bad.
+    #[value(name = "F25")]
+    Evil,
+    /// Everything at random.
+    #[value(name = "F26")]
+    Soup,
+    /// A relay with a thousand sessions is killed.
+    #[value(name = "rehome")]
+    Rehome,
+}
+
+impl Row {
+    /// All rows, in the order in which they run.
+    pub const ALL: &[Self] = &[
+        Self::Kill,
+        Self::Partition,
+        Self::Drain,
+        Self::Freeze,
+        Self::Weather,
+        Self::Slow,
+        Self::Clocks,
+        Self::Certificates,
+        Self::Busy,
+        Self::Flood,
+        Self::Slowloris,
+        Self::Evil,
+        Self::Soup,
+        Self::Rehome,
+    ];
+
+    /// Its name.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::Kill => "F01",
+            Self::Partition => "F02",
+            Self::Drain => "F03",
+            Self::Freeze => "F04",
+            Self::Weather => "F13",
+            Self::Slow => "F15",
+            Self::Clocks => "F16",
+            Self::Certificates => "F18",
+            Self::Busy => "F19",
+            Self::Flood => "F20",
+            Self::Slowloris => "F21",
+            Self::Evil => "F25",
+            Self::Soup => "F26",
+            Self::Rehome => "rehome",
+        }
+    }
+
+    /// What is done to the system.
+    pub const fn what(self) -> &'static str {
+        match self {
+            Self::Kill => "SIGKILL of the active relay",
+            Self::Partition => "relay cut off: both, one side, one way",
+            Self::Drain => "rolling drain of all relays",
+            Self::Freeze => "SIGSTOP of the active relay for 5 s",
+            Self::Weather => "delay, jitter, loss and rates, over TCP",
+            Self::Slow => "a slow receiver beside the others",
+            Self::Clocks => "clocks of signer and relay differ",
+            Self::Certificates => "certificate and key replaced while sessions begin",
+            Self::Busy => "four hogs, then half a processor for the relays",
+            Self::Flood => "5,000 connects and 1,000 Initials a second",
+            Self::Slowloris => "1,900 slow connections",
+            Self::Evil => "tampered frames, pairings with a stranger",
+            Self::Soup => "faults at random",
+            Self::Rehome => "SIGKILL of a relay with 1,000 sessions",
+        }
+    }
+
+    /// What must hold beside the invariants.
+    pub const fn target(self) -> &'static str {
+        match self {
+            Self::Kill => "gap p50 < 150 ms, p99 < 500 ms",
+            Self::Partition => "gap p99 < 2.5 s",
+            Self::Drain => "gap p99 < 100 ms, no session lost",
+            Self::Freeze => "gap p99 < 2.5 s, no split session",
+            Self::Weather => "input p99 <= round trip + jitter + 100 ms up to 5 % loss",
+            Self::Slow => "input p99 of the others + < 1 ms, relay + <= 4 MiB",
+            Self::Clocks => "tickets out of their time: none taken",
+            Self::Certificates => "0 sessions fail to begin",
+            Self::Busy => "input p99 < 150 ms, no session lost",
+            Self::Flood => "all new sessions begin, answer <= 3 x, relay + <= 64 MiB",
+            Self::Slowloris => "closed within 10 s, input p99 + <= 10 % and 1 ms",
+            Self::Evil => "none accepted",
+            Self::Soup => "every invariant holds",
+            Self::Rehome => "all re-homed within 3 s",
+        }
+    }
+
+    /// Where to look when it has not passed.
+    pub const fn look_at(self) -> &'static str {
+        match self {
+            Self::Kill | Self::Rehome => "proto/link/src/roam.rs (who moves) and sealed/actor.rs (what is sent again)",
+            Self::Partition | Self::Freeze => "proto/link/src/keepalive.rs (when silence is noticed), then roam.rs",
+            Self::Drain => "relay/src/drain.rs (goaway), then proto/link/src/roam.rs (make before break)",
+            Self::Weather => "proto/link/src/keepalive.rs (patience), relay/src/forward/ (lanes)",
+            Self::Slow => "relay/src/forward/seat.rs (queues and room)",
+            Self::Clocks => "proto/src/ticket.rs (times), relay/src/admit.rs",
+            Self::Certificates => "relay/src/lib.rs (renew_certificate), ops (Certificate)",
+            Self::Busy => "relay/src/plane.rs (what shares a thread)",
+            Self::Flood => "relay/src/gate.rs and sources.rs",
+            Self::Slowloris => "relay/src/listen.rs (deadlines)",
+            Self::Evil => "proto/src/seal/",
+            Self::Soup => "the seed: run the row again with it, and the rows of the single faults",
+        }
+    }
+
+    /// How often the fault happens in a full run.
+    pub const fn repeat(self) -> u32 {
+        match self {
+            Self::Kill => 50,
+            Self::Partition => 28,
+            Self::Freeze => 20,
+            Self::Evil => 10,
+            Self::Drain | Self::Slow | Self::Flood | Self::Slowloris => 3,
+            Self::Soup => 5,
+            Self::Certificates | Self::Busy => 2,
+            Self::Weather | Self::Clocks | Self::Rehome => 1,
+        }
+    }
+
+    /// How often in a short run.
+    pub const fn quick(self) -> u32 {
+        if matches!(self, Self::Kill) { 3 } else { 1 }
+    }
+
+    /// Why it is not run in its short form, if so.
+    pub const fn not_quick(self) -> Option<&'static str> {
+        match self {
+            Self::Certificates => Some("a relay looks for a renewed certificate once a minute"),
+            Self::Kill
+            | Self::Partition
+            | Self::Drain
+            | Self::Freeze
+            | Self::Weather
+            | Self::Slow
+            | Self::Clocks
+            | Self::Busy
+            | Self::Flood
+            | Self::Slowloris
+            | Self::Evil
+            | Self::Soup
+            | Self::Rehome => None,
+        }
+    }
+
+    /// The row in one line.
+    pub fn describe(self) -> String {
+        let (id, what, target) = (self.id(), self.what(), self.target());
+        format!("{id:<6}  {what:<40}  repeat {:>3}, quick {:>2}  target: {target}", self.repeat(), self.quick())
+    }
+
+    /// Its outcome before anything has happened.
+    pub fn outcome(self) -> Outcome {
+        Outcome {
+            row: self.id().to_owned(),
+            what: self.what().to_owned(),
+            target: self.target().to_owned(),
+            look_at: self.look_at().to_owned(),
+            ..Outcome::default()
+        }
+    }
+
+    /// Runs it.
+    ///
+    /// # Errors
+    /// When it cannot be run to its end.
+    pub async fn run(self, call: &Call) -> Result<Outcome> {
+        match self {
+            Self::Kill => lose::kill(call).await,
+            Self::Partition => lose::partition(call).await,
+            Self::Drain => drain::drain(call).await,
+            Self::Freeze => lose::freeze(call).await,
+            Self::Weather => weather::grid(call).await,
+            Self::Slow => weather::slow_receiver(call).await,
+            Self::Clocks => times::clocks(call).await,
+            Self::Certificates => times::certificates(call).await,
+            Self::Busy => times::busy(call).await,
+            Self::Flood => flood::flood(call).await,
+            Self::Slowloris => flood::slowloris(call).await,
+            Self::Evil => evil::evil(call).await,
+            Self::Soup => soup::soup(call).await,
+            Self::Rehome => lose::rehome(call).await,
+        }
+    }
+}

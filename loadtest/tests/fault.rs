@@ -1,0 +1,72 @@
+//! Sessions under load outlive what happens to their relays: the short form of the fault rows.
+//!
+//! Behaviour is judged here and no times: nothing lost, nothing twice, nobody cut off, nothing left at the relays.
+//! `uketsuke-loadtest fault --all` judges the times.
+
+use loadtest::fault::{Call, rows::Row, run_row};
+
+async fn assert_survived(row: Row) {
+    link::tls::install_provider();
+    let outcome = run_row(Call { row, repeat: row.quick(), seed: 7, is_quick: true }).await;
+
+    assert!(outcome.has_passed(), "{}", outcome.details());
+    assert!(0 < outcome.faults && 0 < outcome.said, "{}", outcome.details());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_outlive_relays_that_are_killed() {
+    assert_survived(Row::Kill).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_outlive_relays_that_are_cut_off_from_both_tools_from_one_and_in_one_direction() {
+    assert_survived(Row::Partition).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relays_are_replaced_one_after_another_under_their_sessions() {
+    assert_survived(Row::Drain).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_stands_still_and_goes_on_splits_no_session() {
+    assert_survived(Row::Freeze).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_sessions_of_a_killed_relay_go_on() {
+    assert_survived(Row::Rehome).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_outlive_bad_weather() {
+    assert_survived(Row::Weather).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_receiver_loses_nothing_and_the_relay_keeps_little_for_it() {
+    assert_survived(Row::Slow).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tickets_out_of_their_time_are_not_taken() {
+    assert_survived(Row::Clocks).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_begin_and_go_on_while_strangers_come_in_numbers() {
+    assert_survived(Row::Flood).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_strangers_are_closed() {
+    assert_survived(Row::Slowloris).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_bad_relay_and_a_bad_manager_try_is_not_accepted() {
+    let outcome = run_row(Call { row: Row::Evil, repeat: 1, seed: 7, is_quick: true }).await;
+
+    assert!(outcome.has_passed(), "{}", outcome.details());
+    assert!(20_000 <= outcome.bad_inputs && outcome.bad_accepted == 0, "{}", outcome.details());
+}
