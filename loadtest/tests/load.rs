@@ -118,6 +118,7 @@ async fn a_scenario_holds_idle_and_active_sessions_replaces_some_and_loses_nothi
         warm_up: Some(Span::secs(0)),
         duration: Some(Span::secs(1)),
         churn_per_sec: Some(5.0),
+        threads: Some(2),
         ..run::Flags::default()
     };
     let own = Meter { name: "own".to_owned(), pid: std::process::id() };
@@ -153,6 +154,7 @@ fn plan(road: Road) -> Plan {
         duration: Duration::from_millis(500),
         churn_per_sec: 0.0,
         late: LATE,
+        threads: 1,
         seed: 1,
         meters: Vec::new(),
     }

@@ -49,6 +49,9 @@ pub struct Flags {
     /// How many of those speak.
     #[arg(long, requires = "hold", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(0..=9000))]
     active: u32,
+    /// Threads of the generator.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=16))]
+    threads: u32,
     /// The same seed gives the same schedule.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -131,6 +134,7 @@ async fn trial(flags: &Flags, sessions: u32, active: u32) -> Result<Trial> {
         churn_per_sec: 0.0,
         late: LATE,
         seed: flags.seed,
+        threads: flags.threads,
         meters: vec![peer.meter.clone()],
     })
     .await?;

@@ -1,6 +1,7 @@
 //! Many sessions at once: opened, made to speak by the script, replaced, and ended in order.
 //!
-//! It runs on one thread with a runtime of its own, so that its work takes little, and nothing else waits for it. How
+//! It runs on threads of its own, each with a runtime of its own and its share of the sessions, so that its work takes
+//! little, and nothing else waits for it. How
 //! late it was itself is counted, too: a generator that cannot keep up must not pass for a slow server.
 
 use std::{
@@ -18,9 +19,10 @@ use rand_chacha::{
     rand_core::{RngCore as _, SeedableRng as _},
 };
 use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
+    sync::{Barrier, Semaphore, mpsc, oneshot},
     task::JoinSet,
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{
     mix::{Part, Script},
@@ -38,6 +40,8 @@ const ORDERS_IN_A_ROW: u32 = 16;
 const EVENT_INTERVAL: u32 = 8;
 /// File descriptors of this process that are for something else than sessions.
 pub const DESCRIPTORS_KEPT: u32 = 200;
+/// Numbers for the sessions of each thread.
+const NUMBERS: u32 = 1 << 24;
 
 /// What shall happen.
 #[derive(Clone)]
@@ -62,6 +66,8 @@ pub struct Plan {
     pub late: Duration,
     /// The same seed gives the same schedule.
     pub seed: u64,
+    /// Threads that share the sessions; one is best as long as it is enough.
+    pub threads: u32,
     /// Processes to be read.
     pub meters: Vec<Meter>,
 }
@@ -88,10 +94,10 @@ pub struct Found {
     pub own_cpu_secs: f64,
 }
 
-/// Runs a plan on a thread of its own.
+/// Runs a plan on threads of its own.
 ///
 /// # Errors
-/// When the thread cannot be started, no session can be opened, or a process to be read is gone.
+/// When a thread cannot be started, no session can be opened, or a process to be read is gone.
 pub async fn run(plan: Plan) -> Result<Found> {
     let sockets = plan.sessions.saturating_mul(2).saturating_add(DESCRIPTORS_KEPT);
     let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
@@ -101,18 +107,62 @@ pub async fn run(plan: Plan) -> Result<Found> {
         plan.sessions,
         most.saturating_sub(u64::from(DESCRIPTORS_KEPT)) / 2
     );
+    let count = plan.threads.clamp(1, plan.sessions.max(1));
+    let together = Together { open: Arc::new(Barrier::new(usize::try_from(count)?)), over: CancellationToken::new() };
+    // A run that is given up ends its threads.
+    let _ended = together.over.clone().drop_guard();
+    let mut threads = Vec::new();
+    for thread in 0..count {
+        let share = |all: u32| all / count + u32::from(thread < all % count);
+        let part = Plan {
+            sessions: share(plan.sessions),
+            active: share(plan.active),
+            churn_per_sec: plan.churn_per_sec / f64::from(count),
+            seed: plan.seed.wrapping_add(u64::from(thread) << 32),
+            meters: plan.meters.clone().into_iter().filter(|_| thread == 0).collect(),
+            ..plan.clone()
+        };
+        threads.push(start(part, thread * NUMBERS, together.clone())?);
+    }
+    let mut all: Option<Found> = None;
+    for thread in threads {
+        let found = thread.await.context("the generator has ended")??;
+        match &mut all {
+            None => all = Some(found),
+            Some(all) => all.add(&found),
+        }
+    }
+    all.context("there was no generator")
+}
+
+/// What the threads of a run share.
+#[derive(Clone)]
+struct Together {
+    /// Passed when every thread has opened its sessions.
+    open: Arc<Barrier>,
+    /// The run was given up.
+    over: CancellationToken,
+}
+
+fn start(plan: Plan, first: u32, together: Together) -> Result<oneshot::Receiver<Result<Found>>> {
     let (done, result) = oneshot::channel();
     let work = move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(EVENT_INTERVAL).build();
+        let over = together.over.clone();
         let found = match runtime {
-            Ok(runtime) => runtime.block_on(async { Director::new(plan)?.direct().await }),
+            Ok(runtime) => runtime.block_on(async {
+                tokio::select! {
+                    found = async { Director::new(plan, first, together)?.direct().await } => found,
+                    () = over.cancelled() => bail!("the run was given up"),
+                }
+            }),
             Err(error) => Err(error.into()),
         };
         // Nobody waits any more when the run was given up.
         drop(done.send(found));
     };
     std::thread::Builder::new().name("generator".to_owned()).spawn(work)?;
-    result.await.context("the generator has ended")?
+    Ok(result)
 }
 
 /// A session that was opened, or not.
@@ -123,6 +173,9 @@ type Next = Reverse<(u64, u32, usize)>;
 
 struct Director {
     plan: Plan,
+    /// The number of its first session.
+    first: u32,
+    together: Together,
     roads: Vec<Arc<OpenRoad>>,
     timer: Timer,
     random: ChaCha8Rng,
@@ -135,7 +188,7 @@ struct Director {
     opened_to: mpsc::Sender<Opening>,
     opened_from: mpsc::Receiver<Opening>,
     places: Arc<Semaphore>,
-    /// Sessions begun so far; also the number of the next.
+    /// Sessions begun so far.
     begun: u32,
     opened: u32,
     refused: (u32, Option<String>),
@@ -146,11 +199,13 @@ struct Director {
 }
 
 impl Director {
-    fn new(plan: Plan) -> Result<Self> {
+    fn new(plan: Plan, first: u32, together: Together) -> Result<Self> {
         let roads = plan.roads.iter().map(|road| road.open().map(Arc::new)).collect::<Result<Vec<_>>>()?;
         ensure!(!roads.is_empty(), "there is no way for sessions");
         let (opened_to, opened_from) = mpsc::channel(OPENING_MAX);
         Ok(Self {
+            first,
+            together,
             roads,
             timer: Timer::new()?,
             random: ChaCha8Rng::seed_from_u64(plan.seed),
@@ -178,6 +233,7 @@ impl Director {
         let own = Meter { name: "generator".to_owned(), pid: std::process::id() };
         let before = self.read_all()?;
         self.open_all().await?;
+        self.speak_until_all_are_open().await?;
         let counts_from = now_ns() + ns(self.plan.warm_up);
         self.latencies.lock().unwrap_or_else(PoisonError::into_inner).from_ns = counts_from;
         self.speak_until(counts_from).await?;
@@ -232,6 +288,18 @@ impl Director {
         Ok(())
     }
 
+    async fn speak_until_all_are_open(&mut self) -> Result<()> {
+        let open = Arc::clone(&self.together.open);
+        let mut all_open = std::pin::pin!(open.wait());
+        loop {
+            tokio::select! {
+                biased;
+                _ = &mut all_open => return Ok(()),
+                stepped = self.step(u64::MAX) => stepped?,
+            }
+        }
+    }
+
     /// Lets sessions speak, and replaces some, until `until_ns`.
     async fn speak_until(&mut self, until_ns: u64) -> Result<()> {
         let churn_ns =
@@ -272,7 +340,7 @@ impl Director {
 
     /// Begins to open the next session.
     fn begin(&mut self) {
-        let number = self.begun;
+        let number = self.first + self.begun;
         self.begun += 1;
         let place = usize::try_from(number).unwrap_or(0) % self.roads.len();
         let (road, places, opened_to) =
@@ -301,7 +369,8 @@ impl Director {
         };
         self.live.insert(number, (session, [customer, operator]));
         // Those that hold still are spread evenly among those that speak.
-        let (place, all, active) = (number % self.plan.sessions.max(1), self.plan.sessions, self.plan.active);
+        let (place, all, active) =
+            ((number - self.first) % self.plan.sessions.max(1), self.plan.sessions, self.plan.active);
         let speaks = |place: u32| u64::from(place) * u64::from(active) / u64::from(all.max(1));
         if speaks(place) < speaks(place + 1) {
             self.plan_next(number, 0);
@@ -347,6 +416,21 @@ impl Director {
             self.finishing.spawn(session.finish(self.plan.late));
             self.begin();
         }
+    }
+}
+
+impl Found {
+    /// Adds what another thread found; CPU and memory are those of the whole process already.
+    fn add(&mut self, other: &Self) {
+        self.latencies.add(&other.latencies);
+        self.outcome.add(other.outcome);
+        self.opened += other.opened;
+        self.refused.0 += other.refused.0;
+        if self.refused.1.is_none() {
+            self.refused.1.clone_from(&other.refused.1);
+        }
+        self.held_back += other.held_back;
+        self.late += &other.late;
     }
 }
 

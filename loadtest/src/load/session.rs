@@ -116,6 +116,13 @@ impl Latencies {
         }
     }
 
+    /// Adds others.
+    pub(super) fn add(&mut self, other: &Self) {
+        for (own, other) in self.lanes.iter_mut().zip(&other.lanes) {
+            *own += other;
+        }
+    }
+
     /// Those of one lane.
     pub fn lane(&self, lane: Lane) -> &Histogram<u64> {
         let [control, input, screen, bulk] = &self.lanes;

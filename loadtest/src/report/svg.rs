@@ -23,7 +23,7 @@ pub(super) fn dots(measure: &Measure) -> String {
         grid(&mut out, x(value), height, &short(value));
     }
     for (place, row) in rows.iter().enumerate() {
-        let (y, colour) = (count(place) * ROW + 16.0, colour(place));
+        let (y, colour) = (count(place) * ROW + 16.0, colour(&row.who, place));
         put(
             &mut out,
             &format!(r#"<text x="{:.0}" y="{:.1}" text-anchor="end">{}</text>"#, LEFT - 8.0, y + 4.0, escape(&row.who)),
@@ -59,7 +59,7 @@ pub(super) fn curves(curves: &Curves) -> String {
         return String::new();
     }
     let (low, high) = (least.log10().floor(), most.log10().ceil().max(least.log10().floor() + 1.0));
-    let y = |value: f64| BOTTOM - (value.max(least).log10() - low) / (high - low) * (BOTTOM - TOP);
+    let y = |value: f64| BOTTOM - (value.log10().max(low) - low) / (high - low) * (BOTTOM - TOP);
     let step = (WIDTH - LEFT - RIGHT) / count(CURVE_SHARES.len() - 1);
     let x = |place: usize| LEFT + count(place) * step;
     let mut out = open(HEIGHT, &curves.name);
@@ -103,7 +103,7 @@ pub(super) fn curves(curves: &Curves) -> String {
             &format!(
                 r#"<polyline points="{}" fill="none" stroke="{}" stroke-width="2"/>"#,
                 points.join(" "),
-                colour(place)
+                colour(&row.who, place)
             ),
         );
         let at = TOP + 14.0 * count(place + 1);
@@ -112,7 +112,7 @@ pub(super) fn curves(curves: &Curves) -> String {
             &format!(
                 r#"<text x="{:.0}" y="{at:.0}" fill="{}" font-weight="bold">{}</text>"#,
                 LEFT + 12.0,
-                colour(place),
+                colour(&row.who, place),
                 escape(&row.who)
             ),
         );
@@ -135,7 +135,10 @@ fn grid(out: &mut String, x: f64, height: f64, label: &str) {
     put(out, &format!(r#"<text x="{x:.1}" y="{:.0}" text-anchor="middle">{label}</text>"#, height - 10.0));
 }
 
-fn colour(place: usize) -> &'static str {
+/// The same for the same one in every plot.
+fn colour(who: &str, place: usize) -> &'static str {
+    let known = ["relay", "HAProxy", "TLS copy", "plain copy", "relay, QUIC", "direct"];
+    let place = known.iter().position(|known| *known == who).unwrap_or(place);
     COLOURS[place % COLOURS.len()]
 }
 

@@ -64,6 +64,9 @@ pub struct Flags {
     /// Sessions a second that end and are replaced.
     #[arg(long)]
     pub churn_per_sec: Option<f64>,
+    /// Threads of the generator.
+    #[arg(long)]
+    pub threads: Option<u32>,
     /// The same seed gives the same schedule.
     #[arg(long)]
     pub seed: Option<u64>,
@@ -115,6 +118,7 @@ impl Flags {
         scenario.warm_up = given.warm_up.unwrap_or(scenario.warm_up);
         scenario.duration = given.duration.unwrap_or(scenario.duration);
         scenario.churn_per_sec = given.churn_per_sec.unwrap_or(scenario.churn_per_sec);
+        scenario.threads = given.threads.unwrap_or(scenario.threads);
         scenario.seed = given.seed.unwrap_or(scenario.seed);
         scenario.relay = given.relay.or(scenario.relay);
         scenario.spki = given.spki.or(scenario.spki);
@@ -153,6 +157,7 @@ pub async fn play(scenario: &Scenario, others: &[Meter]) -> Result<Report> {
         churn_per_sec: scenario.churn_per_sec,
         late: LATE,
         seed: scenario.seed,
+        threads: scenario.threads,
         meters: meters.clone(),
     })
     .await?;

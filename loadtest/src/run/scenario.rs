@@ -38,6 +38,8 @@ pub struct Scenario {
     pub duration: Span,
     /// Sessions a second that end and are replaced.
     pub churn_per_sec: f64,
+    /// Threads of the generator.
+    pub threads: u32,
     /// The same seed gives the same schedule.
     pub seed: u64,
     /// A relay that runs already, instead of one that is started for the run; then the next two keys are needed.
@@ -65,6 +67,7 @@ impl Default for Scenario {
             warm_up: Span::secs(2),
             duration: Span::secs(20),
             churn_per_sec: 0.0,
+            threads: 1,
             seed: 1,
             relay: None,
             spki: None,
@@ -100,6 +103,7 @@ impl Scenario {
         ensure!((0.0..=1000.0).contains(&self.inputs_per_sec), "inputs_per_sec is from 0 to 1000");
         ensure!((0.01..=100.0).contains(&self.speed), "speed is from 0.01 to 100");
         ensure!((0.0..=1000.0).contains(&self.churn_per_sec), "churn_per_sec is from 0 to 1000");
+        ensure!((1..=16).contains(&self.threads), "threads is from 1 to 16");
         let hour = Duration::from_hours(1);
         for (key, span, least) in [
             ("ramp", self.ramp, Duration::ZERO),
@@ -172,6 +176,7 @@ mod tests {
             ("duration = \"soon\"", "duration"),
             ("churn_per_sec = -1.0", "churn_per_sec"),
             ("speed = 0.0", "speed"),
+            ("threads = 0", "threads"),
             ("relay = \"127.0.0.1:443\"", "spki"),
             ("pictures = 3", "pictures"),
         ] {

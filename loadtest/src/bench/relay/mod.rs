@@ -157,6 +157,7 @@ async fn live(flags: &Flags, round: u32, road: &Road, meters: &[Meter]) -> Resul
         late: LATE,
         // Everybody in a round meets the same schedule.
         seed: flags.seed.wrapping_add(round.into()),
+        threads: 1,
         meters: meters.to_vec(),
     })
     .await?;
