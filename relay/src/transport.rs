@@ -6,7 +6,7 @@
 //!
 //! What each transport must give:
 //! - [`Reader::fill`] may be given up at any point and loses nothing;
-//! - [`Writer::send`] takes whole frames, one a piece, never waits, and keeps what the transport does not take; the
+//! - [`Writer::send`] takes whole frames, one or more in a piece and those of one lane, never waits, and keeps what the transport does not take; the
 //!   caller sends nothing more before [`Writer::flush`] says that nothing is left, so what is kept is one batch;
 //! - [`Writer::blocked_since`] moves on with every byte that is taken: it is what a tool that stands still is judged by;
 //! - any thread may send, one after the other; waiting for [`Room`] is the connection's own task's alone.
@@ -15,7 +15,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use link::{
-    framed::{ReadError, WireFrame},
+    framed::{ReadError, WireFrame, WireRun},
     quic::{self, LaneReader, LaneWriter},
     served::{RecordReader, RecordWriter, Served},
 };
@@ -138,14 +138,15 @@ impl Reader {
         }
     }
 
-    /// Cuts the next frame out of what was read already.
+    /// Cuts the next frame out of what was read already, with those behind it that may go the same way: up to
+    /// `frames_max` of them and, but for the first, `len_max` bytes. One frame at a time is correct, too.
     ///
     /// # Errors
     /// See [`FrameError`]; nothing sensible follows on this connection.
-    pub(crate) fn parse(&mut self) -> Result<Option<WireFrame>, FrameError> {
+    pub(crate) fn parse_run(&mut self, frames_max: usize, len_max: usize) -> Result<Option<WireRun>, FrameError> {
         match self {
-            Self::Tcp(reader) => reader.parse(),
-            Self::Quic(reader, _) => reader.parse(),
+            Self::Tcp(reader) => reader.parse_run(frames_max, len_max),
+            Self::Quic(reader, _) => Ok(reader.parse()?.map(WireRun::from)),
         }
     }
 
@@ -200,7 +201,7 @@ impl Reader {
 }
 
 impl Writer {
-    /// Writes what the transport takes now of `pieces`, each a whole frame; the rest is kept.
+    /// Writes what the transport takes now of `pieces`, each of whole frames of one lane; the rest is kept.
     ///
     /// # Errors
     /// Those of the transport.

@@ -10,7 +10,7 @@ use std::{
 use bytes::{Bytes, BytesMut};
 use link::{
     framed::{FrameReader, ReadError, WireFrame, cut},
-    record::{BODY_MAX, HEADER_LEN, Opened, Opener, Sealer, record_len},
+    record::{BODY_MAX, HEADER_LEN, Opened, Opener, Room, Sealer, record_len},
 };
 use proto::{
     frame::{FrameError, FrameHeader},
@@ -152,7 +152,7 @@ pub fn record(data: &[u8]) {
     let (suite, secret) = suite_of(*suite);
     let (Ok(sealer), Ok(mut opener)) = (Sealer::new(suite, secret), Opener::new(suite, secret)) else { return };
     let (sealed, wire) = seal_and_tamper(sealer, script);
-    let mut opened = BytesMut::new();
+    let mut opened = Room::default();
     let mut buffer: Vec<u8> = Vec::new();
     for piece in wire.chunks(usize::from(*piece).max(1)) {
         buffer.extend_from_slice(piece);
@@ -183,7 +183,7 @@ fn seal_and_tamper(mut sealer: Sealer, script: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let mut rest = script;
     while let Some(([verb, argument], after)) = rest.split_first_chunk::<2>() {
         rest = after;
-        let mut record = Vec::new();
+        let mut record = Room::default();
         let made = match verb % 8 {
             0 => {
                 // Up to four full records, so that one call makes several.
@@ -215,6 +215,7 @@ fn seal_and_tamper(mut sealer: Sealer, script: &[u8]) -> (Vec<u8>, Vec<u8>) {
             }
         };
         assert_eq!(made, Ok(()), "what is ours is always sealed");
+        let record = record.to_vec();
         match std::mem::replace(&mut next, Deed::Nothing) {
             Deed::Nothing => wire.extend_from_slice(&record),
             Deed::Flip(bit) => wire.extend(flipped(record, bit)),

@@ -8,7 +8,7 @@ use std::io::{self, IoSlice};
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use proto::{
-    frame::{Frame, FrameError, FrameHeader},
+    frame::{Frame, FrameError, FrameHeader, FrameType},
     limits::{FRAME_HEADER_LEN, FRAME_PAYLOAD_MAX},
 };
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
@@ -29,6 +29,17 @@ pub struct WireFrame {
     /// What its first bytes say.
     pub header: FrameHeader,
     /// All its bytes, header and payload, for those who pass it on.
+    pub wire: Bytes,
+}
+
+/// Frames that stood one behind the other on the wire, of one type and lane.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WireRun {
+    /// What the first bytes of the first one say.
+    pub header: FrameHeader,
+    /// How many there are, at least one.
+    pub frames: usize,
+    /// All their bytes, headers and payloads.
     pub wire: Bytes,
 }
 
@@ -61,6 +72,24 @@ impl WireFrame {
     pub fn to_frame(&self) -> Frame {
         let FrameHeader { kind, lane, flags, len: _ } = self.header;
         Frame { kind, lane, flags, payload: self.payload() }
+    }
+}
+
+impl From<WireFrame> for WireRun {
+    fn from(WireFrame { header, wire }: WireFrame) -> Self {
+        Self { header, frames: 1, wire }
+    }
+}
+
+impl WireRun {
+    /// Bytes of all payloads.
+    pub fn payload_len(&self) -> usize {
+        self.wire.len().saturating_sub(self.frames * FRAME_HEADER_LEN)
+    }
+
+    /// The payload, of a run of one frame.
+    pub fn payload(&self) -> Bytes {
+        self.wire.slice(FRAME_HEADER_LEN.min(self.wire.len())..)
     }
 }
 
@@ -142,17 +171,62 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 /// # Errors
 /// See [`FrameError`]; nothing sensible follows in this buffer.
 pub fn cut(buffer: &mut BytesMut, payload_max: usize) -> Result<Option<WireFrame>, FrameError> {
-    let Some(head) = buffer.first_chunk::<FRAME_HEADER_LEN>() else { return Ok(None) };
+    let first = first_whole(buffer, payload_max)?;
+    Ok(first.map(|(header, len)| WireFrame { header, wire: buffer.split_to(len).freeze() }))
+}
+
+/// Cuts the first frame off with those behind it that are whole and of its type and lane: `frames_max` of them at most,
+/// and `len_max` bytes but for the first. Only sealed frames stand in runs of more than one.
+///
+/// # Errors
+/// See [`FrameError`], of the first frame; nothing sensible follows in this buffer.
+pub fn cut_run(
+    buffer: &mut Bytes,
+    payload_max: usize,
+    frames_max: usize,
+    len_max: usize,
+) -> Result<Option<WireRun>, FrameError> {
+    let Some((header, mut len)) = first_whole(buffer, payload_max)? else { return Ok(None) };
+    let mut frames = 1;
+    while header.kind == FrameType::Sealed && frames < frames_max {
+        // What is wrong with a later frame is said when it is the first.
+        match first_whole(buffer.get(len..).unwrap_or_default(), payload_max) {
+            Ok(Some((next, next_len)))
+                if (next.kind, next.lane) == (header.kind, header.lane) && len + next_len <= len_max =>
+            {
+                frames += 1;
+                len += next_len;
+            }
+            Ok(_) | Err(_) => break,
+        }
+    }
+    Ok(Some(WireRun { header, frames, wire: buffer.split_to(len) }))
+}
+
+/// Length and number of the whole frames at the front of a run that fit into `len_max` bytes; of the first one if none
+/// does.
+pub fn fitting(run: &[u8], len_max: usize) -> (usize, usize) {
+    let (mut len, mut frames) = (0, 0);
+    while let Some([_, _, _, low, high]) = run.get(len..).and_then(<[u8]>::first_chunk::<FRAME_HEADER_LEN>) {
+        let end = len + FRAME_HEADER_LEN + usize::from(u16::from_le_bytes([*low, *high]));
+        if 0 < frames && len_max < end {
+            break;
+        }
+        (len, frames) = (end.min(run.len()), frames + 1);
+    }
+    (len, frames)
+}
+
+/// Header and length of the first frame, once it is whole.
+fn first_whole(bytes: &[u8], payload_max: usize) -> Result<Option<(FrameHeader, usize)>, FrameError> {
+    let Some(head) = bytes.first_chunk::<FRAME_HEADER_LEN>() else { return Ok(None) };
     let header = FrameHeader::parse(*head)?;
     let len = usize::from(header.len);
     if payload_max < len {
         return Err(FrameError::Length(len));
     }
     let whole = FRAME_HEADER_LEN + len;
-    if buffer.len() < whole {
-        return Ok(None);
-    }
-    Ok(Some(WireFrame { header, wire: buffer.split_to(whole).freeze() }))
+    Ok((whole <= bytes.len()).then_some((header, whole)))
 }
 
 /// Writes every byte of `pieces`, in order, with as few writes as the stream allows, and flushes.

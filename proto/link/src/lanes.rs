@@ -91,8 +91,13 @@ impl Lanes {
 
     /// Length of the first thing [`Self::take`] would look at.
     pub fn next_len(&self, lowest: Lane) -> Option<usize> {
+        self.first(lowest).map(Bytes::len)
+    }
+
+    /// The first thing [`Self::take`] would look at.
+    pub fn first(&self, lowest: Lane) -> Option<&Bytes> {
         let lane = Lane::ALL.into_iter().filter(|lane| *lane <= lowest).find(|lane| self.has(*lane))?;
-        self.queues[place(lane)].messages.front().map(Bytes::len)
+        self.queues[place(lane)].messages.front()
     }
 
     /// Bytes waiting in all lanes.

@@ -5,13 +5,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use link::framed::WireFrame;
-use proto::{close::CloseReason, frame::FrameType};
+use link::framed::WireRun;
+use proto::{
+    close::CloseReason,
+    frame::{FrameError, FrameType},
+};
 use tokio::{task::yield_now, time::Instant};
 
 use super::{
     left_by_itself, lost,
-    seat::{Offer, Seat},
+    seat::{BATCH_FRAMES_MAX, BATCH_LEN_MAX, Offer, Seat},
 };
 use crate::{Relay, limit::Bucket, pair::Totals, transport::Reader};
 
@@ -27,11 +30,11 @@ enum Run {
     /// All are in the queue.
     Empty,
     /// This one is not for the other side.
-    Own(WireFrame),
+    Own(WireRun),
     /// There is no room for this one now.
-    Full(WireFrame),
+    Full(WireRun),
     /// The other side's seat is given up, and this one is left.
-    Gone(WireFrame),
+    Gone(WireRun),
     /// The next bytes are no frame.
     Malformed,
 }
@@ -71,7 +74,7 @@ pub(super) async fn pass_on_all(relay: &Relay, seat: &Seat, reader: &mut Reader,
 }
 
 /// Takes a frame that is for the relay itself. `false`: it breaks the protocol.
-fn answer(relay: &Relay, seat: &Seat, frame: &WireFrame, control: &mut Bucket) -> bool {
+fn answer(relay: &Relay, seat: &Seat, frame: &WireRun, control: &mut Bucket) -> bool {
     let now = Instant::now();
     let is_flood = !control.is_open(now);
     control.take(1);
@@ -113,46 +116,47 @@ struct Way<'a> {
 
 impl Way<'_> {
     /// Passes on what was read. `None`: everything; else the frame that is for the relay itself.
-    async fn pass_on(&mut self, reader: &mut Reader) -> Result<Option<WireFrame>, CloseReason> {
+    async fn pass_on(&mut self, reader: &mut Reader) -> Result<Option<WireRun>, CloseReason> {
         let mut held = None;
         loop {
             let Some(peer) = self.peer.take().or_else(|| self.seated()) else {
                 return self.nobody(held, reader);
             };
-            let room = peer.room.notified();
-            tokio::pin!(room);
-            room.as_mut().enable();
             let mut run = self.offer(&peer, held.take(), reader);
             peer.push(self.relay);
-            if let Run::Full(frame) = run {
-                // What was pushed may have made room.
-                run = self.offer(&peer, Some(frame), reader);
-                if !matches!(run, Run::Full(_)) {
+            if let Run::Full(full) = run {
+                let room = peer.room.notified();
+                tokio::pin!(room);
+                room.as_mut().enable();
+                // What was pushed may have made room, before anybody listened.
+                run = self.offer(&peer, Some(full), reader);
+                if matches!(run, Run::Full(_)) {
+                    self.seat.set_deaf(true, Instant::now());
+                    room.await;
+                    self.seat.set_deaf(false, Instant::now());
+                } else {
                     peer.push(self.relay);
                 }
             }
             match run {
                 Run::Empty => {
-                    self.peer = Some(Arc::clone(&peer));
+                    self.peer = Some(peer);
                     return Ok(None);
                 }
-                Run::Own(frame) => {
-                    self.peer = Some(Arc::clone(&peer));
-                    return Ok(Some(frame));
+                Run::Own(own) => {
+                    self.peer = Some(peer);
+                    return Ok(Some(own));
                 }
-                Run::Full(frame) => {
-                    self.seat.set_deaf(true, Instant::now());
-                    room.await;
-                    self.seat.set_deaf(false, Instant::now());
-                    self.peer = Some(Arc::clone(&peer));
-                    held = Some(frame);
+                Run::Full(full) => {
+                    self.peer = Some(peer);
+                    held = Some(full);
                 }
-                Run::Gone(frame) => {
+                Run::Gone(left) => {
                     // A seat that was given up is not in the table any more, has a successor, or is about to leave.
                     if self.seated().is_some_and(|seated| Arc::ptr_eq(&seated, &peer)) {
-                        self.dropped(&frame);
+                        self.dropped(&left);
                     } else {
-                        held = Some(frame);
+                        held = Some(left);
                     }
                 }
                 Run::Malformed => return Err(CloseReason::Malformed),
@@ -165,33 +169,33 @@ impl Way<'_> {
     }
 
     /// Puts `held` and what was read into the other side's queue.
-    fn offer(&self, peer: &Seat, mut held: Option<WireFrame>, reader: &mut Reader) -> Run {
+    fn offer(&self, peer: &Seat, mut held: Option<WireRun>, reader: &mut Reader) -> Run {
         let mut entry = peer.enter();
-        let mut len = 0u64;
+        let mut len = 0usize;
         let run = loop {
-            let frame = match held.take().map_or_else(|| reader.parse(), |frame| Ok(Some(frame))) {
+            let frame = match held.take().map_or_else(|| next_run(reader), |frame| Ok(Some(frame))) {
                 Ok(Some(frame)) if is_forwarded(&frame) => frame,
                 Ok(Some(frame)) => break Run::Own(frame),
                 Ok(None) => break Run::Empty,
                 Err(_malformed) => break Run::Malformed,
             };
-            match entry.offer(frame.header.lane, &frame.wire) {
-                Offer::Taken => len = len.saturating_add(u64::from(frame.header.len)),
+            match entry.offer(frame.header.lane, &frame.wire, frame.frames) {
+                Offer::Taken => len = len.saturating_add(frame.payload_len()),
                 Offer::Full => break Run::Full(frame),
                 Offer::Gone => break Run::Gone(frame),
             }
         };
         drop(entry);
         if 0 < len {
-            self.totals.add(self.seat.claim.role, len);
+            self.totals.add(self.seat.claim.role, u64::try_from(len).unwrap_or(u64::MAX));
         }
         run
     }
 
     /// Said after the other side went, or before this side heard of it; or, when nobody was ever there, by mistake.
-    fn nobody(&self, mut held: Option<WireFrame>, reader: &mut Reader) -> Result<Option<WireFrame>, CloseReason> {
+    fn nobody(&self, mut held: Option<WireRun>, reader: &mut Reader) -> Result<Option<WireRun>, CloseReason> {
         loop {
-            let next = held.take().map_or_else(|| reader.parse(), |frame| Ok(Some(frame)));
+            let next = held.take().map_or_else(|| next_run(reader), |frame| Ok(Some(frame)));
             match next {
                 Ok(Some(frame)) if is_forwarded(&frame) => {
                     self.dropped(&frame);
@@ -205,13 +209,19 @@ impl Way<'_> {
         }
     }
 
-    fn dropped(&self, frame: &WireFrame) {
+    fn dropped(&self, frame: &WireRun) {
         let labels = [frame.header.lane.as_str(), "peer_gone"];
-        self.relay.metrics.relay_dropped_frames_total.with_label_values(&labels).inc();
+        let frames = u64::try_from(frame.frames).unwrap_or(u64::MAX);
+        self.relay.metrics.relay_dropped_frames_total.with_label_values(&labels).inc_by(frames);
     }
 }
 
+/// The next frame, and those behind it that go into the same write.
+fn next_run(reader: &mut Reader) -> Result<Option<WireRun>, FrameError> {
+    reader.parse_run(BATCH_FRAMES_MAX, BATCH_LEN_MAX)
+}
+
 /// Whether a frame is for the other side.
-const fn is_forwarded(frame: &WireFrame) -> bool {
+const fn is_forwarded(frame: &WireRun) -> bool {
     matches!(frame.header.kind, FrameType::Sealed | FrameType::Prove | FrameType::Resume)
 }

@@ -18,7 +18,7 @@ mod outbound;
 use std::{io, sync::Arc, time::Duration};
 
 use proto::{api::relay::ReportWhat, close::CloseReason, hello::RelayWord, role::Role, ticket::Ticket};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 pub use self::seat::{Seat, Urgency};
 use crate::{
@@ -71,20 +71,17 @@ pub(crate) async fn run(mut seated: Seated, connection: Connection) {
     let (relay, seat) = (Arc::clone(&seated.relay), Arc::clone(&seated.seat));
     seat.open_outlet(writer);
 
-    let reason = {
-        let mut outbound = std::pin::pin!(outbound::write_all(&relay, &seat, &room));
-        let (reason, may_write) = tokio::select! {
-            reason = &mut outbound => (reason, false),
-            reason = inbound::pass_on_all(&relay, &seat, &mut reader, &seated.totals) => (reason, reason_is_told(reason)),
-            () = alone(&relay, &seat) => (CloseReason::PeerTimeout, true),
-            () = sleep_until(seated.hard_end) => (CloseReason::HardEnd, true),
-        };
-        seated.leave(reason);
-        if may_write {
-            let _in_time = timeout(LAST_WORD_TIMEOUT, outbound).await;
-        }
-        reason
+    // What was read goes first: then the other half finds the most to do.
+    let reason = tokio::select! {
+        biased;
+        reason = inbound::pass_on_all(&relay, &seat, &mut reader, &seated.totals) => reason,
+        reason = outbound::write_all(&relay, &seat, &room, seated.hard_end) => reason,
     };
+    seated.leave(reason);
+    if is_told(reason) {
+        let last_word = outbound::write_all(&relay, &seat, &room, seated.hard_end);
+        let _in_time = timeout(LAST_WORD_TIMEOUT, last_word).await;
+    }
     drop(room);
     if let Some(writer) = seat.close_outlet()
         && reason != CloseReason::WriteStalled
@@ -123,9 +120,9 @@ impl Drop for Seated {
     }
 }
 
-/// Whether a tool that ended a connection in this way is still there to be told.
-fn reason_is_told(reason: CloseReason) -> bool {
-    reason == CloseReason::Malformed
+/// Whether it is the relay that ends a connection in this way, so that the tool is still there to be told.
+const fn is_told(reason: CloseReason) -> bool {
+    matches!(reason, CloseReason::Malformed | CloseReason::PeerTimeout | CloseReason::HardEnd)
 }
 
 /// Runs while the table holds the session, so that what is told and counted of it keeps the order in which it happened.
@@ -197,22 +194,6 @@ const fn is_end(reason: CloseReason) -> bool {
     )
 }
 
-/// Ends when the other side did not come, or did not come back, in time.
-async fn alone(relay: &Relay, seat: &Seat) {
-    loop {
-        let changed = seat.pairing.notified();
-        let patience = if seat.was_paired() { relay.deadlines.rejoin.get() } else { relay.deadlines.peer.get() };
-        let over_at = seat.alone_since().map(|since| since + patience);
-        if over_at.is_some_and(|over_at| over_at <= Instant::now()) {
-            return;
-        }
-        tokio::select! {
-            () = changed => {}
-            () = sleep_until(over_at.unwrap_or_else(Instant::now)), if over_at.is_some() => {}
-        }
-    }
-}
-
 /// A clean close of TLS is the tool's own doing.
 const fn left_by_itself(role: Role) -> CloseReason {
     match role {
@@ -232,7 +213,10 @@ mod tests {
     use proto::id::SessionId;
 
     use super::*;
-    use crate::config::{Config, TicketKey};
+    use crate::{
+        config::{Config, TicketKey},
+        transport::{Reader, Writer},
+    };
 
     fn relay() -> Arc<Relay> {
         link::tls::install_provider();
@@ -278,9 +262,24 @@ mod tests {
                 comes.join().unwrap()
             });
 
-            assert!(operator.seat.alone_since().is_some(), "it will not wait for ever");
+            assert!(operator.seat.standing().1.is_some(), "it will not wait for ever");
             assert_eq!(gauges(&relay), (1, 0));
         }
+    }
+
+    #[test]
+    #[expect(clippy::print_stdout, reason = "the figures, for who runs this test with --no-capture")]
+    fn what_an_idle_connection_holds_is_small() {
+        let forwarding = |seated: Seated, connection: Connection| run(seated, connection);
+        let sizes = [future_len(&forwarding), size_of::<Seat>(), size_of::<Reader>(), size_of::<Writer>()];
+
+        println!("task, seat, reader and writer of a connection: {sizes:?} bytes");
+        assert!(sizes.iter().sum::<usize>() < 6 * 1024, "{sizes:?}");
+    }
+
+    /// Size of what `make` would give, without making it.
+    fn future_len<A, B, F>(_make: &impl Fn(A, B) -> F) -> usize {
+        size_of::<F>()
     }
 
     #[tokio::test]
@@ -291,7 +290,7 @@ mod tests {
         assert_eq!(gauges(&relay), (0, 1));
 
         drop(customer);
-        assert_eq!((gauges(&relay), operator.seat.alone_since().is_some()), ((1, 0), true));
+        assert_eq!((gauges(&relay), operator.seat.standing().1.is_some()), ((1, 0), true));
 
         drop(operator);
         assert_eq!((gauges(&relay), relay.sessions()), ((0, 0), 0));

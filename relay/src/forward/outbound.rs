@@ -134,16 +134,20 @@ impl Outlet {
     }
 }
 
-/// Writes what waits in the seat, as its connection's own task.
-pub(super) async fn write_all(relay: &Relay, seat: &Seat, room: &Room) -> CloseReason {
+/// Writes what waits in the seat, as its connection's own task, until it is over; also because the other side stays away
+/// too long, or because the session's time is over. One timer for all of it: an idle connection holds no other.
+pub(super) async fn write_all(relay: &Relay, seat: &Seat, room: &Room, hard_end: Instant) -> CloseReason {
     let patience = relay.deadlines.write_stall.get();
     let mut closing_since = None;
     loop {
         let now = Instant::now();
         let flow = seat.flow(relay, now);
-        if seat.is_closing() && *closing_since.get_or_insert(now) + QUEUE_TIMEOUT < now {
-            return CloseReason::WriteStalled;
-        }
+        let until = match over_by_time(relay, seat, hard_end, now) {
+            Some(Over::Now(reason)) => return reason,
+            Some(Over::At(until)) => until,
+            None if *closing_since.get_or_insert(now) + QUEUE_TIMEOUT < now => return CloseReason::WriteStalled,
+            None => now + QUEUE_TIMEOUT,
+        };
         match flow {
             Flow::Over(reason) => return reason,
             Flow::More => yield_now().await,
@@ -154,13 +158,13 @@ pub(super) async fn write_all(relay: &Relay, seat: &Seat, room: &Room) -> CloseR
             Flow::Blocked { since } => {
                 tokio::select! {
                     () = room.wait() => {}
-                    () = sleep_until(since + patience) => {}
+                    () = sleep_until(until.min(since + patience)) => {}
                 }
             }
             Flow::Idle { wake_at, is_held } => {
                 tokio::select! {
                     () = seat.work.notified() => {}
-                    () = sleep_until(wake_at) => {}
+                    () = sleep_until(until.min(wake_at)) => {}
                 }
                 if is_held {
                     let wait = relay.metrics.relay_limit_wait_seconds.with_label_values(&["direction"]);
@@ -169,4 +173,23 @@ pub(super) async fn write_all(relay: &Relay, seat: &Seat, room: &Room) -> CloseR
             }
         }
     }
+}
+
+/// What time does to a connection.
+enum Over {
+    Now(CloseReason),
+    At(Instant),
+}
+
+/// When the connection is over if nothing else happens; `None` once it has a last word.
+fn over_by_time(relay: &Relay, seat: &Seat, hard_end: Instant, now: Instant) -> Option<Over> {
+    let (is_closing, alone_since) = seat.standing();
+    if is_closing {
+        return None;
+    }
+    let patience = if seat.was_paired() { relay.deadlines.rejoin.get() } else { relay.deadlines.peer.get() };
+    let alone_until = alone_since.map(|since| since + patience);
+    let over = [(Some(hard_end), CloseReason::HardEnd), (alone_until, CloseReason::PeerTimeout)];
+    let (at, reason) = over.into_iter().filter_map(|(at, reason)| Some((at?, reason))).min_by_key(|(at, _)| *at)?;
+    Some(if at <= now { Over::Now(reason) } else { Over::At(at) })
 }

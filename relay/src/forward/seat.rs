@@ -28,11 +28,12 @@ use crate::{limit::Bucket, pair::Claim, transport::Transport};
 
 /// Frames in a queue at most: small ones cost more memory than their bytes.
 const QUEUE_FRAMES_MAX: usize = 8 * 1024;
-/// A frame is a slice of the read it came in and holds on to all of it. So once this many wait, each further one that
-/// is shorter than [`COPY_LEN_MAX`] is copied: else a full queue of small frames would hold 64 KiB each.
-const SLICES_MAX: usize = 8;
-/// See [`SLICES_MAX`]. Longer ones hold on to four times their bytes at most.
-const COPY_LEN_MAX: usize = 16 * 1024;
+/// A run of frames is a slice of the read it came in and holds on to all of it, 180 KiB. So once this many wait, each
+/// further one that is shorter than [`COPY_LEN_MAX`] is copied: else a full queue of small frames would hold as many
+/// reads. So one direction holds 2 MiB at most, and usually nothing.
+const SLICES_MAX: usize = 4;
+/// See [`SLICES_MAX`]. Longer ones hold on to three times their bytes at most; a busy sender's runs are longer.
+const COPY_LEN_MAX: usize = 60 * 1024;
 /// Bytes that may pass at once when the rate was not used: a full picture of an office screen.
 const BURST_MIN: u64 = 256 * 1024;
 /// Bytes a second on the control and input lanes. They do not wait for the rate of the ticket, so they have one of their
@@ -41,9 +42,9 @@ const URGENT_RATE: u64 = 1024 * 1024;
 /// See [`URGENT_RATE`]: what credit allows both lanes at once, twice.
 const URGENT_BURST: u64 = 2 * (CREDIT_CONTROL + CREDIT_INPUT);
 /// Frames in one write at most; small ones are cheap to write but not to count.
-const BATCH_FRAMES_MAX: usize = 512;
+pub(super) const BATCH_FRAMES_MAX: usize = 512;
 /// Bytes at which a write to a receiver that keeps up is full: four full TLS records, and the headers of as many frames.
-const BATCH_LEN_MAX: usize = 4 * 16 * 1024 + 64;
+pub(super) const BATCH_LEN_MAX: usize = 4 * 16 * 1024 + 64;
 /// A queue emptied to this level asks for more: one wake-up for many frames.
 const ROOM_LEN: usize = RELAY_QUEUE_MAX / 2;
 
@@ -65,8 +66,6 @@ pub struct Seat {
     pub(super) work: Notify,
     /// Wakes the other side's reader: there is room, or the seat is given up.
     pub(super) room: Notify,
-    /// Told when the other side comes or goes.
-    pub(super) pairing: Notify,
 }
 
 /// How soon a connection is closed.
@@ -107,7 +106,9 @@ pub(super) struct Batch {
 pub(super) struct Entry<'a>(MutexGuard<'a, State>);
 
 struct State {
+    /// Runs of frames, see [`framed::WireRun`].
     lanes: Lanes,
+    runs: usize,
     frames: usize,
     welcome: Option<bool>,
     peer_present: bool,
@@ -135,6 +136,7 @@ impl Seat {
     pub(crate) fn new(session_id: SessionId, claim: Claim, transport: Transport, rate_max: u64, now: Instant) -> Self {
         let state = State {
             lanes: Lanes::new(|_lane| RELAY_QUEUE_MAX),
+            runs: 0,
             frames: 0,
             welcome: None,
             peer_present: false,
@@ -158,7 +160,6 @@ impl Seat {
             outlet: Mutex::new(None),
             work: Notify::new(),
             room: Notify::new(),
-            pairing: Notify::new(),
         }
     }
 
@@ -178,7 +179,7 @@ impl Seat {
             state.peer = Some(peer.claim.serial);
             state.alone_since = None;
         }
-        self.pairing.notify_one();
+        self.work.notify_one();
     }
 
     /// Tells this side that the connection `serial` of the other one has gone; nothing when a newer one is here.
@@ -193,18 +194,12 @@ impl Seat {
             state.peer_gone = Some(reason);
         }
         self.work.notify_one();
-        self.pairing.notify_one();
     }
 
     /// Tells this side that the relay is being stopped.
     pub fn say_goaway(&self) {
         self.lock().goaway = true;
         self.work.notify_one();
-    }
-
-    /// Since when this side is alone, if it is.
-    pub fn alone_since(&self) -> Option<Instant> {
-        self.lock().alone_since
     }
 
     /// Tells this side that the other one has come.
@@ -231,16 +226,17 @@ impl Seat {
             }
             if urgency == Urgency::Now {
                 state.lanes.clear();
-                state.frames = 0;
+                (state.runs, state.frames) = (0, 0);
             }
         }
         self.work.notify_one();
         self.room.notify_waiters();
     }
 
-    /// Whether a last word was said.
-    pub fn is_closing(&self) -> bool {
-        self.lock().closing.is_some()
+    /// Whether a last word was said, and since when this side is alone.
+    pub(super) fn standing(&self) -> (bool, Option<Instant>) {
+        let state = self.lock();
+        (state.closing.is_some(), state.alone_since)
     }
 
     /// Bytes that wait to be written.
@@ -345,43 +341,51 @@ impl State {
     /// Frames of the other side, most urgent first, within the two rates. When there are more, but for a rate: when
     /// that opens.
     fn frames(&mut self, batch: &mut Batch, now: Instant, len_max: usize) -> Option<Instant> {
-        let mut len = 0usize;
-        while batch.pieces.len() < BATCH_FRAMES_MAX {
+        let (mut len, mut count) = (0usize, 0usize);
+        while count < BATCH_FRAMES_MAX {
             let is_open = self.closing.is_some() || self.bucket.as_mut().is_none_or(|bucket| bucket.is_open(now));
             let lowest = if is_open { Lane::Bulk } else { Lane::Input };
-            let Some(next_len) = self.lanes.next_len(lowest) else {
+            let Some(run) = self.lanes.first(lowest) else {
                 return self.bucket.filter(|_| !self.lanes.is_empty()).map(|bucket| bucket.opens_at());
             };
             let is_urgent = self.lanes.has(Lane::Control) || self.lanes.has(Lane::Input);
             if is_urgent && self.closing.is_none() && !self.urgent.is_open(now) {
                 return Some(self.urgent.opens_at());
             }
-            if 0 < len && len_max < len.saturating_add(next_len) {
+            let room = len_max.saturating_sub(len);
+            let (taken, frames) = framed::fitting(run, room);
+            if 0 < len && room < taken {
                 return None;
             }
-            let piece = self.lanes.take(usize::MAX, lowest)?;
-            self.frames = self.frames.saturating_sub(1);
-            len = len.saturating_add(piece.bytes.len());
-            let wire_len = u64::try_from(piece.bytes.len()).unwrap_or(u64::MAX);
-            if is_urgent {
-                self.urgent.take(wire_len);
-            }
-            if let Some(bucket) = &mut self.bucket {
-                bucket.take(wire_len);
-            }
-            if let Some((frames, bytes)) = batch.forwarded.get_mut(usize::from(piece.lane.code())) {
-                *frames = frames.saturating_add(1);
-                *bytes = bytes.saturating_add(wire_len.saturating_sub(HEADER_LEN));
-            }
+            let piece = self.lanes.take(taken, lowest)?;
+            self.runs = self.runs.saturating_sub(usize::from(!piece.more));
+            self.frames = self.frames.saturating_sub(frames);
+            (len, count) = (len.saturating_add(taken), count.saturating_add(frames));
+            self.account(&mut batch.forwarded, piece.lane, frames, taken);
             batch.pieces.push(piece.bytes);
         }
         None
     }
+
+    /// Counts frames that leave, and takes them off both rates.
+    fn account(&mut self, forwarded: &mut [(u64, u64); 4], lane: Lane, frames: usize, len: usize) {
+        let (frames, len) = (u64::try_from(frames).unwrap_or(u64::MAX), u64::try_from(len).unwrap_or(u64::MAX));
+        if lane <= Lane::Input {
+            self.urgent.take(len);
+        }
+        if let Some(bucket) = &mut self.bucket {
+            bucket.take(len);
+        }
+        if let Some((all_frames, bytes)) = forwarded.get_mut(usize::from(lane.code())) {
+            *all_frames = all_frames.saturating_add(frames);
+            *bytes = bytes.saturating_add(len.saturating_sub(frames.saturating_mul(HEADER_LEN)));
+        }
+    }
 }
 
 impl Entry<'_> {
-    /// Puts a frame of the other side into the queue, if there is room.
-    pub(super) fn offer(&mut self, lane: Lane, wire: &Bytes) -> Offer {
+    /// Puts a run of `frames` frames of the other side into the queue, if there is room.
+    pub(super) fn offer(&mut self, lane: Lane, wire: &Bytes, frames: usize) -> Offer {
         let state = &mut self.0;
         if state.closing.is_some() {
             return Offer::Gone;
@@ -391,13 +395,14 @@ impl Entry<'_> {
         if !has_room {
             return Offer::Full;
         }
-        let is_copied = SLICES_MAX <= state.frames && wire.len() < COPY_LEN_MAX;
+        let is_copied = SLICES_MAX <= state.runs && wire.len() < COPY_LEN_MAX;
         let kept = if is_copied { Bytes::copy_from_slice(wire) } else { wire.clone() };
         match state.lanes.push(lane, kept) {
             Ok(()) => {}
             Err(Full) => return Offer::Full,
         }
-        state.frames = state.frames.saturating_add(1);
+        state.runs = state.runs.saturating_add(1);
+        state.frames = state.frames.saturating_add(frames);
         Offer::Taken
     }
 }
@@ -414,7 +419,7 @@ mod tests {
         time::Duration,
     };
 
-    use proto::role::Role;
+    use proto::{frame::Frame, role::Role};
 
     use super::*;
 
@@ -427,12 +432,16 @@ mod tests {
         seat
     }
 
+    fn frame(lane: Lane, len: usize) -> Bytes {
+        framed::to_wire(&Frame::sealed(lane, 0, Bytes::from(vec![0; len])).unwrap())
+    }
+
     /// Offers frames until no more may be written now; the bytes that were.
     fn flood(seat: &Seat, lane: Lane, now: Instant) -> u64 {
-        let wire = Bytes::from(vec![0; 16 * 1024]);
+        let wire = frame(lane, 16 * 1024);
         let mut written = 0;
         loop {
-            while seat.enter().offer(lane, &wire) == Offer::Taken {}
+            while seat.enter().offer(lane, &wire, 1) == Offer::Taken {}
             let batch = seat.next_batch(now, true, Vec::new());
             if batch.pieces.is_empty() {
                 assert!(batch.is_held && now < batch.wake_at, "it is known when to go on");
@@ -460,11 +469,11 @@ mod tests {
     async fn a_write_to_a_receiver_that_lags_is_one_frame() {
         let now = Instant::now();
         let seat = paired_seat(now);
-        let wire = Bytes::from(vec![0; 16 * 1024 + 5]);
+        let wire = frame(Lane::Screen, 16 * 1024);
         for _ in 0..8 {
-            assert_eq!(seat.enter().offer(Lane::Screen, &wire), Offer::Taken);
+            assert_eq!(seat.enter().offer(Lane::Screen, &wire, 1), Offer::Taken);
         }
-        assert_eq!(seat.enter().offer(Lane::Input, &wire.slice(..9)), Offer::Taken);
+        assert_eq!(seat.enter().offer(Lane::Input, &frame(Lane::Input, 4), 1), Offer::Taken);
 
         let lagging = seat.next_batch(now, false, Vec::new());
         let keeping_up = seat.next_batch(now, true, Vec::new());
@@ -477,8 +486,8 @@ mod tests {
     async fn a_queue_asks_for_more_once_when_it_is_half_empty() {
         let now = Instant::now();
         let seat = paired_seat(now);
-        let wire = Bytes::from(vec![0; 32 * 1024]);
-        while seat.enter().offer(Lane::Screen, &wire) == Offer::Taken {}
+        let wire = frame(Lane::Screen, 32 * 1024);
+        while seat.enter().offer(Lane::Screen, &wire, 1) == Offer::Taken {}
         let mut asked = 0;
         while seat.waiting() > 0 {
             let room = seat.room.notified();
@@ -489,5 +498,22 @@ mod tests {
         }
 
         assert_eq!(asked, 1);
+    }
+
+    #[tokio::test]
+    async fn a_run_goes_whole_to_who_keeps_up_and_frame_by_frame_to_who_lags() {
+        let now = Instant::now();
+        let seat = paired_seat(now);
+        let run = Bytes::from(frame(Lane::Screen, 20_000).repeat(3));
+        assert_eq!(seat.enter().offer(Lane::Screen, &run, 3), Offer::Taken);
+        assert_eq!(seat.enter().offer(Lane::Screen, &run, 3), Offer::Taken);
+
+        let keeping_up = seat.next_batch(now, true, Vec::new());
+        let lagging = seat.next_batch(now, false, Vec::new());
+
+        let lens = |batch: &Batch| batch.pieces.iter().map(Bytes::len).collect::<Vec<_>>();
+        assert_eq!((lens(&keeping_up), keeping_up.forwarded[2]), (vec![3 * 20_005], (3, 60_000)));
+        assert_eq!((lens(&lagging), lagging.forwarded[2]), (vec![20_005], (1, 20_000)));
+        assert_eq!(seat.waiting(), 2 * 20_005);
     }
 }

@@ -70,7 +70,7 @@ async fn a_lost_side_is_told_to_the_other_within_a_moment() {
 
     drop(customer);
 
-    assert_eq!(operator.last_word().await, Some(RelayWord::PeerGone(CloseReason::PeerLost)));
+    assert_eq!(operator.word().await, Some(RelayWord::PeerGone(CloseReason::PeerLost)));
     world.stop().await;
 }
 

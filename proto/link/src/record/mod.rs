@@ -13,9 +13,13 @@ use aws_lc_rs::{
     aead::{self, Aad, LessSafeKey, Nonce, UnboundKey},
     hkdf::{self, KeyType, Prk},
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use rustls::CipherSuite;
 use zeroize::Zeroizing;
+
+mod room;
+
+pub use self::room::Room;
 
 /// Plain bytes in one record at most.
 pub const PLAIN_MAX: usize = 1 << 14;
@@ -132,16 +136,12 @@ impl Opener {
     ///
     /// # Errors
     /// See [`RecordError`]; `plain` is as before then, and the connection is broken.
-    pub fn open(&mut self, record: &[u8], plain: &mut BytesMut) -> Result<Opened, RecordError> {
+    pub fn open(&mut self, record: &[u8], plain: &mut Room) -> Result<Opened, RecordError> {
         let (header, body) = record.split_first_chunk::<HEADER_LEN>().ok_or(RecordError::Length(record.len()))?;
         let (sealed, tag) = body.split_last_chunk::<TAG_LEN>().ok_or(RecordError::Length(body.len()))?;
         let start = plain.len();
-        plain.resize(start + sealed.len(), 0);
-        let opened = plain
-            .get_mut(start..)
-            .ok_or(RecordError::Tag)
-            .and_then(|out| self.keys.open(*header, sealed, tag, out))
-            .and_then(|()| self.understand(start, plain));
+        let out = plain.grow(sealed.len());
+        let opened = self.keys.open(*header, sealed, tag, out).and_then(|()| self.understand(start, plain));
         if !matches!(opened, Ok(Opened::Data)) {
             plain.truncate(start);
         }
@@ -149,7 +149,7 @@ impl Opener {
     }
 
     /// Looks at the type behind the content and cuts it off, with its padding.
-    fn understand(&mut self, start: usize, plain: &mut BytesMut) -> Result<Opened, RecordError> {
+    fn understand(&mut self, start: usize, plain: &mut Room) -> Result<Opened, RecordError> {
         let inner = plain.get(start..).unwrap_or_default();
         let place = inner.iter().rposition(|byte| *byte != 0).ok_or(RecordError::Kind(0))?;
         let (content, kind) = inner.split_at_checked(place).ok_or(RecordError::Kind(0))?;
@@ -184,40 +184,52 @@ impl Sealer {
         Ok(Self { keys: Keys::new(suite, secret)? })
     }
 
-    /// Seals `pieces`, one behind the other, into as few records as they fit, and appends these to `out`.
+    /// Seals `pieces`, one behind the other, into as few records as they fit, and appends these to `out`. What fills a
+    /// record by itself is sealed from where it stands; only what shares a record with something else is copied first.
     ///
     /// # Errors
     /// [`RecordError::Key`], which no input causes; nothing may be sent any more.
-    pub fn seal(&mut self, pieces: &[Bytes], out: &mut Vec<u8>) -> Result<(), RecordError> {
-        let mut start = begin(out);
-        for piece in pieces {
+    pub fn seal(&mut self, pieces: &[Bytes], out: &mut Room) -> Result<(), RecordError> {
+        // Where a record stands that is not full yet.
+        let mut begun = None;
+        for (place, piece) in pieces.iter().enumerate() {
             let mut rest = piece.as_ref();
-            while !rest.is_empty() {
+            if let Some(start) = begun {
                 let room = PLAIN_MAX.saturating_sub(out.len() - start - HEADER_LEN);
                 let (now, later) = rest.split_at(room.min(rest.len()));
                 out.extend_from_slice(now);
                 rest = later;
-                if out.len() - start - HEADER_LEN == PLAIN_MAX {
-                    self.finish(APPLICATION, start, out)?;
-                    start = begin(out);
+                if now.len() < room {
+                    continue;
+                }
+                self.finish(APPLICATION, start, out)?;
+                begun = None;
+            }
+            while let Some((now, later)) = rest.split_at_checked(PLAIN_MAX) {
+                self.seal_from(now, out)?;
+                rest = later;
+            }
+            let is_last = place + 1 == pieces.len();
+            match rest {
+                [] => {}
+                rest if is_last => self.seal_from(rest, out)?,
+                rest => {
+                    begun = Some(begin(out));
+                    out.extend_from_slice(rest);
                 }
             }
         }
-        if start + HEADER_LEN < out.len() {
-            return self.finish(APPLICATION, start, out);
-        }
-        out.truncate(start);
-        Ok(())
+        begun.map_or(Ok(()), |start| self.finish(APPLICATION, start, out))
     }
 
     /// Tells the other end that our key changes, and changes it.
     ///
     /// # Errors
     /// As [`Self::seal`].
-    pub fn rekey(&mut self, out: &mut Vec<u8>) -> Result<(), RecordError> {
+    pub fn rekey(&mut self, out: &mut Room) -> Result<(), RecordError> {
         let start = begin(out);
         out.extend_from_slice(&KEY_UPDATE);
-        out.push(0);
+        out.extend_from_slice(&[0]);
         self.encrypt(HANDSHAKE, start, out)?;
         self.keys.turn()
     }
@@ -226,33 +238,51 @@ impl Sealer {
     ///
     /// # Errors
     /// As [`Self::seal`].
-    pub fn close(&mut self, out: &mut Vec<u8>) -> Result<(), RecordError> {
+    pub fn close(&mut self, out: &mut Room) -> Result<(), RecordError> {
         let start = begin(out);
         out.extend_from_slice(&[1, CLOSE_NOTIFY]);
         self.encrypt(ALERT, start, out)
     }
 
     /// Encrypts what stands behind `start`, and changes the key when it has sealed enough.
-    fn finish(&mut self, kind: u8, start: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {
+    fn finish(&mut self, kind: u8, start: usize, out: &mut Room) -> Result<(), RecordError> {
         self.encrypt(kind, start, out)?;
+        self.rekey_in_time(out)
+    }
+
+    fn rekey_in_time(&mut self, out: &mut Room) -> Result<(), RecordError> {
         if self.keys.sequence + 1 < REKEY_AFTER { Ok(()) } else { self.rekey(out) }
     }
 
-    fn encrypt(&mut self, kind: u8, start: usize, out: &mut Vec<u8>) -> Result<(), RecordError> {
-        out.push(kind);
+    /// Appends one record of data.
+    fn seal_from(&mut self, content: &[u8], out: &mut Room) -> Result<(), RecordError> {
+        const KIND_LEN: usize = 1;
+        let header = header(content.len() + KIND_LEN + TAG_LEN)?;
+        out.extend_from_slice(&header);
+        let (sealed, tail) = out.grow(content.len() + KIND_LEN + TAG_LEN).split_at_mut(content.len());
+        self.keys.seal_apart(header, content, sealed, tail)?;
+        self.rekey_in_time(out)
+    }
+
+    fn encrypt(&mut self, kind: u8, start: usize, out: &mut Room) -> Result<(), RecordError> {
+        out.extend_from_slice(&[kind]);
         let whole = out.get_mut(start..).unwrap_or_default();
-        let (header, content) = whole.split_first_chunk_mut::<HEADER_LEN>().ok_or(RecordError::Key)?;
-        let len = u16::try_from(content.len() + TAG_LEN).map_err(|_too_long| RecordError::Key)?;
-        let [high, low] = len.to_be_bytes();
-        *header = [APPLICATION, 3, 3, high, low];
-        let tag = self.keys.seal(*header, content)?;
+        let (place, content) = whole.split_first_chunk_mut::<HEADER_LEN>().ok_or(RecordError::Key)?;
+        *place = header(content.len() + TAG_LEN)?;
+        let tag = self.keys.seal(*place, content)?;
         out.extend_from_slice(tag.as_ref());
         Ok(())
     }
 }
 
+/// What stands before `len` bytes of a record.
+fn header(len: usize) -> Result<[u8; HEADER_LEN], RecordError> {
+    let [high, low] = u16::try_from(len).map_err(|_too_long| RecordError::Key)?.to_be_bytes();
+    Ok([APPLICATION, 3, 3, high, low])
+}
+
 /// Room for a header at the end of `out`; where it stands.
-fn begin(out: &mut Vec<u8>) -> usize {
+fn begin(out: &mut Room) -> usize {
     let start = out.len();
     out.extend_from_slice(&[0; HEADER_LEN]);
     start
@@ -307,6 +337,20 @@ impl Keys {
     fn seal(&mut self, header: [u8; HEADER_LEN], content: &mut [u8]) -> Result<aead::Tag, RecordError> {
         let nonce = self.nonce()?;
         self.aead.seal_in_place_separate_tag(nonce, Aad::from(header), content).map_err(|_unspecified| RecordError::Key)
+    }
+
+    /// Seals data from one place to another; its type and the tag go to `tail`.
+    fn seal_apart(
+        &mut self,
+        header: [u8; HEADER_LEN],
+        content: &[u8],
+        sealed: &mut [u8],
+        tail: &mut [u8],
+    ) -> Result<(), RecordError> {
+        let nonce = self.nonce()?;
+        self.aead
+            .seal_out_of_place_scatter(nonce, Aad::from(header), content, sealed, &[APPLICATION], tail)
+            .map_err(|_unspecified| RecordError::Key)
     }
 }
 

@@ -101,7 +101,7 @@ fn said(tool: &mut ClientConnection) -> Vec<u8> {
 }
 
 /// Opens every record of `wire`.
-fn open_all(opener: &mut Opener, mut wire: &[u8], plain: &mut BytesMut) -> Result<Vec<Opened>, RecordError> {
+fn open_all(opener: &mut Opener, mut wire: &[u8], plain: &mut Room) -> Result<Vec<Opened>, RecordError> {
     let mut all = Vec::new();
     while let Some(len) = record_len(wire)? {
         let (record, rest) = wire.split_at(len);
@@ -118,6 +118,12 @@ fn our_ends() -> (Opener, Sealer) {
     (Opener::new(suite, &secret).unwrap(), Sealer::new(suite, &secret).unwrap())
 }
 
+fn before() -> Room {
+    let mut room = Room::default();
+    room.extend_from_slice(b"before");
+    room
+}
+
 fn bytes(len: usize) -> Bytes {
     (0..len).map(|place| u8::try_from(place % 251).unwrap()).collect()
 }
@@ -129,11 +135,11 @@ fn a_tool_and_our_record_layer_understand_each_other_under_every_suite() {
         for len in [0, 1, PLAIN_MAX - 1, PLAIN_MAX, PLAIN_MAX + 1, 3 * PLAIN_MAX] {
             let data = bytes(len);
             tool.writer().write_all(&data).unwrap();
-            let mut plain = BytesMut::new();
+            let mut plain = Room::default();
             open_all(&mut opener, &said(&mut tool), &mut plain).unwrap();
-            assert_eq!(plain, data);
+            assert_eq!(plain.as_ref(), data);
 
-            let mut wire = Vec::new();
+            let mut wire = Room::default();
             sealer.seal(&[data.slice(..len / 3), Bytes::new(), data.slice(len / 3..)], &mut wire).unwrap();
             assert_eq!(hear(&mut tool, &wire), data);
         }
@@ -147,12 +153,12 @@ fn keys_change_when_either_end_wants() {
         for round in 0..3u8 {
             tool.refresh_traffic_keys().unwrap();
             tool.writer().write_all(&[round; 9]).unwrap();
-            let mut plain = BytesMut::new();
+            let mut plain = Room::default();
             let opened = open_all(&mut opener, &said(&mut tool), &mut plain).unwrap();
             assert_eq!(opened, [Opened::Rekeyed { asks: true }, Opened::Data]);
             assert_eq!(plain.as_ref(), [round; 9]);
 
-            let mut wire = Vec::new();
+            let mut wire = Room::default();
             sealer.rekey(&mut wire).unwrap();
             sealer.seal(&[Bytes::from(vec![round; 7])], &mut wire).unwrap();
             assert_eq!(hear(&mut tool, &wire), [round; 7]);
@@ -164,12 +170,12 @@ fn keys_change_when_either_end_wants() {
 fn an_end_is_understood_on_both_sides() {
     let Ends { mut tool, mut opener, mut sealer } = ends(provider::cipher_suite::TLS13_AES_128_GCM_SHA256);
     tool.send_close_notify();
-    let mut plain = BytesMut::new();
+    let mut plain = Room::default();
     assert_eq!(open_all(&mut opener, &said(&mut tool), &mut plain), Ok(vec![Opened::Closed]));
 
-    let mut wire = Vec::new();
+    let mut wire = Room::default();
     sealer.close(&mut wire).unwrap();
-    tool.read_tls(&mut wire.as_slice()).unwrap();
+    tool.read_tls(&mut wire.as_ref()).unwrap();
     assert!(tool.process_new_packets().unwrap().peer_has_closed());
 }
 
@@ -179,9 +185,9 @@ fn a_key_is_changed_before_it_has_sealed_too_much() {
     sealer.keys.sequence = REKEY_AFTER - 2;
     opener.keys.sequence = REKEY_AFTER - 2;
 
-    let mut wire = Vec::new();
+    let mut wire = Room::default();
     sealer.seal(&[bytes(2 * PLAIN_MAX)], &mut wire).unwrap();
-    let mut plain = BytesMut::new();
+    let mut plain = Room::default();
     let opened = open_all(&mut opener, &wire, &mut plain).unwrap();
 
     assert_eq!(opened, [Opened::Data, Opened::Rekeyed { asks: false }, Opened::Data]);
@@ -195,7 +201,7 @@ fn the_example_of_rfc_8448_is_opened() {
                   1f5a6292a2977014bd1e3deae63aeebb21694915e4";
     let mut opener = Opener::new(CipherSuite::TLS13_AES_128_GCM_SHA256, &secret).unwrap();
 
-    let mut plain = BytesMut::new();
+    let mut plain = Room::default();
     let opened = opener.open(&hex::decode(record).unwrap(), &mut plain);
 
     assert_eq!(opened, Ok(Opened::Data));
@@ -205,9 +211,9 @@ fn the_example_of_rfc_8448_is_opened() {
 #[test]
 fn records_without_data_come_to_an_end() {
     let (mut opener, mut sealer) = our_ends();
-    let mut plain = BytesMut::new();
-    let mut empty = |plain: &mut BytesMut| {
-        let mut wire = Vec::new();
+    let mut plain = Room::default();
+    let mut empty = |plain: &mut Room| {
+        let mut wire = Room::default();
         let start = begin(&mut wire);
         sealer.encrypt(APPLICATION, start, &mut wire).unwrap();
         opener.open(&wire, plain)
@@ -231,11 +237,11 @@ fn contents_that_have_no_place_here_are_refused() {
         (0, b"", RecordError::Kind(0)),
     ] {
         let (mut opener, mut sealer) = our_ends();
-        let mut wire = Vec::new();
+        let mut wire = Room::default();
         let start = begin(&mut wire);
         wire.extend_from_slice(content);
         sealer.encrypt(kind, start, &mut wire).unwrap();
-        let mut plain = BytesMut::from("before");
+        let mut plain = before();
 
         assert_eq!(opener.open(&wire, &mut plain), Err(expected));
         assert_eq!(plain.as_ref(), b"before");
@@ -255,7 +261,7 @@ proptest! {
     fn pieces_come_out_as_they_went_in(lens in prop::collection::vec(0usize..20_000, 0..8)) {
         let (mut opener, mut sealer) = our_ends();
         let pieces: Vec<Bytes> = lens.iter().map(|len| bytes(*len)).collect();
-        let (mut wire, mut plain) = (b"before".to_vec(), BytesMut::new());
+        let (mut wire, mut plain) = (before(), Room::default());
 
         sealer.seal(&pieces, &mut wire).unwrap();
         let opened = open_all(&mut opener, &wire[6..], &mut plain).unwrap();
@@ -268,7 +274,7 @@ proptest! {
     #[test]
     fn a_record_with_any_bit_changed_is_refused(len in 0usize..100, place: prop::sample::Index, bit in 0u8..8) {
         let (mut opener, mut sealer) = our_ends();
-        let (mut wire, mut plain) = (Vec::new(), BytesMut::from("before"));
+        let (mut wire, mut plain) = (Room::default(), before());
         sealer.seal(&[bytes(len + 1)], &mut wire).unwrap();
         let place = place.index(wire.len());
         wire[place] ^= 1 << bit;
@@ -280,7 +286,7 @@ proptest! {
     #[test]
     fn any_bytes_are_a_record_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..100)) {
         let (mut opener, _) = our_ends();
-        let mut plain = BytesMut::new();
+        let mut plain = Room::default();
         prop_assert!(opener.open(&bytes, &mut plain).is_err());
         prop_assert!(plain.is_empty());
     }

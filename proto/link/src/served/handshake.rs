@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use proto::{limits::FRAME_PAYLOAD_MAX, version};
 use rustls::{KeyLog, ServerConfig, ServerConnection};
 use tokio::{net::TcpStream, time::timeout};
@@ -49,7 +49,7 @@ pub async fn accept(socket: TcpStream, config: &ServerConfig, patience: Duration
     config.send_tls13_tickets = 0;
     let mut tls = ServerConnection::new(Arc::new(config)).map_err(io::Error::other)?;
     let handshake = timeout(patience, shake_hands(&socket, &mut tls));
-    let part = handshake.await.map_err(|_late| AcceptError::Timeout)??;
+    let mut part = handshake.await.map_err(|_late| AcceptError::Timeout)??;
     if tls.alpn_protocol() != Some(version::ALPN) {
         // The stranger speaks TLS, so it can hear that this is not what it looks for.
         tls.send_close_notify();
@@ -65,13 +65,14 @@ pub async fn accept(socket: TcpStream, config: &ServerConfig, patience: Duration
         socket: Arc::clone(&socket),
         opener,
         part: Vec::new(),
-        plain: BytesMut::new(),
+        plain: Bytes::new(),
         payload_max: FRAME_PAYLOAD_MAX,
         end: None,
         asked: Arc::clone(&asked),
     };
-    reader.take_records(&part);
-    let writer = RecordWriter { socket, sealer, rest: Vec::new(), blocked_since: None, asked };
+    let left = reader.take_records(&part);
+    reader.part = part.split_off(part.len().saturating_sub(left));
+    let writer = RecordWriter { socket, sealer, rest: Bytes::new(), blocked_since: None, asked };
     Ok(Box::new(Served { reader, writer, exporter }))
 }
 
@@ -85,7 +86,7 @@ async fn shake_hands(socket: &TcpStream, tls: &mut ServerConnection) -> io::Resu
             return Ok(part);
         }
         let Some(len) = handshake_len(&part) else {
-            std::future::poll_fn(|cx| poll_scratch(socket, &[], cx, |read| part.extend_from_slice(read))).await?;
+            std::future::poll_fn(|cx| poll_scratch(socket, &mut part, cx, <[u8]>::len)).await?;
             continue;
         };
         let rest = part.split_off(len);

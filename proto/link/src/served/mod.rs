@@ -31,9 +31,7 @@ use crate::record;
 const READ_LEN: usize = 128 * 1024;
 /// Room of the thread's read buffer: a read behind a record that is not whole.
 const SCRATCH_LEN: usize = READ_LEN + record::HEADER_LEN + record::BODY_MAX;
-/// A rest of a frame up to this length is moved out of its large buffer when the connection goes quiet.
-const MOVED_MAX: usize = 2 * 1024;
-/// A thread's buffer that grew beyond this is given back.
+/// A thread's buffer of sealed records that grew beyond this is given back.
 const KEPT_MAX: usize = 2 * SCRATCH_LEN;
 
 /// A tool's connection, before its first frame.

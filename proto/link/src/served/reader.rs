@@ -11,22 +11,61 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use bytes::BytesMut;
-use proto::frame::FrameError;
+use bytes::Bytes;
+use proto::{
+    frame::FrameError,
+    limits::{FRAME_HEADER_LEN, FRAME_PAYLOAD_MAX},
+};
 use socket2::SockRef;
 use tokio::{io::Interest, net::TcpStream};
 
-use super::{KEPT_MAX, MOVED_MAX, SCRATCH_LEN, ended, given};
+use super::{SCRATCH_LEN, ended, given};
 use crate::{
-    framed::{self, ReadError, WireFrame},
-    record::{self, Opened, Opener, RecordError},
+    framed::{self, ReadError, WireFrame, WireRun},
+    record::{self, Opened, Opener, RecordError, Room},
 };
 
 thread_local! {
     /// Where this thread reads to. Never held across an await.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    /// Where this thread opens records to, when nobody holds a frame of the last time any more.
-    static SPARE: RefCell<BytesMut> = RefCell::new(BytesMut::new());
+    /// Where this thread opens records to next; see [`Lent`].
+    static ROOMS: RefCell<Vec<Room>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Room for everything that one read can bring, behind the rest of a frame.
+const ROOM_LEN: usize = SCRATCH_LEN + FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX;
+/// Rooms that a thread keeps for later: as many as wait in sockets' queues at a time when all is well.
+const ROOMS_MAX: usize = 8;
+/// Data up to this length gets memory of its own, so that a key press does not hold on to a whole room.
+const OWN_MAX: usize = 4 * 1024;
+
+/// A room that frames were cut from. When the last of them is gone, the room goes to that thread for its next read.
+struct Lent(Room);
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        give_back(mem::take(&mut self.0));
+    }
+}
+
+/// Keeps a room for later, unless this thread has enough, or ends.
+fn give_back(room: Room) {
+    let mut room = Some(room);
+    let given = ROOMS.try_with(|rooms| {
+        let mut rooms = rooms.borrow_mut();
+        if rooms.len() < ROOMS_MAX {
+            rooms.extend(room.take().filter(|room| room.room() <= 2 * ROOM_LEN));
+        }
+    });
+    if given.is_err() {
+        tracing::trace!("A thread ends, and its rooms with it");
+    }
 }
 
 /// Frames from a tool.
@@ -36,7 +75,7 @@ pub struct RecordReader {
     /// The beginning of a record.
     pub(super) part: Vec<u8>,
     /// Data that is not cut into frames yet.
-    pub(super) plain: BytesMut,
+    pub(super) plain: Bytes,
     pub(super) payload_max: usize,
     /// What comes after the data above.
     pub(super) end: Option<Result<(), RecordError>>,
@@ -54,7 +93,16 @@ impl RecordReader {
     /// # Errors
     /// See [`FrameError`]; nothing sensible follows on this connection.
     pub fn parse(&mut self) -> Result<Option<WireFrame>, FrameError> {
-        framed::cut(&mut self.plain, self.payload_max)
+        let run = framed::cut_run(&mut self.plain, self.payload_max, 1, usize::MAX)?;
+        Ok(run.map(|WireRun { header, frames: _, wire }| WireFrame { header, wire }))
+    }
+
+    /// Cuts the next frame with those behind it that may go the same way, see [`framed::cut_run`].
+    ///
+    /// # Errors
+    /// See [`FrameError`]; nothing sensible follows on this connection.
+    pub fn parse_run(&mut self, frames_max: usize, len_max: usize) -> Result<Option<WireRun>, FrameError> {
+        framed::cut_run(&mut self.plain, self.payload_max, frames_max, len_max)
     }
 
     /// Whether nothing of a frame is waiting: an end of the stream would cut nothing off.
@@ -89,7 +137,7 @@ impl RecordReader {
     /// Throws away whatever still comes, until the stream ends or breaks. The caller sets the deadline.
     pub async fn drain(&mut self) {
         loop {
-            self.plain.clear();
+            self.plain = Bytes::new();
             match self.fill().await {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
@@ -107,22 +155,21 @@ impl RecordReader {
                 Some(Err(error)) => return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, error))),
                 None => {}
             }
-            let (part, socket) = (mem::take(&mut self.part), Arc::clone(&self.socket));
-            let read = poll_scratch(&socket, &part, cx, |read| self.take_records(read));
+            let (mut part, socket) = (mem::take(&mut self.part), Arc::clone(&self.socket));
+            let read = poll_scratch(&socket, &mut part, cx, |read| self.take_records(read));
+            self.part = part;
             if read.is_pending() {
-                self.part = part;
                 self.rest();
             }
             ready!(read)?;
         }
     }
 
-    /// Opens every whole record of `bytes`, and keeps what is left.
-    pub(super) fn take_records(&mut self, bytes: &[u8]) {
-        if self.plain.is_empty() {
-            self.plain = SPARE.take();
-        }
-        self.plain.reserve(bytes.len());
+    /// Opens every whole record of `bytes`; says how many bytes are left at their end.
+    pub(super) fn take_records(&mut self, bytes: &[u8]) -> usize {
+        let mut room = ROOMS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Room::with_room(ROOM_LEN));
+        room.clear();
+        room.extend_from_slice(&mem::take(&mut self.plain));
         let mut left = bytes;
         while self.end.is_none() {
             let record = record::record_len(left).map(|len| len.and_then(|len| left.split_at_checked(len)));
@@ -130,7 +177,7 @@ impl RecordReader {
                 Ok(None) => break,
                 Ok(Some((record, rest))) => {
                     left = rest;
-                    self.opener.open(record, &mut self.plain)
+                    self.opener.open(record, &mut room)
                 }
                 Err(error) => Err(error),
             };
@@ -141,28 +188,32 @@ impl RecordReader {
                 Err(error) => self.end = Some(Err(error)),
             }
         }
-        self.part = left.to_vec();
+        self.plain = if room.len() <= OWN_MAX {
+            let own = Bytes::copy_from_slice(&room);
+            give_back(room);
+            own
+        } else {
+            Bytes::from_owner(Lent(room))
+        };
+        left.len()
     }
 
-    /// Nothing to read now: gives back the large buffer, but for the rest of a frame.
+    /// Nothing to read now: gives back the room and what was kept for a record, but for the rest of a frame.
     fn rest(&mut self) {
-        if self.plain.is_empty() {
-            let plain = mem::take(&mut self.plain);
-            if 0 < plain.capacity() && plain.capacity() <= KEPT_MAX {
-                SPARE.replace(plain);
-            }
-        } else if self.plain.len() <= MOVED_MAX && MOVED_MAX < self.plain.capacity() {
-            self.plain = BytesMut::from(self.plain.as_ref());
+        self.plain = Bytes::copy_from_slice(&self.plain);
+        if self.part.is_empty() {
+            self.part = Vec::new();
         }
     }
 }
 
-/// Reads what the socket has into the thread's buffer, behind `part`, and gives both to `take`.
+/// Reads what the socket has into the thread's buffer, behind `part`, and gives both to `take`. What that says it leaves
+/// at their end is the new `part`.
 pub(super) fn poll_scratch(
     socket: &TcpStream,
-    part: &[u8],
+    part: &mut Vec<u8>,
     cx: &mut Context<'_>,
-    take: impl FnOnce(&[u8]),
+    take: impl FnOnce(&[u8]) -> usize,
 ) -> Poll<io::Result<()>> {
     loop {
         ready!(socket.poll_read_ready(cx))?;
@@ -175,7 +226,12 @@ pub(super) fn poll_scratch(
         match read {
             Ok(Some(0)) => return Poll::Ready(Err(ended())),
             Ok(Some(count)) => {
-                SCRATCH.with_borrow(|scratch| take(scratch.get(..part.len() + count).unwrap_or_default()));
+                SCRATCH.with_borrow(|scratch| {
+                    let bytes = scratch.get(..part.len() + count).unwrap_or_default();
+                    let left = take(bytes);
+                    part.clear();
+                    part.extend_from_slice(bytes.get(bytes.len().saturating_sub(left)..).unwrap_or_default());
+                });
                 return Poll::Ready(Ok(()));
             }
             Ok(None) => {}

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use socket2::SockRef;
 use tokio::{
     io::Interest,
@@ -20,11 +20,11 @@ use tokio::{
 };
 
 use super::{KEPT_MAX, given};
-use crate::record::{RecordError, Sealer};
+use crate::record::{RecordError, Room, Sealer};
 
 thread_local! {
     /// Where this thread seals records to.
-    static SEALED: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SEALED: RefCell<Room> = RefCell::new(Room::default());
 }
 
 /// Frames to a tool.
@@ -32,7 +32,7 @@ pub struct RecordWriter {
     pub(super) socket: Arc<TcpStream>,
     pub(super) sealer: Sealer,
     /// Sealed bytes that the socket did not take yet.
-    pub(super) rest: Vec<u8>,
+    pub(super) rest: Bytes,
     pub(super) blocked_since: Option<Instant>,
     /// The tool asked for a new key of ours.
     pub(super) asked: Arc<AtomicBool>,
@@ -57,9 +57,9 @@ impl RecordWriter {
         }
         let mut rest = mem::take(&mut self.rest);
         let written = self.write(&rest)?;
-        rest.drain(..written);
-        self.keep(&rest);
-        Ok(rest.is_empty())
+        rest.advance(written);
+        self.keep(rest);
+        Ok(self.rest.is_empty())
     }
 
     /// Since when the socket has taken nothing; `None` when nothing is left.
@@ -94,34 +94,38 @@ impl RecordWriter {
         SockRef::from(&*self.socket).shutdown(std::net::Shutdown::Write)
     }
 
-    fn put(&mut self, seal: impl FnOnce(&mut Sealer, &mut Vec<u8>) -> Result<(), RecordError>) -> io::Result<()> {
+    fn put(&mut self, seal: impl FnOnce(&mut Sealer, &mut Room) -> Result<(), RecordError>) -> io::Result<()> {
         SEALED.with_borrow_mut(|out| {
             out.clear();
-            out.append(&mut self.rest);
+            out.extend_from_slice(&mem::take(&mut self.rest));
             if self.asked.swap(false, Ordering::AcqRel) {
                 self.sealer.rekey(out).map_err(io::Error::other)?;
             }
             seal(&mut self.sealer, out).map_err(io::Error::other)?;
             let written = self.write(out)?;
-            self.keep(out.get(written..).unwrap_or_default());
-            if KEPT_MAX < out.capacity() {
-                *out = Vec::new();
+            self.keep(Bytes::copy_from_slice(out.get(written..).unwrap_or_default()));
+            if KEPT_MAX < out.room() {
+                *out = Room::default();
             }
             Ok(())
         })
     }
 
     /// Keeps what was not written. Progress was made if there is less than before; then the wait begins anew.
-    fn keep(&mut self, rest: &[u8]) {
-        self.rest = rest.to_vec();
+    fn keep(&mut self, rest: Bytes) {
         if rest.is_empty() {
             self.blocked_since = None;
+            self.rest = Bytes::new();
+        } else {
+            self.rest = rest;
         }
     }
 
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match write(&self.socket, bytes) {
             Ok(0) if self.blocked_since.is_some() => Ok(0),
+            // Nothing is left, so nothing is waited for.
+            Ok(written) if written == bytes.len() => Ok(written),
             Ok(written) => {
                 self.blocked_since = Some(Instant::now());
                 Ok(written)
