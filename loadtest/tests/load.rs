@@ -104,8 +104,12 @@ async fn everybody_is_measured_and_every_figure_is_there() {
         }
     }
     let cpu = &report.measures[0];
-    assert!(["relay", "HAProxy", "TLS copy", "plain copy"].iter().all(|who| 0.0 < cpu.row(who)[0]), "{:?}", cpu.rows);
-    assert_eq!(report.verdicts.len(), 8);
+    assert!(
+        ["relay", "relay, QUIC", "HAProxy", "TLS copy", "plain copy"].iter().all(|who| 0.0 < cpu.row(who)[0]),
+        "{:?}",
+        cpu.rows
+    );
+    assert_eq!(report.verdicts.len(), 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]

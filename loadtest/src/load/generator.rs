@@ -1,8 +1,8 @@
 //! Many sessions at once: opened, made to speak by the script, replaced, and ended in order.
 //!
 //! It runs on threads of its own, each with a runtime of its own and its share of the sessions, so that its work takes
-//! little, and nothing else waits for it. How
-//! late it was itself is counted, too: a generator that cannot keep up must not pass for a slow server.
+//! little, and nothing else waits for it. How late it was itself is counted, too: a generator that cannot keep up must
+//! not pass for a slow server.
 
 use std::{
     cmp::Reverse,

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use link::{
     framed::write_frame,
     join::{Admission, join, wait_for_peer},
+    quic,
     tcp::{AnyStream, Connection},
     tls::{Pin, exporter, pinned_client_config},
     transport::Transport,
@@ -47,8 +48,19 @@ pub type End = Connection<AnyStream>;
 #[derive(Clone)]
 pub struct Road {
     address: SocketAddr,
-    client: Option<Arc<ClientConfig>>,
+    near: Near,
     far: Far,
+}
+
+/// How what listens there is dialed.
+#[derive(Clone)]
+enum Near {
+    /// Without TLS.
+    Plain,
+    /// TLS over TCP.
+    Tls(Arc<ClientConfig>),
+    /// QUIC, from a socket for each connection as a tool has it.
+    Quic(Pin),
 }
 
 /// What is at the other end of what is dialed.
@@ -108,7 +120,8 @@ impl Road {
     /// Never with an identity of [`Identity::make`].
     pub fn to_sink(address: SocketAddr, identity: Option<&Identity>, sink: &SinkAddress) -> Result<Self> {
         let client = identity.map(|identity| identity.client(KeyExchange::X25519, &[])).transpose()?;
-        Ok(Self { address, client, far: Far::Sink(Arc::clone(&sink.sink)) })
+        let near = client.map_or(Near::Plain, Near::Tls);
+        Ok(Self { address, near, far: Far::Sink(Arc::clone(&sink.sink)) })
     }
 
     /// Over the relay at `address`, which knows `key`.
@@ -116,9 +129,19 @@ impl Road {
     /// # Errors
     /// Never with an identity of [`Identity::make`].
     pub fn over_relay(address: SocketAddr, identity: &Identity, key: SigningKey) -> Result<Self> {
-        let client = Some(identity.client(KeyExchange::X25519, &[version::ALPN])?);
+        let near = Near::Tls(identity.client(KeyExchange::X25519, &[version::ALPN])?);
         let spki = identity.files().spki_hash.clone();
-        Ok(Self { address, client, far: Far::Relay(Arc::new(Admitting { spki, key })) })
+        Ok(Self { address, near, far: Far::Relay(Arc::new(Admitting { spki, key })) })
+    }
+
+    /// The same relay by QUIC, at the same address; both sides of a session go this way.
+    ///
+    /// # Errors
+    /// When this is no way over a relay.
+    pub fn by_quic(&self) -> Result<Self> {
+        let Far::Relay(admitting) = &self.far else { bail!("only a relay is reached by QUIC") };
+        let pin = Pin::from_hex(&admitting.spki).context("spki")?;
+        Ok(Self { near: Near::Quic(pin), ..self.clone() })
     }
 
     /// As [`Self::over_relay`], for a relay whose key has the hash `spki` and whose cipher is its own choice.
@@ -127,8 +150,8 @@ impl Road {
     /// When `spki` has not 64 hexadecimal digits.
     pub fn over_pinned_relay(address: SocketAddr, spki: &str, key: SigningKey) -> Result<Self> {
         let pin = Pin::from_hex(spki).context("spki")?;
-        let client = Some(Arc::new(pinned_client_config(pin)?));
-        Ok(Self { address, client, far: Far::Relay(Arc::new(Admitting { spki: spki.to_owned(), key })) })
+        let near = Near::Tls(Arc::new(pinned_client_config(pin)?));
+        Ok(Self { address, near, far: Far::Relay(Arc::new(Admitting { spki: spki.to_owned(), key })) })
     }
 
     /// Begins to take connections. Must be called inside the runtime in which the sessions live.
@@ -187,9 +210,17 @@ impl OpenRoad {
 
 impl Road {
     async fn dial(&self) -> Result<End> {
+        let client = match &self.near {
+            Near::Plain => None,
+            Near::Tls(client) => Some(client),
+            Near::Quic(pin) => {
+                let host = self.address.ip().to_string();
+                return quic::connect_any(self.address, &host, *pin).await.context("no QUIC");
+            }
+        };
         let socket = TcpStream::connect(self.address).await.context("no connection")?;
         socket.set_nodelay(true)?;
-        let Some(client) = &self.client else { return Ok(Connection::new(Box::new(socket), [0; 32], Transport::Tcp)) };
+        let Some(client) = client else { return Ok(Connection::new(Box::new(socket), [0; 32], Transport::Tcp)) };
         let name = ServerName::from(self.address.ip());
         let stream = TlsConnector::from(Arc::clone(client)).connect(name, socket).await.context("no TLS")?;
         let exporter = exporter(stream.get_ref().1)?;

@@ -13,6 +13,9 @@ use crate::{
 /// Our relay with the hybrid key exchange.
 pub(super) const HYBRID: &str = "relay, X25519MLKEM768";
 
+/// Our relay with both sides of each session on QUIC.
+pub(super) const QUIC: &str = "relay, QUIC";
+
 /// What is read in each round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Figure {
@@ -225,10 +228,12 @@ impl Book {
         let own = |figure: Figure| measure(figure).map_or(0.0, |measure| median(measure.row("relay")));
         let ratio = |figure: Figure, base: &str| measure(figure).map_or(0.0, |m| median(&m.ratios("relay", base)));
         let other = |figure: Figure, who: &str| measure(figure).map_or(0.0, |measure| median(measure.row(who)));
+        let quic_ratio = measure(Figure::CpuPerGb).map_or(0.0, |measure| median(&measure.ratios(QUIC, "relay")));
         let verdict =
             |what: &str, found: f64, bound: f64| Verdict { what: what.to_owned(), found, bound, at_most: true };
         let mut verdicts = vec![
             verdict("CPU per GB × TLS copy", ratio(Figure::CpuPerGb, "TLS copy"), 1.1),
+            verdict("CPU per GB by QUIC × TLS over TCP", quic_ratio, 2.5),
             verdict("added latency p50, µs", own(Figure::AddedP50), 60.0),
             verdict("added latency p99, µs", own(Figure::AddedP99), 1000.0),
             verdict("KiB for an idle session", own(Figure::IdleKib), 24.0),

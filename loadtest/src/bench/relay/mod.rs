@@ -13,7 +13,7 @@ use clap::Args;
 use self::book::{Book, Figure};
 use super::{
     bulk, handshakes, idle,
-    peers::{Ground, Kind, haproxy},
+    peers::{Ground, Kind, Peer, haproxy},
 };
 use crate::{
     load::{
@@ -28,6 +28,8 @@ use crate::{
     report::{Files, Report},
 };
 
+/// Of the gigabytes, what goes by QUIC, which costs several times as much time.
+const QUIC_SHARE: f64 = 0.25;
 /// From the last session open to the first frame that counts.
 const WARM_UP: Duration = Duration::from_millis(500);
 
@@ -130,6 +132,9 @@ async fn one(flags: &Flags, round: u32, ground: &Ground, kind: Kind, book: &mut 
     book.add(Figure::GbPerSec, who, bulk.gb_per_sec);
     let found = live(flags, round, &peer.road, std::slice::from_ref(&peer.meter)).await?;
     book.add_live(who, &found, Some(direct));
+    if kind == Kind::Relay {
+        by_quic(flags, round, &peer, book, direct).await?;
+    }
     if let Some(address) = peer.handshakes {
         let client = ground.handshake_client(KeyExchange::X25519)?;
         let rate = handshakes::per_cpu_sec(address, &client, &peer.meter, flags.handshakes).await?;
@@ -141,6 +146,17 @@ async fn one(flags: &Flags, round: u32, ground: &Ground, kind: Kind, book: &mut 
         }
     }
     peer.stop().await
+}
+
+/// What our relay costs when both sides of each session come by QUIC.
+async fn by_quic(flags: &Flags, round: u32, peer: &Peer, book: &mut Book, direct: &Found) -> Result<()> {
+    let road = peer.road.by_quic()?;
+    let bulk = bulk::forward(&road, &peer.meter, flags.gigabytes * QUIC_SHARE, flags.streams).await?;
+    book.add(Figure::CpuPerGb, book::QUIC, bulk.cpu_secs_per_gb);
+    book.add(Figure::GbPerSec, book::QUIC, bulk.gb_per_sec);
+    let found = live(flags, round, &road, std::slice::from_ref(&peer.meter)).await?;
+    book.add_live(book::QUIC, &found, Some(direct));
+    Ok(())
 }
 
 /// The recorded mix over one road.
