@@ -30,6 +30,8 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
     /// Where this thread opens records to next; see [`Lent`].
     static ROOMS: RefCell<Vec<Room>> = const { RefCell::new(Vec::new()) };
+    /// Where this thread puts the beginning of a frame aside while it changes rooms.
+    static ASIDE: RefCell<Room> = RefCell::new(Room::default());
 }
 
 /// Room for everything that one read can bring, behind the rest of a frame.
@@ -52,6 +54,20 @@ impl Drop for Lent {
     fn drop(&mut self) {
         give_back(mem::take(&mut self.0));
     }
+}
+
+/// A room that begins with `plain`. That is put aside first: it holds on to a room by itself, and if nobody else does,
+/// that one is used again at once, while the processor's cache still has it.
+fn room_behind(plain: Bytes) -> Room {
+    ASIDE.with_borrow_mut(|aside| {
+        aside.clear();
+        aside.extend_from_slice(&plain);
+        drop(plain);
+        let mut room = ROOMS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Room::with_room(ROOM_LEN));
+        room.clear();
+        room.extend_from_slice(aside);
+        room
+    })
 }
 
 /// Keeps a room for later, unless this thread has enough, or ends.
@@ -167,9 +183,7 @@ impl RecordReader {
 
     /// Opens every whole record of `bytes`; says how many bytes are left at their end.
     pub(super) fn take_records(&mut self, bytes: &[u8]) -> usize {
-        let mut room = ROOMS.with_borrow_mut(Vec::pop).unwrap_or_else(|| Room::with_room(ROOM_LEN));
-        room.clear();
-        room.extend_from_slice(&mem::take(&mut self.plain));
+        let mut room = room_behind(mem::take(&mut self.plain));
         let mut left = bytes;
         while self.end.is_none() {
             let record = record::record_len(left).map(|len| len.and_then(|len| left.split_at_checked(len)));
