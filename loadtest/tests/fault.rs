@@ -19,6 +19,16 @@ async fn sessions_outlive_relays_that_are_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sessions_over_quic_outlive_relays_that_are_killed() {
+    assert_survived(Row::KillQuic).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_begin_where_udp_is_swallowed() {
+    assert_survived(Row::Blocked).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sessions_outlive_relays_that_are_cut_off_from_both_tools_from_one_and_in_one_direction() {
     assert_survived(Row::Partition).await;
 }

@@ -113,13 +113,8 @@ fn save(flags: &Flags, score: &Score) -> Result<()> {
 }
 
 /// Rows of the matrix that are not run: id, fault, why.
-const NOT_HERE: [(&str, &str, &str); 3] = [
+const NOT_HERE: [(&str, &str, &str); 2] = [
     ("F07", "all managers down, relay killed meanwhile", "not built yet: it needs sessions made by a real manager"),
-    (
-        "F14",
-        "UDP blocked, thin, or of small packets",
-        "not built yet: the gates carry TCP only; see relay/tests/it/quic.rs",
-    ),
     (
         "F24",
         "a tool is killed and started again",

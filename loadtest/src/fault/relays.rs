@@ -223,6 +223,11 @@ impl Relays {
         Arc::new(Tickets { ahead_ms: ahead_secs.saturating_mul(1_000), ..self.tickets(Relay::address) })
     }
 
+    /// Lets tools meet by what `choice` allows; they remember what worked from one session to the next.
+    pub fn matchmaker_by(&self, choice: Choice) -> Arc<dyn Matchmaker> {
+        Arc::new(Tickets { dialer: Dialer::new(choice), ..self.tickets(Relay::address) })
+    }
+
     /// The folder with configuration and logs.
     pub fn folder(&self) -> &Path {
         self.folder.path()

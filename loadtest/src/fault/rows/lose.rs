@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
+use link::transport::Transport;
 use rustix::process::Signal;
 use tokio::time::{Instant, sleep_until};
 
@@ -29,7 +30,19 @@ const QUIET: Load = Load { sessions: 1_000, screens_per_sec: 0, screen_bytes: 0,
 
 /// F01: the active relay is killed and comes back.
 pub(super) async fn kill(call: &Call) -> Result<Outcome> {
-    let mut trial = Trial::start(call, 2, false).await?;
+    let trial = Trial::start(call, 2, false).await?;
+    kill_and_judge(call, trial, 150.0, 500.0).await
+}
+
+/// F01 over QUIC: no reset tells of the death, so it is noticed as silence.
+pub(super) async fn kill_quic(call: &Call) -> Result<Outcome> {
+    let load = Load::of(if call.is_quick { 12 } else { 50 });
+    let plan = Plan { transport: Transport::Quic, ..Plan::of(2, false, call.seed) };
+    let trial = Trial::start_with(call, plan, load).await?;
+    kill_and_judge(call, trial, f64::MAX, 2_500.0).await
+}
+
+async fn kill_and_judge(call: &Call, mut trial: Trial, p50_max: f64, p99_max: f64) -> Result<Outcome> {
     for _ in 0..call.repeat {
         let (id, place) = trial.busiest()?;
         let mark = trial.crowd.mark();
@@ -38,7 +51,7 @@ pub(super) async fn kill(call: &Call) -> Result<Outcome> {
         trial.relays.restart(place).await?;
         trial.ready().await?;
     }
-    trial.judge(150.0, 500.0);
+    trial.judge(p50_max, p99_max);
     trial.finish().await
 }
 

@@ -1,5 +1,6 @@
 //! The faults, one function each.
 
+mod blocked;
 mod drain;
 mod evil;
 mod flood;
@@ -19,6 +20,9 @@ pub enum Row {
     /// A relay is killed.
     #[value(name = "F01")]
     Kill,
+    /// A relay is killed that sessions reach by QUIC.
+    #[value(name = "F01q")]
+    KillQuic,
     /// A relay is cut off.
     #[value(name = "F02")]
     Partition,
@@ -31,6 +35,9 @@ pub enum Row {
     /// The network is bad.
     #[value(name = "F13")]
     Weather,
+    /// UDP is swallowed.
+    #[value(name = "F14")]
+    Blocked,
     /// One receiver is slow.
     #[value(name = "F15")]
     Slow,
@@ -64,10 +71,12 @@ impl Row {
     /// All rows, in the order in which they run.
     pub const ALL: &[Self] = &[
         Self::Kill,
+        Self::KillQuic,
         Self::Partition,
         Self::Drain,
         Self::Freeze,
         Self::Weather,
+        Self::Blocked,
         Self::Slow,
         Self::Clocks,
         Self::Certificates,
@@ -83,10 +92,12 @@ impl Row {
     pub const fn id(self) -> &'static str {
         match self {
             Self::Kill => "F01",
+            Self::KillQuic => "F01q",
             Self::Partition => "F02",
             Self::Drain => "F03",
             Self::Freeze => "F04",
             Self::Weather => "F13",
+            Self::Blocked => "F14",
             Self::Slow => "F15",
             Self::Clocks => "F16",
             Self::Certificates => "F18",
@@ -103,10 +114,12 @@ impl Row {
     pub const fn what(self) -> &'static str {
         match self {
             Self::Kill => "SIGKILL of the active relay",
+            Self::KillQuic => "the same over QUIC",
             Self::Partition => "relay cut off: both, one side, one way",
             Self::Drain => "rolling drain of all relays",
             Self::Freeze => "SIGSTOP of the active relay for 5 s",
             Self::Weather => "delay, jitter, loss and rates, over TCP",
+            Self::Blocked => "UDP swallowed by the network",
             Self::Slow => "a slow receiver beside the others",
             Self::Clocks => "clocks of signer and relay differ",
             Self::Certificates => "certificate and key replaced while sessions begin",
@@ -123,10 +136,12 @@ impl Row {
     pub const fn target(self) -> &'static str {
         match self {
             Self::Kill => "gap p50 < 150 ms, p99 < 500 ms",
+            Self::KillQuic => "gap p99 < 2.5 s: no reset tells of it",
             Self::Partition => "gap p99 < 2.5 s",
             Self::Drain => "gap p99 < 100 ms, no session lost",
             Self::Freeze => "gap p99 < 2.5 s, no split session",
             Self::Weather => "input p99 <= round trip + jitter + 100 ms up to 5 % loss",
+            Self::Blocked => "begins <= 300 ms later, then <= 50 ms",
             Self::Slow => "input p99 of the others + < 1 ms, relay + <= 4 MiB",
             Self::Clocks => "tickets out of their time: none taken",
             Self::Certificates => "0 sessions fail to begin",
@@ -143,6 +158,8 @@ impl Row {
     pub const fn look_at(self) -> &'static str {
         match self {
             Self::Kill | Self::Rehome => "proto/link/src/roam.rs (who moves) and sealed/actor.rs (what is sent again)",
+            Self::KillQuic => "proto/link/src/keepalive.rs and quic/",
+            Self::Blocked => "proto/link/src/race/",
             Self::Partition | Self::Freeze => "proto/link/src/keepalive.rs (when silence is noticed), then roam.rs",
             Self::Drain => "relay/src/drain.rs (goaway), then proto/link/src/roam.rs (make before break)",
             Self::Weather => "proto/link/src/keepalive.rs (patience), relay/src/forward/ (lanes)",
@@ -163,7 +180,7 @@ impl Row {
             Self::Kill => 50,
             Self::Partition => 28,
             Self::Freeze => 20,
-            Self::Evil => 10,
+            Self::Evil | Self::KillQuic | Self::Blocked => 10,
             Self::Drain | Self::Slow | Self::Flood | Self::Slowloris => 3,
             Self::Soup => 5,
             Self::Certificates | Self::Busy => 2,
@@ -181,6 +198,8 @@ impl Row {
         match self {
             Self::Certificates => Some("a relay looks for a renewed certificate once a minute"),
             Self::Kill
+            | Self::KillQuic
+            | Self::Blocked
             | Self::Partition
             | Self::Drain
             | Self::Freeze
@@ -220,6 +239,8 @@ impl Row {
     pub async fn run(self, call: &Call) -> Result<Outcome> {
         match self {
             Self::Kill => lose::kill(call).await,
+            Self::KillQuic => lose::kill_quic(call).await,
+            Self::Blocked => blocked::blocked(call).await,
             Self::Partition => lose::partition(call).await,
             Self::Drain => drain::drain(call).await,
             Self::Freeze => lose::freeze(call).await,
