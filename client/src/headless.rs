@@ -115,6 +115,7 @@ enum Event {
         updates: u64,
         encode_us_mean: u64,
         capture_us_mean: u64,
+        transport: &'static str,
     },
     Ended {
         reason: CloseReason,
@@ -258,6 +259,7 @@ fn event(step: Step) -> Option<Event> {
             updates: figures.updates,
             encode_us_mean: figures.encode_us_mean,
             capture_us_mean: figures.capture_us_mean,
+            transport: figures.transport.as_str(),
         },
         Step::Failed(_) | Step::Ended(_) => return None,
     })

@@ -110,6 +110,8 @@ pub struct Figures {
     pub encode_us_mean: u64,
     /// Mean time of a grab in microseconds.
     pub capture_us_mean: u64,
+    /// What carries the session now.
+    pub transport: Transport,
 }
 
 /// Runs a session until its end and says why it ended. The manager's record of the end is handed over.
@@ -382,6 +384,7 @@ impl Session {
             updates: figures.updates,
             encode_us_mean: figures.encode_us.checked_div(figures.updates).unwrap_or(0),
             capture_us_mean: figures.capture_us.checked_div(figures.grabs).unwrap_or(0),
+            transport: self.sender.transport(),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Proves the whole: real servers and real tools on this machine, driven from outside.
 //!
 //! Reading order: [`world`] starts the three servers, [`desktop`] a customer's X11 desktop, [`tool`] the two tools in
-//! headless mode; [`demo`] runs one support session with all of them; [`figures`], [`memory`] and [`process`] measure;
+//! headless mode, [`editor`] types with them; [`demo`] runs one support session with all of them; [`figures`], [`memory`] and [`process`] measure;
 //! [`trace`] judges what a server asked the kernel for; [`evil`] is a relay and a manager gone bad; [`load`] makes many
 //! sessions at once, [`bench`] measures what the relay costs, [`run`] plays a scenario, [`fault`] lets relays die under
 //! load, [`report`] shows what was found.
@@ -11,6 +11,7 @@ pub mod bench;
 pub mod copy;
 pub mod demo;
 pub mod desktop;
+pub mod editor;
 pub mod evil;
 pub mod fault;
 pub mod figures;
@@ -21,6 +22,7 @@ pub mod meter;
 pub mod picture;
 pub mod process;
 pub mod progress;
+pub mod proxy;
 pub mod report;
 pub mod run;
 pub mod stage;

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs::File,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -135,6 +136,56 @@ pub fn usage(id: u32) -> Result<Usage> {
     #[expect(clippy::cast_precision_loss, reason = "ticks stay far below 2^52")]
     let cpu_secs = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
     Ok(Usage { cpu_secs, resident_kib })
+}
+
+/// A socket of the network that a process has open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Socket {
+    /// UDP, else TCP.
+    pub is_udp: bool,
+    /// The other end; port 0 when there is none.
+    pub peer: SocketAddr,
+}
+
+/// The TCP and UDP sockets of a process, read from `/proc`.
+///
+/// # Errors
+/// When the process is gone or belongs to somebody else.
+pub fn sockets(id: u32) -> Result<Vec<Socket>> {
+    let mut inodes = Vec::new();
+    for entry in std::fs::read_dir(format!("/proc/{id}/fd")).context("the process is gone")? {
+        // A descriptor may be closed while we look.
+        let Ok(target) = std::fs::read_link(entry?.path()) else { continue };
+        let inode = target.to_str().and_then(|name| name.strip_prefix("socket:[")?.strip_suffix(']'));
+        inodes.extend(inode.map(str::to_owned));
+    }
+    let mut sockets = Vec::new();
+    for table in ["tcp", "tcp6", "udp", "udp6"] {
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{id}/net/{table}")) else { continue };
+        for line in text.lines().skip(1) {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            if let (Some(peer), Some(inode)) = (fields.get(2), fields.get(9))
+                && inodes.iter().any(|open| open == inode)
+            {
+                sockets.push(Socket { is_udp: table.starts_with("udp"), peer: kernel_address(peer)? });
+            }
+        }
+    }
+    Ok(sockets)
+}
+
+/// An address as the kernel writes it: 32-bit words of the machine's own order, then the port.
+fn kernel_address(text: &str) -> Result<SocketAddr> {
+    let (words, port) = text.split_once(':').context("odd address in /proc")?;
+    let bytes = hex::decode(words)?;
+    let octets: Vec<u8> =
+        bytes.chunks_exact(4).flat_map(|word| word.iter().rev().copied().collect::<Vec<u8>>()).collect();
+    let ip = if let Ok(octets) = <[u8; 4]>::try_from(octets.as_slice()) {
+        IpAddr::from(octets)
+    } else {
+        IpAddr::from(<[u8; 16]>::try_from(octets.as_slice())?).to_canonical()
+    };
+    Ok(SocketAddr::new(ip, u16::from_str_radix(port, 16)?))
 }
 
 /// One of our own programs: beside this one, one folder up when this is a test, or in `release`, where the tools are,

@@ -2,15 +2,15 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Result, bail};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     desktop::{Desktop, pause},
-    tool::{Tool, text},
+    tool::{Tool, Way, text},
     world::World,
 };
 
@@ -27,6 +27,21 @@ pub struct Stage {
     pub client: Tool,
     /// The number, used up by now.
     pub number: String,
+    /// What carried the operator's side when the session began, as its tool said: `quic` or `tcp`.
+    pub operator_over: String,
+    /// The same of the customer's side.
+    pub client_over: String,
+    /// When the customer's tool said that both had met.
+    pub met_at: Instant,
+}
+
+/// How both tools get out.
+#[derive(Debug, Clone, Default)]
+pub struct Ways {
+    /// The operator's tool.
+    pub operator: Way,
+    /// The customer's tool.
+    pub client: Way,
 }
 
 impl Stage {
@@ -35,12 +50,34 @@ impl Stage {
     /// # Errors
     /// The first thing that did not work.
     pub async fn connect(world: World, desktop: Desktop) -> Result<Self> {
-        let (mut operator, number) = issue(&world).await?;
-        let mut client = Tool::client(world.account(), &number, "view,control", desktop.display(), world.folder())?;
-        client.wait_for("company", PATIENCE).await?;
+        Self::connect_by(&Ways::default(), world, desktop).await
+    }
+
+    /// As [`Self::connect`], with tools that get out by these ways.
+    ///
+    /// # Errors
+    /// The first thing that did not work.
+    pub async fn connect_by(ways: &Ways, world: World, desktop: Desktop) -> Result<Self> {
+        let (mut operator, number) = issue_by(&ways.operator, &world).await?;
+        let (account, folder) = (world.account(), world.folder());
+        let mut client = Tool::client_by(&ways.client, account, &number, "view,control", desktop.display(), folder)?;
+        let proved = client.wait_for("proved", PATIENCE).await?;
+        let met_at = Instant::now();
+        let connected = operator.wait_for("connected", PATIENCE).await?;
         operator.wait_for("first_picture", PATIENCE).await?;
         operator.ask(json!({"do": "ask", "grant": "control"}), "granted", PATIENCE).await?;
-        Ok(Self { world, desktop, operator, client, number })
+        let (operator_over, client_over) = (over(&connected)?, over(&proved)?);
+        Ok(Self { world, desktop, operator, client, number, operator_over, client_over, met_at })
+    }
+
+    /// What carries both sides now, as the tools say: the operator's, then the customer's.
+    ///
+    /// # Errors
+    /// When one of them does not say.
+    pub async fn carried_over(&mut self) -> Result<(String, String)> {
+        let operator = self.operator.ask(json!({"do": "figures"}), "figures", PATIENCE).await?;
+        let client = self.client.ask(json!({"do": "figures"}), "figures", PATIENCE).await?;
+        Ok((over(&operator)?, over(&client)?))
     }
 
     /// Clicks into the terminal of [`terminal`], so that what is typed goes there.
@@ -81,11 +118,19 @@ impl Stage {
 /// # Errors
 /// When either fails.
 pub async fn issue(world: &World) -> Result<(Tool, String)> {
-    let mut operator = Tool::operator(world.account(), world.folder())?;
+    issue_by(&Way::default(), world).await
+}
+
+async fn issue_by(way: &Way, world: &World) -> Result<(Tool, String)> {
+    let mut operator = Tool::operator_by(way, world.account(), world.folder())?;
     operator.wait_for("ready", PATIENCE).await?;
     let issued = operator.ask(json!({"do": "issue", "reason": "設定"}), "number", PATIENCE).await?;
     let number = text(&issued, "number")?.to_owned();
     Ok((operator, number))
+}
+
+fn over(event: &Value) -> Result<String> {
+    text(event, "transport").map(str::to_owned)
 }
 
 /// A desktop with one terminal that shows a text and takes what is typed into a file; also where that file is.

@@ -45,12 +45,46 @@ pub struct Account {
     pub password_file: PathBuf,
 }
 
+/// How a tool gets out; by default as it finds best, without a proxy.
+#[derive(Debug, Clone, Default)]
+pub struct Way {
+    /// `quic` or `tcp`; whatever works when absent.
+    pub transport: Option<&'static str>,
+    /// URL of a proxy.
+    pub proxy: Option<String>,
+}
+
+impl Way {
+    /// By this transport and no other.
+    pub const fn only(transport: &'static str) -> Self {
+        Self { transport: Some(transport), proxy: None }
+    }
+
+    fn dress(&self, command: &mut Command) {
+        if let Some(transport) = self.transport {
+            command.args(["--transport", transport]);
+        }
+        if let Some(proxy) = &self.proxy {
+            // What this machine's own settings leave out of its proxy would be left out of this one, too.
+            command.args(["--proxy", proxy]).env_remove("NO_PROXY").env_remove("no_proxy");
+        }
+    }
+}
+
 impl Tool {
     /// Starts the operator tool.
     ///
     /// # Errors
     /// When it is not built or cannot start.
     pub fn operator(account: &Account, folder: &Path) -> Result<Self> {
+        Self::operator_by(&Way::default(), account, folder)
+    }
+
+    /// As [`Self::operator`], by this way out.
+    ///
+    /// # Errors
+    /// When it is not built or cannot start.
+    pub fn operator_by(way: &Way, account: &Account, folder: &Path) -> Result<Self> {
         let mut command = Command::new(our_binary("uketsuke-operator")?);
         command
             .args(["headless", "--manager", &account.manager, "--company", &account.company, "--user", &account.user])
@@ -58,6 +92,7 @@ impl Tool {
             .arg(&account.ca)
             .arg("--password-file")
             .arg(&account.password_file);
+        way.dress(&mut command);
         Self::start("operator", command, folder)
     }
 
@@ -66,12 +101,28 @@ impl Tool {
     /// # Errors
     /// When it is not built or cannot start.
     pub fn client(account: &Account, number: &str, grant: &str, display: &str, folder: &Path) -> Result<Self> {
+        Self::client_by(&Way::default(), account, number, grant, display, folder)
+    }
+
+    /// As [`Self::client`], by this way out.
+    ///
+    /// # Errors
+    /// When it is not built or cannot start.
+    pub fn client_by(
+        way: &Way,
+        account: &Account,
+        number: &str,
+        grant: &str,
+        display: &str,
+        folder: &Path,
+    ) -> Result<Self> {
         let mut command = Command::new(our_binary("uketsuke-client")?);
         command
             .args(["headless", "--manager", &account.manager, "--number", number, "--grant", grant])
             .args(["--display", display])
             .arg("--ca")
             .arg(&account.ca);
+        way.dress(&mut command);
         Self::start("client", command, folder)
     }
 

@@ -76,7 +76,7 @@ impl World {
         wait_ready("manager", manager_private).await?;
         let mut relays = Vec::new();
         for index in 1..=relay_count {
-            relays.push(start_relay(index, &account, &at, &[]).await?);
+            relays.push(start_relay(index, &account, &at, &[], "").await?);
         }
         let (download, download_address) = start_download(&at).await?;
         Ok(Self { folder, account, manager, relays, download, download_address })
@@ -88,7 +88,19 @@ impl World {
     /// # Errors
     /// See [`Self::start`].
     pub async fn add_relay(&mut self, under: &[&str]) -> Result<()> {
-        let relay = start_relay(self.relays.len() + 1, &self.account, self.folder.path(), under).await?;
+        self.add(under, "").await
+    }
+
+    /// Starts one more relay, with more lines at the end of its configuration; tables of it come after keys.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub async fn add_relay_with(&mut self, lines: &str) -> Result<()> {
+        self.add(&[], lines).await
+    }
+
+    async fn add(&mut self, under: &[&str], lines: &str) -> Result<()> {
+        let relay = start_relay(self.relays.len() + 1, &self.account, self.folder.path(), under, lines).await?;
         self.relays.push(relay);
         Ok(())
     }
@@ -297,7 +309,7 @@ async fn prepare_manager(folder: &Path) -> Result<()> {
 }
 
 /// Starts one more relay.
-async fn start_relay(index: usize, account: &Account, folder: &Path, under: &[&str]) -> Result<Relay> {
+async fn start_relay(index: usize, account: &Account, folder: &Path, under: &[&str], lines: &str) -> Result<Relay> {
     let name = format!("relay-{index}");
     let token = manager_command(folder, &["relay", "enroll", "--name", &name]).await?;
     std::fs::write(folder.join(format!("{name}.token")), token.trim())?;
@@ -311,7 +323,7 @@ log_format = "json"
 manager = "{}"
 manager_ca_file = "{}"
 token_file = "{}"
-"#,
+{lines}"#,
         account.manager,
         account.ca.display(),
         folder.join(format!("{name}.token")).display(),

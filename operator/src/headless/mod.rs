@@ -13,6 +13,7 @@ use desk::{
     lines::{Events, LineError},
     signals::Signals,
 };
+use link::transport::Transport;
 use proto::api::login::LoginRequest;
 use serde_json::{Value, json};
 use tokio::{
@@ -220,6 +221,7 @@ impl Headless {
             "updates": updates,
             "round_trip_us": round_trip_us,
             "decode_us_mean": decode_us_sum.checked_div(updates),
+            "transport": engine.app().session.as_ref().and_then(|session| session.transport).map(Transport::as_str),
         }));
     }
 
