@@ -8,6 +8,7 @@
 
 mod keys;
 pub mod seeds;
+mod streams;
 mod wire;
 
 use bytes::Bytes;
@@ -24,6 +25,7 @@ use proto::{
 };
 
 pub use keys::{handshake, sealed_frame};
+pub use streams::streams;
 pub use wire::{frame_reader, pre_ticket, record};
 
 /// Judges any bytes; panics when a promise is broken.
@@ -44,6 +46,7 @@ pub const TARGETS: &[(&str, Oracle)] = &[
     ("frame_reader", frame_reader),
     ("record", record),
     ("pre_ticket", pre_ticket),
+    ("streams", streams),
 ];
 
 /// A stream of frames, as a relay reads it.

@@ -87,6 +87,9 @@ pub fn all() -> Vec<Seed> {
     for (name, bytes) in first_words() {
         add("pre_ticket", name, bytes);
     }
+    for (name, pieces) in lanes() {
+        add("streams", name, pieces);
+    }
     for (name, updates) in screens() {
         add("screen_update", name, updates);
     }
@@ -176,6 +179,33 @@ fn streams() -> Vec<(&'static str, Vec<u8>)> {
         ("short_bound", stream(&[1, 1, 9], &all)),
         ("cut_off", stream(&[0, 1, 4], all.split_last().map_or(&[], |(_, rest)| rest))),
         ("unknown_type", stream(&[0, 1, 2], &[0x7f, 0, 0, 0, 0])),
+    ]
+}
+
+/// Streams of a connection, in pieces: bound, then stream, length and bytes of each.
+fn lanes() -> Vec<(&'static str, Vec<u8>)> {
+    let sealed = |lane, len: usize| {
+        Frame::sealed(lane, 0, Bytes::from(vec![0xee; len])).map(|frame| wire(&frame)).unwrap_or_default()
+    };
+    let piece = |stream: u8, bytes: &[u8]| [&[stream, u8::try_from(bytes.len()).unwrap_or(0)], bytes].concat();
+    let opened = [piece(0, &[0]), piece(1, &[1]), piece(2, &[2]), piece(3, &[3])].concat();
+    let run = |bound: u8, pieces: &[Vec<u8>]| [&[bound], pieces.concat().as_slice()].concat();
+    let (control, screen) = (sealed(Lane::Control, 24), sealed(Lane::Screen, 90));
+    let (begun, rest) = screen.split_at(40);
+    let later = 0x80;
+    vec![
+        ("opened", run(0, std::slice::from_ref(&opened))),
+        ("other_order", run(0, &[piece(5, &[3]), piece(2, &[1]), piece(7, &[0]), piece(0, &[2])])),
+        ("first_byte_with_frame", run(0, &[piece(0, &[&[2], screen.as_slice()].concat())])),
+        ("interleaved", run(0, &[opened.clone(), piece(2, begun), piece(0, &control), piece(2, rest)])),
+        ("urgent_first", run(0, &[opened.clone(), piece(2 | later, &screen), piece(0, &control)])),
+        ("cut_off", run(0, &[opened.clone(), piece(2, begun)])),
+        ("short_bound", run(1, &[opened.clone(), piece(3, &[0x11, 3, 0, 0xff, 0x7f])])),
+        ("other_lane", run(0, &[opened.clone(), piece(1, &control)])),
+        ("malformed", run(0, &[opened.clone(), piece(0, &[0x7f, 0, 0, 0, 0])])),
+        ("fifth", run(0, &[opened, piece(4, &[0])])),
+        ("again", run(0, &[piece(0, &[1]), piece(1, &[1])])),
+        ("no_lane", run(0, &[piece(0, &[4])])),
     ]
 }
 

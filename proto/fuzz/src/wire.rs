@@ -23,11 +23,11 @@ use tokio::io::{AsyncRead, ReadBuf};
 use crate::seeds;
 
 /// What a reader made of a stream: its frames, and how it ended.
-type Read = (Vec<WireFrame>, End);
+pub(crate) type Read = (Vec<WireFrame>, End);
 
 /// How a stream of frames ends for its reader.
 #[derive(Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     Between,
     Inside,
     Malformed(FrameError),
@@ -48,7 +48,7 @@ pub fn frame_reader(data: &[u8]) {
 }
 
 /// The reference: headers one by one, over all bytes.
-fn read_whole(stream: &[u8], payload_max: usize) -> Read {
+pub(crate) fn read_whole(stream: &[u8], payload_max: usize) -> Read {
     let mut frames = Vec::new();
     let mut rest = stream;
     loop {

@@ -15,6 +15,8 @@ pub mod limits;
 
 mod config;
 
+pub mod unread;
+
 mod reader;
 
 mod writer;

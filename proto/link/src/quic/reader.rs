@@ -6,47 +6,38 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::BytesMut;
-use proto::{
-    frame::{FrameError, Lane},
-    limits::{FRAME_HEADER_LEN, FRAME_PAYLOAD_MAX},
-    streams,
-};
+use proto::frame::{FrameError, Lane};
 use quinn::{Connection, RecvStream, VarInt};
 use tokio::io::AsyncReadExt as _;
 
-use super::limits;
-use crate::framed::{self, ReadError, WireFrame};
-
-/// Room for one read of one lane.
-const READ_LEN: usize = 16 * 1024;
-/// Bytes of one lane that are read before its frames are asked for: one of the largest is whole then, and what comes
-/// after it waits in the stream.
-const LANE_LEN_MAX: usize = FRAME_HEADER_LEN + FRAME_PAYLOAD_MAX;
+use super::{limits, unread::Unread};
+use crate::framed::{ReadError, WireFrame};
 
 /// Frames from the other end: each lane in order, an urgent lane before the others.
 pub struct LaneReader {
     connection: Connection,
     lanes: [LaneStream; 4],
-    payload_max: usize,
+    unread: Unread,
 }
 
 struct LaneStream {
+    lane: Lane,
     stream: RecvStream,
-    buffer: BytesMut,
     has_ended: bool,
 }
 
 impl LaneReader {
     /// Reads from the streams of the lanes, in the order of [`Lane::ALL`].
     pub(super) fn new(connection: Connection, streams: [RecvStream; 4]) -> Self {
-        let lanes = streams.map(|stream| LaneStream { stream, buffer: BytesMut::new(), has_ended: false });
-        Self { connection, lanes, payload_max: FRAME_PAYLOAD_MAX }
+        let [control, input, screen, bulk] = streams;
+        let lanes = [(Lane::Control, control), (Lane::Input, input), (Lane::Screen, screen), (Lane::Bulk, bulk)]
+            .map(|(lane, stream)| LaneStream { lane, stream, has_ended: false });
+        Self { connection, lanes, unread: Unread::default() }
     }
 
     /// Refuses longer payloads from now on.
     pub const fn set_payload_max(&mut self, payload_max: usize) {
-        self.payload_max = payload_max;
+        self.unread.set_payload_max(payload_max);
     }
 
     /// The tool at the other end is admitted: it may send what its lanes carry, and not only a hello.
@@ -71,17 +62,12 @@ impl LaneReader {
     /// See [`FrameError`]; a frame on the stream of another lane is [`FrameError::Lane`]. Nothing sensible follows on
     /// this connection.
     pub fn parse(&mut self) -> Result<Option<WireFrame>, FrameError> {
-        for (lane, stream) in Lane::ALL.into_iter().zip(&mut self.lanes) {
-            let Some(frame) = framed::cut(&mut stream.buffer, self.payload_max)? else { continue };
-            streams::check(lane, frame.header)?;
-            return Ok(Some(frame));
-        }
-        Ok(None)
+        self.unread.next_frame()
     }
 
     /// Whether nothing of a frame is waiting: an end of the streams would cut nothing off.
     pub fn is_between_frames(&self) -> bool {
-        self.lanes.iter().all(|lane| lane.buffer.is_empty())
+        self.unread.is_empty()
     }
 
     /// Reads until there is more data on any lane; its length, 0 after the other end said that nothing more comes.
@@ -111,9 +97,7 @@ impl LaneReader {
     /// Throws away whatever still comes, until the streams end or break. The caller sets the deadline.
     pub async fn drain(&mut self) {
         loop {
-            for lane in &mut self.lanes {
-                lane.buffer = BytesMut::new();
-            }
+            self.unread.clear();
             match self.fill().await {
                 Ok(0) | Err(_) => return,
                 Ok(_) => {}
@@ -124,7 +108,7 @@ impl LaneReader {
     pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut count = 0usize;
         for lane in &mut self.lanes {
-            count = count.saturating_add(lane.read(cx)?);
+            count = count.saturating_add(lane.read(&mut self.unread, cx)?);
         }
         if 0 < count || self.lanes.iter().all(|lane| lane.has_ended) {
             return Poll::Ready(Ok(count));
@@ -135,21 +119,19 @@ impl LaneReader {
 
 impl LaneStream {
     /// Reads what is there, and asks to be woken when there is more.
-    fn read(&mut self, cx: &mut Context<'_>) -> io::Result<usize> {
+    fn read(&mut self, unread: &mut Unread, cx: &mut Context<'_>) -> io::Result<usize> {
         let mut total = 0usize;
-        while !self.has_ended && self.buffer.len() < LANE_LEN_MAX {
-            self.buffer.reserve(READ_LEN);
-            match pin!(self.stream.read_buf(&mut self.buffer)).poll(cx) {
+        while !self.has_ended
+            && let Some(room) = unread.room(self.lane)
+        {
+            match pin!(self.stream.read_buf(room)).poll(cx) {
                 Poll::Ready(Ok(0)) => self.has_ended = true,
                 Poll::Ready(Ok(count)) => total = total.saturating_add(count),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => break,
             }
         }
-        if self.buffer.is_empty() {
-            // A lane that is quiet holds no room.
-            self.buffer = BytesMut::new();
-        }
+        unread.rest(self.lane);
         Ok(total)
     }
 }
