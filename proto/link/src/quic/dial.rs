@@ -6,6 +6,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf as _, Bytes};
@@ -57,7 +58,8 @@ pub fn endpoint(address: SocketAddr) -> io::Result<Endpoint> {
 /// # Errors
 /// See [`connect`].
 pub async fn connect_any(address: SocketAddr, host: &str, pin: RelayPin) -> Result<Connection<AnyStream>, DialError> {
-    let (io, exporter) = open(&endpoint(address)?, address, host, pin).await?;
+    let endpoint = endpoint(address)?;
+    let (io, exporter) = open_within(TLS_HANDSHAKE_TIMEOUT, &endpoint, address, host, pin).await?;
     Ok(Connection::new(Box::new(io), exporter, Transport::Quic))
 }
 
@@ -71,8 +73,19 @@ pub async fn connect(
     host: &str,
     pin: RelayPin,
 ) -> Result<Connection<Stalling<LaneIo>>, DialError> {
-    let (io, exporter) = open(endpoint, address, host, pin).await?;
+    let (io, exporter) = open_within(TLS_HANDSHAKE_TIMEOUT, endpoint, address, host, pin).await?;
     Ok(Connection::new(io, exporter, Transport::Quic))
+}
+
+/// Handshake and four streams, within `patience` altogether: a relay may stop at any step.
+pub(super) async fn open_within(
+    patience: Duration,
+    endpoint: &Endpoint,
+    address: SocketAddr,
+    host: &str,
+    pin: RelayPin,
+) -> Result<(Stalling<LaneIo>, [u8; 32]), DialError> {
+    timeout(patience, open(endpoint, address, host, pin)).await.map_err(|_late| DialError::Timeout)?
 }
 
 async fn open(
@@ -82,8 +95,7 @@ async fn open(
     pin: RelayPin,
 ) -> Result<(Stalling<LaneIo>, [u8; 32]), DialError> {
     let connecting = endpoint.connect_with(config::client(pin)?, address, host).map_err(io::Error::other)?;
-    let handshake = timeout(TLS_HANDSHAKE_TIMEOUT, connecting);
-    let connection = handshake.await.map_err(|_late| DialError::Timeout)?.map_err(io::Error::from)?;
+    let connection = connecting.await.map_err(io::Error::from)?;
     if protocol(&connection).as_deref() != Some(version::ALPN) {
         return Err(DialError::Failed(io::Error::new(io::ErrorKind::InvalidData, "QUIC without our ALPN name")));
     }
@@ -91,8 +103,7 @@ async fn open(
     let (mut sends, mut receives) = (Vec::with_capacity(4), Vec::with_capacity(4));
     for lane in Lane::ALL {
         // A relay lets all of them be opened at once.
-        let opened = timeout(TLS_HANDSHAKE_TIMEOUT, connection.open_bi());
-        let (mut send, receive) = opened.await.map_err(|_late| DialError::Timeout)?.map_err(io::Error::from)?;
+        let (mut send, receive) = connection.open_bi().await.map_err(io::Error::from)?;
         send.set_priority(priority(lane)).map_err(io::Error::from)?;
         send.write_all(&[lane.code()]).await.map_err(io::Error::from)?;
         sends.push(send);

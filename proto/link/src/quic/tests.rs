@@ -48,20 +48,11 @@ impl World {
 
     /// With a change to the relay's TLS.
     fn with(change: impl FnOnce(&mut ServerConfig)) -> Self {
-        let made = rcgen::generate_simple_self_signed([HOST.to_owned()]).unwrap();
-        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
-        let crypto = Arc::new(aws_lc_rs::default_provider());
-        let certified = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &crypto).unwrap();
-        let mut server = ServerConfig::builder_with_provider(crypto)
-            .with_protocol_versions(&[&rustls::version::TLS13])
-            .unwrap()
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
-        server.alpn_protocols = vec![version::ALPN.to_vec()];
+        let (mut server, pin) = certified();
         change(&mut server);
         let listener = Listener::new(UdpSocket::bind("127.0.0.1:0").unwrap(), &server).unwrap();
         let endpoint = endpoint(listener.local_addr().unwrap()).unwrap();
-        Self { listener, endpoint, pin: Pin::of_certificate(made.cert.der()).unwrap() }
+        Self { listener, endpoint, pin }
     }
 
     async fn accept(&self) -> Result<Served, AcceptError> {
@@ -95,12 +86,58 @@ impl World {
     }
 }
 
+/// TLS of a relay with a certificate of its own, and the pin of that.
+fn certified() -> (ServerConfig, Pin) {
+    let made = rcgen::generate_simple_self_signed([HOST.to_owned()]).unwrap();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let crypto = Arc::new(aws_lc_rs::default_provider());
+    let certified = CertifiedKey::from_der(vec![made.cert.der().clone()], key, &crypto).unwrap();
+    let mut server = ServerConfig::builder_with_provider(crypto)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(rustls::sign::SingleCertAndKey::from(certified)));
+    server.alpn_protocols = vec![version::ALPN.to_vec()];
+    (server, Pin::of_certificate(made.cert.der()).unwrap())
+}
+
 fn frame(lane: Lane, len: usize, fill: u8) -> Frame {
     Frame::sealed(lane, 0, Bytes::from(vec![fill; len])).unwrap()
 }
 
 fn ping() -> Frame {
     Frame::plain(FrameType::Ping, Bytes::from_static(b"12345678")).unwrap()
+}
+
+#[tokio::test]
+async fn a_relay_that_stops_after_the_handshake_is_given_up_whatever_step_it_stops_at() {
+    let none = VarInt::from_u32(0);
+    let steps: [fn(&mut quinn::TransportConfig, VarInt); 2] = [
+        |transport, none| {
+            transport.max_concurrent_bidi_streams(none);
+        },
+        |transport, none| {
+            transport.stream_receive_window(none);
+        },
+    ];
+    for step in steps {
+        let (tls, pin) = certified();
+        let mut transport = quinn::TransportConfig::default();
+        step(&mut transport, none);
+        let mut server = config::server(&tls).unwrap();
+        server.transport_config(Arc::new(transport));
+        let relay = Endpoint::server(server, ([127, 0, 0, 1], 0).into()).unwrap();
+        let address = relay.local_addr().unwrap();
+        let tool = endpoint(address).unwrap();
+
+        let patience = Duration::from_millis(500);
+        let dialing = dial::open_within(patience, &tool, address, HOST, pin);
+        let shakes_hands = async { relay.accept().await.unwrap().await };
+        let (dialed, shaken) = timeout(PATIENCE, async { tokio::join!(dialing, shakes_hands) }).await.unwrap();
+
+        assert!(matches!(dialed.err(), Some(DialError::Timeout)));
+        drop(shaken);
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,9 @@
 //! A relay here admits whoever says hello, pairs the two roles, and passes frames on; each lane of each direction takes
 //! a time of its own, so that lanes overtake each other and frames of one lane never do. A frame goes to whoever sits at
 //! the other side when its time has come. Works with paused time; the same seed does the same.
+//!
+//! A manager renews tickets while it is there. A ticket is the time at which it expires, and a relay looks at it; a relay
+//! that was started again may have another key, which tools learn from the manager only.
 
 use std::{
     collections::HashMap,
@@ -16,8 +19,9 @@ use proto::{
     api::reception::RelayAddress,
     close::CloseReason,
     frame::{FrameType, Lane},
-    hello::RelayWord,
+    hello::{Hello, RelayWord},
     id::RelayId,
+    limits,
     role::Role,
     ticket::ProofKey,
 };
@@ -25,7 +29,7 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     io::{DuplexStream, ReadHalf, duplex, split},
     sync::mpsc,
-    time::{sleep, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -34,7 +38,7 @@ use crate::{
     framed::{self, FrameReader},
     join::{self, Admission},
     keepalive,
-    sealed::{Dial, Sealed, Way},
+    sealed::{Dial, Renew, RenewError, Renewed, Sealed, Way},
     tcp::{Connection, DialError},
     transport::Transport,
 };
@@ -48,11 +52,22 @@ pub struct Board {
     relays: Arc<Vec<Mutex<Relay>>>,
     random: Arc<Mutex<StdRng>>,
     delay_max: Duration,
+    manager: Arc<Mutex<Manager>>,
+    begun: Instant,
+}
+
+#[derive(Default)]
+struct Manager {
+    is_gone: bool,
+    /// Tickets that were given.
+    renewals: u64,
 }
 
 #[derive(Default)]
 struct Relay {
     is_dead: bool,
+    /// How often it has another key now.
+    key: u32,
     seats: HashMap<Role, Seat>,
 }
 
@@ -66,7 +81,60 @@ impl Board {
     /// `count` relays; a frame takes up to `delay_max`.
     pub fn new(count: usize, delay_max: Duration, seed: u64) -> Self {
         let relays = (0..count).map(|_| Mutex::default()).collect();
-        Self { relays: Arc::new(relays), random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))), delay_max }
+        Self {
+            relays: Arc::new(relays),
+            random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
+            delay_max,
+            manager: Arc::default(),
+            begun: Instant::now(),
+        }
+    }
+
+    /// Takes the manager away, or brings it back.
+    pub fn lose_manager(&self, is_gone: bool) {
+        lock(&self.manager).is_gone = is_gone;
+    }
+
+    /// Tickets that the manager has renewed.
+    pub fn renewals(&self) -> u64 {
+        lock(&self.manager).renewals
+    }
+
+    /// Gives a relay another key, as one that was started again may have.
+    pub fn change_key(&self, relay: usize) {
+        if let Some(relay) = self.relays.get(relay) {
+            let mut relay = lock(relay);
+            relay.key = relay.key.saturating_add(1);
+        }
+    }
+
+    fn renew(&self) -> Result<Renewed, RenewError> {
+        let mut manager = lock(&self.manager);
+        if manager.is_gone {
+            return Err(RenewError::Later);
+        }
+        manager.renewals = manager.renewals.saturating_add(1);
+        Ok(Renewed { ticket: self.ticket(), relays: self.addresses() })
+    }
+
+    /// The time at which it expires.
+    fn ticket(&self) -> String {
+        (self.begun.elapsed() + limits::TICKET_LIFE).as_millis().to_string()
+    }
+
+    fn is_valid(&self, ticket: &str) -> bool {
+        ticket.parse().is_ok_and(|expires_at: u128| self.begun.elapsed().as_millis() < expires_at)
+    }
+
+    fn addresses(&self) -> Vec<RelayAddress> {
+        (0u8..)
+            .zip(self.relays.iter())
+            .map(|(index, relay)| RelayAddress {
+                relay_id: RelayId::from_bytes([index; 16]),
+                address: String::new(),
+                spki: lock(relay).key.to_string(),
+            })
+            .collect()
     }
 
     /// Two tools that met at the first relay: `(customer, operator)`. Must be called inside a runtime.
@@ -78,19 +146,24 @@ impl Board {
         let mut sides = Vec::new();
         for (role, keys) in [(Role::Customer, customer_keys), (Role::Operator, operator_keys)] {
             let proof_key = Arc::new(ProofKey::random(&mut rand_core::OsRng));
-            let mut connection = self.dial(0, role).map_err(io::Error::other)?;
-            let admission = Admission { ticket: "ticket", proof_key: &proof_key, generation: 1 };
+            let mut connection = self.dial(0, "0", role).map_err(io::Error::other)?;
+            let admission = Admission { ticket: &self.ticket(), proof_key: &proof_key, generation: 1 };
             join::join(&mut connection, &admission).await.map_err(io::Error::other)?;
             sides.push((role, keys, proof_key, connection));
         }
         let mut met = sides.into_iter().map(|(role, keys, proof_key, connection)| {
             let board = self.clone();
             let dial: Dial = Arc::new(move |relay: RelayAddress| {
-                let dialed = board.dial(usize::from(relay.relay_id.as_bytes()[0]), role);
+                let dialed = board.dial(usize::from(relay.relay_id.as_bytes()[0]), &relay.spki, role);
                 Box::pin(async move { dialed })
             });
-            let relays = (0..self.relays.len()).map(address).collect();
-            let way = Way { dial, ticket: "ticket".to_owned(), proof_key, relays, generation: 1, renew: None };
+            let board = self.clone();
+            let renew: Renew = Arc::new(move || {
+                let renewed = board.renew();
+                Box::pin(async move { renewed })
+            });
+            let (ticket, relays) = (self.ticket(), self.addresses());
+            let way = Way { dial, ticket, proof_key, relays, generation: 1, renew: Some(renew) };
             Sealed::start(connection, keys, role, RelayId::from_bytes([0; 16]), Some(way))
         });
         match (met.next(), met.next()) {
@@ -122,9 +195,9 @@ impl Board {
         }
     }
 
-    fn dial(&self, relay: usize, role: Role) -> Result<Connection<crate::tcp::AnyStream>, DialError> {
-        let is_dead = self.relays.get(relay).is_none_or(|relay| lock(relay).is_dead);
-        if is_dead {
+    fn dial(&self, relay: usize, spki: &str, role: Role) -> Result<Connection<crate::tcp::AnyStream>, DialError> {
+        let is_there = self.relays.get(relay).map(lock).is_some_and(|at| !at.is_dead && at.key.to_string() == spki);
+        if !is_there {
             return Err(DialError::Failed(io::ErrorKind::ConnectionRefused.into()));
         }
         let (near, far) = duplex(NETWORK_LEN);
@@ -138,6 +211,12 @@ impl Board {
         let mut reader = FrameReader::new(from);
         let Ok(Some(hello)) = reader.next().await else { return };
         debug_assert_eq!(hello.header.kind, FrameType::Hello, "a tool says hello first");
+        if !Hello::parse(&hello.payload()).is_ok_and(|hello| self.is_valid(&hello.ticket)) {
+            let refused = RelayWord::Refused(CloseReason::TicketExpired).to_frame();
+            // The tool reads it, or has gone.
+            drop(framed::write_all(&mut to, &[framed::to_wire(&refused)]).await);
+            return;
+        }
         let (queue, mut queued) = mpsc::channel::<Bytes>(QUEUE_MAX);
         let (cut, serial) = (CancellationToken::new(), lock(&self.random).random());
         let Some(place) = self.relays.get(relay) else { return };
@@ -186,7 +265,7 @@ impl Board {
         own: mpsc::Sender<Bytes>,
     ) {
         let lanes = Lane::ALL.map(|_lane| {
-            let (lane, mut frames) = mpsc::channel::<(tokio::time::Instant, Bytes)>(QUEUE_MAX);
+            let (lane, mut frames) = mpsc::channel::<(Instant, Bytes)>(QUEUE_MAX);
             let board = self.clone();
             tokio::spawn(async move {
                 while let Some((at, wire)) = frames.recv().await {
@@ -208,7 +287,7 @@ impl Board {
                 drop(own.send(framed::to_wire(&keepalive::pong(frame.payload()))).await);
             } else if matches!(frame.header.kind, FrameType::Sealed | FrameType::Resume) {
                 let delay = self.delay_max.mul_f64(lock(&self.random).random());
-                let at = tokio::time::Instant::now() + delay;
+                let at = Instant::now() + delay;
                 if let Some(lane) = lanes.get(usize::from(frame.header.lane.code())) {
                     drop(lane.send((at, frame.wire)).await);
                 }
@@ -222,11 +301,6 @@ impl Board {
 fn say(to: &mpsc::Sender<Bytes>, word: RelayWord) {
     // A queue that is full belongs to a test that has gone wrong.
     drop(to.try_send(framed::to_wire(&word.to_frame())));
-}
-
-fn address(relay: usize) -> RelayAddress {
-    let index = u8::try_from(relay).unwrap_or(u8::MAX);
-    RelayAddress { relay_id: RelayId::from_bytes([index; 16]), address: String::new(), spki: String::new() }
 }
 
 fn lock<T>(place: &Mutex<T>) -> MutexGuard<'_, T> {

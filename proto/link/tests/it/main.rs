@@ -5,5 +5,6 @@
 mod evil;
 mod flow;
 mod overtake;
+mod renewal;
 mod roam;
 mod world;
