@@ -214,6 +214,23 @@ fn the_bar_says_who_works_and_stops_at_once() {
 }
 
 #[test]
+fn the_bar_says_that_the_connection_is_switched_from_the_word_to_its_end() {
+    let mut app = met();
+    granted(&mut app, GrantKind::View);
+    let mut window = open(app, Lang::Ja, true);
+    window.run_ok();
+    assert!(window.query_by_label("接続を切り替えています").is_none());
+    // The link says this after half a second, and not before: `proto/link/tests/it/renewal.rs`.
+    window.state_mut().app.on(Event::Step(Step::Session(News::Switching)), now());
+    window.run_ok();
+    window.get_by_label("接続を切り替えています");
+    window.get_by_label("終了する");
+    window.state_mut().app.on(Event::Step(Step::Session(News::Resumed(Transport::Tcp))), now());
+    window.run_ok();
+    assert!(window.query_by_label("接続を切り替えています").is_none(), "it goes on");
+}
+
+#[test]
 fn the_end_says_why_and_what_to_do() {
     let mut app = met();
     granted(&mut app, GrantKind::View);

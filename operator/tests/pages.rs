@@ -13,6 +13,7 @@ use operator::{
     failure::Failure,
     input::capture::Capture,
     login::Remembered,
+    session::{self, Handle},
     text,
     ui::{Pages, View},
 };
@@ -24,6 +25,7 @@ use proto::{
     close::CloseReason,
     grant::GrantKind,
     id::{CompanyId, OperatorId, ReceptionId, SessionId},
+    message::Monitor,
     number::ReceptionNumber,
     ticket::ProofKey,
 };
@@ -34,6 +36,7 @@ const NOW: i64 = 1_700_000_000_000;
 struct Desk {
     pages: Pages,
     app: App,
+    session: Option<Handle>,
     wishes: Vec<Wish>,
 }
 
@@ -47,10 +50,10 @@ fn desk(lang: Lang, app: App) -> Harness<'static, Desk> {
                 look::apply(ui.ctx());
                 dressed = true;
             }
-            let view = View { app: Arc::new(desk.app.clone()), session: None };
+            let view = View { app: Arc::new(desk.app.clone()), session: desk.session.clone() };
             desk.wishes.extend(desk.pages.show(ui, &view, NOW));
         },
-        Desk { pages, app, wishes: Vec::new() },
+        Desk { pages, app, session: None, wishes: Vec::new() },
     )
 }
 
@@ -206,6 +209,32 @@ fn while_the_customer_is_asked_the_seconds_are_shown_and_a_refusal_can_be_answer
     harness.get_by_label("Ask again").click();
     harness.run_ok();
     assert!(matches!(harness.state().wishes.as_slice(), [Wish::Ask { kind: GrantKind::View, .. }]));
+}
+
+#[test]
+fn the_session_says_that_the_connection_is_switched_from_the_word_to_its_end() {
+    let id = SessionId::from_bytes([9; 16]);
+    let monitor = Monitor { id: 0, x: 0, y: 0, width: 800, height: 600, name: String::new(), primary: true };
+    let mut app = asking();
+    let shown = [
+        FromSession::Granted(GrantKind::View),
+        FromSession::Monitors(vec![monitor], 0),
+        FromSession::FirstPicture { width: 800, height: 600 },
+    ];
+    play(&mut app, shown.map(|event| Event::Session(id, event)));
+    let mut harness = desk(Lang::Ja, app);
+    let (handle, _port) = session::open(id, tokio::sync::mpsc::channel(1).0, Arc::new(|| {}));
+    harness.state_mut().session = Some(handle);
+    harness.run_steps(3);
+    harness.get_by_label("閲覧のみ");
+    assert!(harness.query_by_label("接続を切り替えています").is_none());
+    // The link says this after half a second, and not before: `proto/link/tests/it/renewal.rs`.
+    play(&mut harness.state_mut().app, [Event::Session(id, FromSession::Switching(true))]);
+    harness.run_steps(3);
+    harness.get_by_label("接続を切り替えています");
+    play(&mut harness.state_mut().app, [Event::Session(id, FromSession::Switching(false))]);
+    harness.run_steps(3);
+    assert!(harness.query_by_label("接続を切り替えています").is_none(), "it goes on");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Takes QUIC connections in, through the same entrance as TCP.
 //!
-//! A stranger's packet may say that it comes from anywhere. So it is let in unseen only while few such are half way in;
-//! once there are many, or its address has all that it may have, each is asked first to prove that it gets what is sent to its address, which costs the relay
-//! nothing but the answer. What is turned away is counted by the reason, as on TCP.
+//! A stranger's packet may say that it comes from anywhere. So it is let in unseen only while few such are half way in.
+//! Once there are many, or its address has all that it may have, each is asked first to prove that it gets what is sent
+//! to its address, which costs the relay nothing but the answer. What is turned away is counted by the reason, as on TCP.
 
 use std::{
     net::UdpSocket,

@@ -24,6 +24,7 @@ use proto::{
     limits::{FRAME_PAYLOAD_MAX, RELAY_QUEUE_MAX},
     message::Message,
     role::Role,
+    version,
 };
 use relay::config::{Config, Deadlines};
 use tokio::time::timeout;
@@ -145,9 +146,18 @@ async fn a_clean_goodbye_ends_the_session_and_a_cut_does_not() {
 
 #[tokio::test]
 async fn a_tool_that_reads_nothing_stalls_itself_and_nobody_else() {
+    stalls_itself_only(Transport::Quic).await;
+}
+
+#[tokio::test]
+async fn a_tool_that_reads_nothing_stalls_itself_and_nobody_else_over_tcp() {
+    stalls_itself_only(Transport::Tcp).await;
+}
+
+async fn stalls_itself_only(transport: Transport) {
     let world = World::start_hurried(Deadlines { write_stall: Span::secs(1), ..Deadlines::default() }).await;
-    let (mut other, mut others) = world.pair_over(2, Transport::Quic, Transport::Quic).await;
-    let (customer, mut operator) = world.pair_over(1, Transport::Quic, Transport::Quic).await;
+    let (mut other, mut others) = world.pair_over(2, transport, transport).await;
+    let (customer, mut operator) = world.pair_over(1, transport, transport).await;
     let (mut reader, mut writer) = (customer.connection.reader, customer.connection.writer);
 
     // The operator reads nothing; what it says still arrives, and so does what others say.
@@ -255,6 +265,34 @@ async fn no_hello_in_time_and_no_handshake_in_time_are_counted() {
     assert_eq!(tool.last_word().await, Some(RelayWord::Refused(CloseReason::HelloTimeout)));
     assert!(world.metric(&refused(CloseReason::HelloTimeout)) >= 1.0);
     world.until_metric(&connections("tls_timeout"), 1.0).await;
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn streams_that_are_not_one_for_each_lane_and_another_name_are_counted() {
+    let world = World::start().await;
+    let pin = Pin::from_hex(&world.relay.spki()).unwrap();
+    let client = |alpn: &[u8]| {
+        let mut tls = link::tls::pinned_client_config(pin).unwrap();
+        tls.alpn_protocols = vec![alpn.to_vec()];
+        let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls).unwrap();
+        quinn::ClientConfig::new(Arc::new(crypto))
+    };
+    let endpoint = quic::endpoint(world.address).unwrap();
+    let dial = |alpn| endpoint.connect_with(client(alpn), world.address, "127.0.0.1").unwrap();
+
+    let stranger = dial(version::ALPN).await.unwrap();
+    let mut streams = Vec::new();
+    for lane in [0, 0] {
+        let (mut send, receive) = stranger.open_bi().await.unwrap();
+        send.write_all(&[lane]).await.unwrap();
+        streams.push((send, receive));
+    }
+    timeout(PATIENCE, stranger.closed()).await.expect("the relay closes");
+    world.until_metric(&connections("wrong_streams"), 1.0).await;
+
+    assert!(timeout(PATIENCE, dial(b"h3")).await.unwrap().is_err());
+    world.until_metric(&connections("wrong_alpn"), 1.0).await;
     world.stop().await;
 }
 

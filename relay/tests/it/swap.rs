@@ -8,8 +8,9 @@ use std::{
     },
 };
 
+use link::transport::Transport;
 use ops::tls;
-use proto::role::Role;
+use proto::{frame::Lane, role::Role};
 use relay::config::{Config, Limits};
 use tempfile::TempDir;
 
@@ -87,6 +88,35 @@ async fn twenty_changes_of_keys_under_a_stream_of_handshakes_fail_none() {
     }
     assert_eq!(failed.load(Ordering::Relaxed), 0);
     Arc::into_inner(world).unwrap().stop().await;
+}
+
+#[tokio::test]
+async fn twenty_changes_of_keys_are_not_felt_by_sessions_that_are_here() {
+    let files = Files::new();
+    let world = World::start_with(files.config()).await;
+    let ways =
+        [(Transport::Tcp, Transport::Tcp), (Transport::Quic, Transport::Quic), (Transport::Quic, Transport::Tcp)];
+    let mut pairs = Vec::new();
+    for (session, (customer, operator)) in (1..).zip(ways) {
+        pairs.push(world.pair_over(session, customer, operator).await);
+    }
+
+    for change in 0..20u8 {
+        files.renew();
+        assert!(world.relay.renew_certificate().unwrap());
+        for (customer, operator) in &mut pairs {
+            customer.send(Lane::Screen, vec![change; 50]).await;
+            assert_eq!(operator.next().await.unwrap().payload.as_ref(), [change; 50]);
+            operator.send(Lane::Input, vec![change]).await;
+            assert_eq!(customer.next().await.unwrap().payload.as_ref(), [change]);
+        }
+        // Whoever comes now gets the new key, by either transport.
+        let transport = if change % 2 == 0 { Transport::Quic } else { Transport::Tcp };
+        pairs.push(world.pair_over(100 + change, transport, transport).await);
+    }
+
+    assert!((world.metric("relay_sessions_active") - 23.0).abs() < 0.5, "nobody was lost");
+    world.stop().await;
 }
 
 #[tokio::test]
