@@ -2,11 +2,12 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::{
     desktop::{Desktop, pause},

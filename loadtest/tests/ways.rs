@@ -6,7 +6,7 @@
 use std::{
     net::SocketAddr,
     sync::{Arc, OnceLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use loadtest::{
@@ -17,7 +17,7 @@ use loadtest::{
     tool::{Tool, Way},
     world::World,
 };
-use tokio::{net::UdpSocket, task::JoinHandle};
+use tokio::{net::UdpSocket, task::JoinHandle, time::Instant};
 
 #[tokio::test]
 async fn a_session_over_quic_on_both_sides() {
