@@ -21,7 +21,7 @@ async fn arrives(sender: &SealedSender, receiver: &mut SealedReceiver, number: u
     sender.send(key(number)).await.unwrap();
     let mut told = Vec::new();
     loop {
-        match timeout(PATIENCE, receiver.recv()).await.expect("the message arrives in time") {
+        match timeout(PATIENCE, receiver.recv()).await.unwrap() {
             SealedEvent::Message(message) => {
                 assert_eq!(message, key(number));
                 return told;
