@@ -1,5 +1,6 @@
 //! The faults, one function each.
 
+mod beside;
 mod blocked;
 mod drain;
 mod evil;
@@ -181,7 +182,8 @@ impl Row {
             Self::Partition => 28,
             Self::Freeze => 20,
             Self::Evil | Self::KillQuic | Self::Blocked => 10,
-            Self::Drain | Self::Slow | Self::Flood | Self::Slowloris => 3,
+            Self::Slow | Self::Slowloris => 7,
+            Self::Drain | Self::Flood => 3,
             Self::Soup => 5,
             Self::Certificates | Self::Busy => 2,
             Self::Weather | Self::Clocks | Self::Rehome => 1,
