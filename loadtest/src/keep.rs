@@ -20,7 +20,7 @@ pub struct Kept {
     pub ca: PathBuf,
     /// Addresses of the relays.
     pub relays: Vec<String>,
-    /// The download server's address.
+    /// The download server's address; empty when there is none.
     pub download: String,
     /// Company code.
     pub company: String,

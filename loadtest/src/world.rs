@@ -9,11 +9,15 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use ops::tls;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::{net::TcpStream, process::Command, time::Instant};
+use tokio::{
+    net::TcpStream,
+    process::Command,
+    time::{Instant, timeout},
+};
 
 use crate::{
     desktop::pause,
@@ -28,9 +32,10 @@ pub struct World {
     folder: TempDir,
     account: Account,
     manager: Process,
+    manager_private: SocketAddr,
     relays: Vec<Relay>,
-    download: Process,
-    download_address: String,
+    /// The download server and its address.
+    download: Option<(Process, String)>,
 }
 
 /// A relay of a world.
@@ -57,6 +62,19 @@ impl World {
     /// # Errors
     /// See [`Self::start`].
     pub async fn start_with(relay_count: usize) -> Result<Self> {
+        let mut own = Self::with_manager().await?;
+        for _ in 0..relay_count {
+            own.add_relay(&[]).await?;
+        }
+        own.download = Some(start_download(own.folder()).await?);
+        Ok(own)
+    }
+
+    /// Starts a manager, with neither relay nor download server: the tools need not be built for it.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub async fn with_manager() -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("uketsuke-").tempdir()?;
         let at = folder.path().to_owned();
         let authority = write_authority(&at)?;
@@ -72,14 +90,8 @@ impl World {
         std::fs::write(&account.password_file, PASSWORD)?;
         prepare_manager(&at).await?;
 
-        let manager = start_server("manager", &["serve", "--config", "manager.toml"], &at)?;
-        wait_ready("manager", manager_private).await?;
-        let mut relays = Vec::new();
-        for index in 1..=relay_count {
-            relays.push(start_relay(index, &account, &at, &[], "").await?);
-        }
-        let (download, download_address) = start_download(&at).await?;
-        Ok(Self { folder, account, manager, relays, download, download_address })
+        let manager = start_manager(&at, manager_private).await?;
+        Ok(Self { folder, account, manager, manager_private, relays: Vec::new(), download: None })
     }
 
     /// Starts one more relay, as the last argument of another program when `under` is not empty: a tracer, or a shell that
@@ -125,9 +137,31 @@ impl World {
         self.manager.id()
     }
 
-    /// Where the download server answers.
-    pub fn download_address(&self) -> &str {
-        &self.download_address
+    /// Kills the manager without warning and waits until the system has closed its sockets and files.
+    ///
+    /// # Errors
+    /// When it does not die.
+    pub async fn kill_manager(&mut self) -> Result<()> {
+        self.manager.signal(rustix::process::Signal::KILL);
+        ensure!(self.manager.ended(Duration::from_secs(30)).await?, "the manager did not die");
+        Ok(())
+    }
+
+    /// Starts a manager that was killed, as it was, and waits until it is ready. Its log begins anew.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub async fn restart_manager(&mut self) -> Result<()> {
+        self.manager = start_manager(self.folder.path(), self.manager_private).await?;
+        Ok(())
+    }
+
+    /// The sum of all values of a metric of the manager.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn manager_metric(&self, name: &str) -> Result<f64> {
+        metric(self.manager_private, name).await
     }
 
     /// Kills the relay `index` without warning.
@@ -217,7 +251,9 @@ impl World {
         for relay in self.relays {
             relay.process.stop(Duration::from_secs(3)).await?;
         }
-        self.download.stop(Duration::from_secs(3)).await?;
+        if let Some((download, _address)) = self.download {
+            download.stop(Duration::from_secs(3)).await?;
+        }
         self.manager.stop(Duration::from_secs(5)).await?;
         self.folder.close()?;
         Ok(())
@@ -229,13 +265,17 @@ impl World {
         let mut pids: Vec<u32> = Vec::new();
         let relays = self.relays.iter().map(|relay| relay.address.to_string()).collect();
         pids.extend(self.relays.into_iter().map(|relay| relay.process.leave_running()));
-        pids.push(self.download.leave_running());
+        let mut download = String::new();
+        if let Some((process, address)) = self.download {
+            pids.push(process.leave_running());
+            download = address;
+        }
         pids.push(self.manager.leave_running());
         Kept {
             manager: self.account.manager,
             ca: self.account.ca,
             relays,
-            download: self.download_address,
+            download,
             company: self.account.company,
             user: self.account.user,
             password_file: self.account.password_file,
@@ -335,6 +375,12 @@ token_file = "{}"
     Ok(Relay { address, private, process })
 }
 
+async fn start_manager(folder: &Path, private: SocketAddr) -> Result<Process> {
+    let manager = start_server("manager", &["serve", "--config", "manager.toml"], folder)?;
+    wait_ready("manager", private).await?;
+    Ok(manager)
+}
+
 async fn start_download(folder: &Path) -> Result<(Process, String)> {
     let (https, http, private) = (free_address()?, free_address()?, free_address()?);
     let at = |name: &str| folder.join(name).display().to_string();
@@ -401,8 +447,21 @@ pub(crate) async fn wait_ready(name: &str, private: SocketAddr) -> Result<()> {
 ///
 /// # Errors
 /// When it does not answer.
-pub(crate) async fn scrape(private: SocketAddr) -> Result<String> {
+async fn scrape(private: SocketAddr) -> Result<String> {
     ask_private(private, "/metrics").await
+}
+
+/// The sum of all values of a metric of the server with this private listener.
+///
+/// # Errors
+/// When it does not answer within [`METRIC_PATIENCE`].
+pub(crate) async fn metric(private: SocketAddr, name: &str) -> Result<f64> {
+    let text = timeout(METRIC_PATIENCE, scrape(private)).await.context("a server does not say what it counts")??;
+    let of = |line: &str| {
+        let rest = line.strip_prefix(name)?;
+        (rest.starts_with(' ') || rest.starts_with('{')).then(|| rest.rsplit_once(' ')?.1.parse::<f64>().ok())?
+    };
+    Ok(text.lines().filter_map(of).sum())
 }
 
 /// The whole answer of a private listener, head included.
@@ -426,6 +485,9 @@ pub(crate) fn free_address() -> Result<SocketAddr> {
 fn announce(text: &str) {
     println!("{text}");
 }
+
+/// A server that runs says what it counts within this time, also on a machine that is busy.
+const METRIC_PATIENCE: Duration = Duration::from_secs(30);
 
 const COMPANY: &str = "demo";
 const USER: &str = "sato";

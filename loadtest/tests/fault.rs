@@ -44,6 +44,11 @@ async fn a_relay_that_stands_still_and_goes_on_splits_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn sessions_outlive_the_only_manager_and_stand_in_its_log_once_with_their_end() {
+    assert_survived(Row::Outage).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_sessions_of_a_killed_relay_go_on() {
     assert_survived(Row::Rehome).await;
 }

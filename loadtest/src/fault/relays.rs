@@ -24,17 +24,14 @@ use proto::{
 use rand_core::{OsRng, RngCore as _};
 use rustix::process::Signal;
 use tempfile::TempDir;
-use tokio::{
-    process::Command,
-    time::{Instant, timeout},
-};
+use tokio::{process::Command, time::Instant};
 use zeroize::Zeroizing;
 
 use super::{crowd::Matchmaker, gate::Gate};
 use crate::{
     desktop::pause,
     process::{Process, our_binary},
-    world::{free_address, scrape, wait_ready},
+    world::{free_address, metric, wait_ready},
 };
 
 /// A relay that was asked to leave, or to start, does so within this time.
@@ -43,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Limits for a run in which every tool comes from one address.
-const WIDE: &str = "connections_per_address = 10000\nconnections_per_network = 10000\naccepts_per_second = 10000\n\
+pub(super) const WIDE: &str = "connections_per_address = 10000\nconnections_per_network = 10000\naccepts_per_second = 10000\n\
                     accepts_per_second_per_address = 10000\n";
 
 /// Relays on loopback.
@@ -336,12 +333,7 @@ public_key = "{}"
     /// # Errors
     /// When the relay does not answer.
     pub async fn metric(&self, name: &str) -> Result<f64> {
-        let text = timeout(PATIENCE, scrape(self.private)).await.context("a relay does not say what it counts")??;
-        let of = |line: &str| {
-            let rest = line.strip_prefix(name)?;
-            (rest.starts_with(' ') || rest.starts_with('{')).then(|| rest.rsplit_once(' ')?.1.parse::<f64>().ok())?
-        };
-        Ok(text.lines().filter_map(of).sum())
+        metric(self.private, name).await
     }
 
     /// Sessions it holds, those with one side included.

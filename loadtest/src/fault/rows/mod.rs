@@ -6,6 +6,7 @@ mod drain;
 mod evil;
 mod flood;
 mod lose;
+mod outage;
 mod soup;
 mod times;
 mod weather;
@@ -33,6 +34,9 @@ pub enum Row {
     /// A relay stands still for five seconds.
     #[value(name = "F04")]
     Freeze,
+    /// The manager is killed and away.
+    #[value(name = "F07")]
+    Outage,
     /// The network is bad.
     #[value(name = "F13")]
     Weather,
@@ -76,6 +80,7 @@ impl Row {
         Self::Partition,
         Self::Drain,
         Self::Freeze,
+        Self::Outage,
         Self::Weather,
         Self::Blocked,
         Self::Slow,
@@ -97,6 +102,7 @@ impl Row {
             Self::Partition => "F02",
             Self::Drain => "F03",
             Self::Freeze => "F04",
+            Self::Outage => "F07",
             Self::Weather => "F13",
             Self::Blocked => "F14",
             Self::Slow => "F15",
@@ -119,6 +125,7 @@ impl Row {
             Self::Partition => "relay cut off: both, one side, one way",
             Self::Drain => "rolling drain of all relays",
             Self::Freeze => "SIGSTOP of the active relay for 5 s",
+            Self::Outage => "SIGKILL of the manager, then of a relay",
             Self::Weather => "delay, jitter, loss and rates, over TCP",
             Self::Blocked => "UDP swallowed by the network",
             Self::Slow => "a slow receiver beside the others",
@@ -141,6 +148,7 @@ impl Row {
             Self::Partition => "gap p99 < 2.5 s",
             Self::Drain => "gap p99 < 100 ms, no session lost",
             Self::Freeze => "gap p99 < 2.5 s, no split session",
+            Self::Outage => "each session once in the log with its end, audit whole",
             Self::Weather => "input p99 <= round trip + jitter + 100 ms up to 5 % loss",
             Self::Blocked => "begins <= 300 ms later, then <= 50 ms",
             Self::Slow => "input p99 of the others + < 1 ms, relay + <= 4 MiB",
@@ -162,6 +170,7 @@ impl Row {
             Self::KillQuic => "proto/link/src/keepalive.rs and quic/",
             Self::Blocked => "proto/link/src/race/",
             Self::Partition | Self::Freeze => "proto/link/src/keepalive.rs (when silence is noticed), then roam.rs",
+            Self::Outage => "relay/src/report.rs (what waits), manager/src/session/sweep.rs (what is closed)",
             Self::Drain => "relay/src/drain.rs (goaway), then proto/link/src/roam.rs (make before break)",
             Self::Weather => "proto/link/src/keepalive.rs (patience), relay/src/forward/ (lanes)",
             Self::Slow => "relay/src/forward/seat.rs (queues and room)",
@@ -183,7 +192,7 @@ impl Row {
             Self::Freeze => 20,
             Self::Evil | Self::KillQuic | Self::Blocked => 10,
             Self::Slow | Self::Slowloris => 7,
-            Self::Drain | Self::Flood => 3,
+            Self::Drain | Self::Outage | Self::Flood => 3,
             Self::Soup => 5,
             Self::Certificates | Self::Busy => 2,
             Self::Weather | Self::Clocks | Self::Rehome => 1,
@@ -205,6 +214,7 @@ impl Row {
             | Self::Partition
             | Self::Drain
             | Self::Freeze
+            | Self::Outage
             | Self::Weather
             | Self::Slow
             | Self::Clocks
@@ -246,6 +256,7 @@ impl Row {
             Self::Partition => lose::partition(call).await,
             Self::Drain => drain::drain(call).await,
             Self::Freeze => lose::freeze(call).await,
+            Self::Outage => outage::outage(call).await,
             Self::Weather => weather::grid(call).await,
             Self::Slow => weather::slow_receiver(call).await,
             Self::Clocks => times::clocks(call).await,
