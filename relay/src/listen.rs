@@ -22,6 +22,7 @@ use ops::{
 use proto::{hello::RelayWord, ticket::Ticket};
 use tokio::{
     net::{TcpListener, TcpStream},
+    runtime::Handle,
     time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
@@ -197,10 +198,17 @@ impl Entrance {
         Ok((ticket, claim))
     }
 
-    /// Moves a seated connection to the thread of its session. If that fails, the seat is given back by its drop.
+    /// Moves a seated connection to the thread of its session, or leaves it at the door when QUIC carries it. If that
+    /// fails, the seat is given back by its drop.
     fn hand_over(&self, seated: Seated, connection: Connection, place: Place) {
-        let Some((runtime, at_plane)) = self.planes.take(seated.home()) else { return };
-        let connection = match connection.move_to(runtime) {
+        let (runtime, at_plane) = match connection.transport() {
+            Transport::Tcp => match self.planes.take(seated.home()) {
+                Some((runtime, at_plane)) => (runtime.clone(), Some(at_plane)),
+                None => return,
+            },
+            Transport::Quic => (Handle::current(), None),
+        };
+        let connection = match connection.move_to(&runtime) {
             Ok(connection) => connection,
             Err(error) => return warn!(event = "move.failed", error = %error, "A connection could not be moved"),
         };
@@ -208,7 +216,7 @@ impl Entrance {
             forward::run(seated, connection).await;
             drop((place, at_plane));
         };
-        drop(self.relay.connections.spawn_on(task, runtime));
+        drop(self.relay.connections.spawn_on(task, &runtime));
     }
 
     /// Says why, counts it, and closes.

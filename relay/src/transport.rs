@@ -6,8 +6,9 @@
 //!
 //! What each transport must give:
 //! - [`Reader::fill`] may be given up at any point and loses nothing;
-//! - [`Writer::send`] takes whole frames, one or more in a piece and those of one lane, never waits, and keeps what the transport does not take; the
-//!   caller sends nothing more before [`Writer::flush`] says that nothing is left, so what is kept is one batch;
+//! - [`Writer::send`] takes whole frames, one or more in a piece and those of one lane, never waits, and keeps what the
+//!   transport does not take; the caller sends nothing more before [`Writer::flush`] says that nothing is left, so what
+//!   is kept is one batch;
 //! - [`Writer::blocked_since`] moves on with every byte that is taken: it is what a tool that stands still is judged by;
 //! - any thread may send, one after the other; waiting for [`Room`] is the connection's own task's alone.
 
@@ -99,8 +100,7 @@ impl Connection {
         }
     }
 
-    /// Goes on, admitted, at the runtime of a data-plane thread. What QUIC does by itself (packets, acknowledgements)
-    /// stays at the door.
+    /// Goes on, admitted, at `runtime`. What QUIC does by itself (packets, acknowledgements) stays where it began.
     ///
     /// # Errors
     /// Those of the system; the connection is closed then.
