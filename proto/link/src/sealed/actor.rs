@@ -142,7 +142,7 @@ impl Actor {
         }
     }
 
-    /// Says the end on the active path and closes everything.
+    /// Says the end on the active path, or hears it there, and closes everything.
     async fn farewell(mut self, mut heard: mpsc::Receiver<(PathId, PathNews)>) {
         let Some((reason, goodbye)) = self.shared.lock().closing() else { return };
         let settled = self.roam.is_settled();
@@ -156,16 +156,17 @@ impl Actor {
                 path.give(batch);
             }
         }
+        let is_gone = |news: &PathNews| matches!(news, PathNews::Gone(_));
+        if goodbye == Goodbye::Hear {
+            let has_left = |news: &PathNews| is_gone(news) || matches!(news, PathNews::Word(RelayWord::PeerGone(_)));
+            let last = timeout(FAREWELL_TIMEOUT, until(&mut heard, id, has_left)).await;
+            if matches!(last, Ok(PathNews::Gone(_))) {
+                return;
+            }
+        }
         let finishing = path.finish();
         self.paths.clear();
-        let gone = async {
-            while let Some((from, news)) = heard.recv().await {
-                if from == id && matches!(news, PathNews::Gone(_)) {
-                    return;
-                }
-            }
-        };
-        let _in_time = timeout(FAREWELL_TIMEOUT, gone).await;
+        let _in_time = timeout(FAREWELL_TIMEOUT, until(&mut heard, id, is_gone)).await;
         drop(finishing);
     }
 
@@ -281,7 +282,7 @@ impl Actor {
                 self.shared.arrived.notify_one();
                 self.enliven(id);
             }
-            Taken::End(reason) => return Some((reason, Goodbye::Skip)),
+            Taken::End(reason) => return Some((reason, Goodbye::Hear)),
             Taken::Malformed => return Some((CloseReason::Malformed, Goodbye::Say)),
         }
         None
@@ -450,6 +451,22 @@ impl Actor {
         }
         if !batch.is_empty() {
             path.give(batch);
+        }
+    }
+}
+
+/// The next such news of a path.
+async fn until(
+    heard: &mut mpsc::Receiver<(PathId, PathNews)>,
+    path: PathId,
+    is_it: impl Fn(&PathNews) -> bool,
+) -> PathNews {
+    loop {
+        match heard.recv().await {
+            Some((from, news)) if from == path && is_it(&news) => return news,
+            Some(_) => {}
+            // The task itself holds a sender.
+            None => std::future::pending().await,
         }
     }
 }

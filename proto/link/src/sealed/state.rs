@@ -60,6 +60,8 @@ pub(super) struct State {
 pub(super) enum Goodbye {
     /// It must: a sealed `End` goes out first.
     Say,
+    /// It said so itself and closes first: the relay takes who leaves first for the one who ended the session.
+    Hear,
     /// It knows, or cannot be reached.
     Skip,
 }

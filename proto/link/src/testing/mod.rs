@@ -61,11 +61,13 @@ pub struct Faults {
     from_customer: Direction,
     from_operator: Direction,
     cut: watch::Sender<bool>,
+    left: watch::Sender<Option<Role>>,
 }
 
 #[derive(Debug, Clone)]
 struct Direction {
     frozen: watch::Sender<bool>,
+    lingers: watch::Sender<bool>,
     next: Arc<Mutex<VecDeque<Fault>>>,
     passed: watch::Sender<u64>,
 }
@@ -81,8 +83,12 @@ pub fn sealed_pair() -> (Sealed, Sealed) {
 pub fn sealed_pair_with_faults() -> (Sealed, Sealed, Faults) {
     let (customer_io, customer_far) = duplex(NETWORK_LEN);
     let (operator_io, operator_far) = duplex(NETWORK_LEN);
-    let faults =
-        Faults { from_customer: Direction::new(), from_operator: Direction::new(), cut: watch::Sender::new(false) };
+    let faults = Faults {
+        from_customer: Direction::new(),
+        from_operator: Direction::new(),
+        cut: watch::Sender::new(false),
+        left: watch::Sender::new(None),
+    };
     tokio::spawn(faults.clone().stand_between(customer_far, operator_far));
     let (customer_keys, operator_keys) = keys();
     let customer = start(customer_io, customer_keys, Role::Customer);
@@ -99,6 +105,16 @@ impl Faults {
     /// Passes nothing on from this side, or does again. What is sent meanwhile waits.
     pub fn freeze(&self, from: Role, frozen: bool) {
         self.direction(from).frozen.send_replace(frozen);
+    }
+
+    /// Keeps the close of this side's connection to itself, or passes it on after all.
+    pub fn linger(&self, from: Role, lingers: bool) {
+        self.direction(from).lingers.send_replace(lingers);
+    }
+
+    /// Whose connection was closed first, as far as it was passed on.
+    pub fn left_first(&self) -> Option<Role> {
+        *self.left.borrow()
     }
 
     /// Cuts both connections.
@@ -128,10 +144,10 @@ impl Faults {
             _switched = cut.wait_for(|cut| *cut) => {}
             () = self.from_customer.pass(
                 Ends { from: from_customer, to: to_operator, back: back_to_customer.0, others: back_to_operator.1 },
-            ) => {}
+            ) => drop(self.left.send_replace(Some(Role::Customer))),
             () = self.from_operator.pass(
                 Ends { from: from_operator, to: to_customer, back: back_to_operator.0, others: back_to_customer.1 },
-            ) => {}
+            ) => drop(self.left.send_replace(Some(Role::Operator))),
         }
     }
 }
@@ -146,7 +162,12 @@ struct Ends {
 
 impl Direction {
     fn new() -> Self {
-        Self { frozen: watch::Sender::new(false), next: Arc::default(), passed: watch::Sender::new(0) }
+        Self {
+            frozen: watch::Sender::new(false),
+            lingers: watch::Sender::new(false),
+            next: Arc::default(),
+            passed: watch::Sender::new(0),
+        }
     }
 
     fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<Fault>> {
@@ -170,6 +191,9 @@ impl Direction {
                 frame = reader.next() => frame,
             };
             let Ok(Some(frame)) = frame else {
+                // A dropped sender of the switch cannot happen: the direction holds it.
+                let mut lingers = self.lingers.subscribe();
+                let _lifted = lingers.wait_for(|lingers| !*lingers).await.is_ok();
                 // A clean close passes on what it means: the other side's reader sees the end.
                 drop(to.shutdown().await);
                 return;

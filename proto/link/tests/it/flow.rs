@@ -119,6 +119,34 @@ async fn the_other_side_hears_why_and_what_was_said_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_hears_the_end_leaves_after_the_one_who_said_it() {
+    let (customer, mut operator, faults) = sealed_pair_with_faults();
+    faults.linger(Role::Customer, true);
+    let ending = tokio::spawn(async move { customer.sender.end(CloseReason::CustomerEnded).await });
+
+    assert_eq!(all(&mut operator.receiver).await, (vec![], CloseReason::CustomerEnded));
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(faults.left_first(), None);
+
+    faults.linger(Role::Customer, false);
+    ending.await.unwrap();
+    assert_eq!(faults.left_first(), Some(Role::Customer));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_hears_the_end_does_not_wait_for_ever_for_the_other_to_leave() {
+    let (customer, mut operator, faults) = sealed_pair_with_faults();
+    faults.linger(Role::Customer, true);
+    let ending = tokio::spawn(async move { customer.sender.end(CloseReason::CustomerEnded).await });
+
+    assert_eq!(all(&mut operator.receiver).await, (vec![], CloseReason::CustomerEnded));
+    sleep(Duration::from_secs(3)).await;
+
+    assert_eq!(faults.left_first(), Some(Role::Operator));
+    ending.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_does_not_wait_for_a_receiver_that_is_frozen() {
     let (customer, _operator, faults) = sealed_pair_with_faults();
     faults.freeze(Role::Customer, true);
