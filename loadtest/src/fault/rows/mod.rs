@@ -143,8 +143,7 @@ impl Row {
     /// What must hold beside the invariants.
     pub const fn target(self) -> &'static str {
         match self {
-            Self::Kill => "gap p50 < 150 ms, p99 < 500 ms",
-            Self::KillQuic => "gap p99 < 2.5 s: no reset tells of it",
+            Self::Kill | Self::KillQuic => "gap p50 < 150 ms, p99 < 500 ms",
             Self::Partition => "gap p99 < 2.5 s",
             Self::Drain => "gap p99 < 100 ms, no session lost",
             Self::Freeze => "gap p99 < 2.5 s, no split session",
@@ -167,7 +166,7 @@ impl Row {
     pub const fn look_at(self) -> &'static str {
         match self {
             Self::Kill | Self::Rehome => "proto/link/src/roam.rs (who moves) and sealed/actor.rs (what is sent again)",
-            Self::KillQuic => "proto/link/src/keepalive.rs and quic/",
+            Self::KillQuic => "proto/link/src/quic/refusals.rs (what the system tells), then keepalive.rs",
             Self::Blocked => "proto/link/src/race/",
             Self::Partition | Self::Freeze => "proto/link/src/keepalive.rs (when silence is noticed), then roam.rs",
             Self::Outage => "relay/src/report.rs (what waits), manager/src/session/sweep.rs (what is closed)",
@@ -187,10 +186,10 @@ impl Row {
     /// How often the fault happens in a full run.
     pub const fn repeat(self) -> u32 {
         match self {
-            Self::Kill => 50,
+            Self::Kill | Self::KillQuic => 50,
             Self::Partition => 28,
             Self::Freeze => 20,
-            Self::Evil | Self::KillQuic | Self::Blocked => 10,
+            Self::Evil | Self::Blocked => 10,
             Self::Slow | Self::Slowloris => 7,
             Self::Drain | Self::Outage | Self::Flood => 3,
             Self::Soup => 5,

@@ -22,7 +22,12 @@ use tokio::{
     time::timeout,
 };
 
-use super::{config, priority, reader::LaneReader, writer::LaneWriter};
+use super::{
+    config, priority,
+    reader::LaneReader,
+    refusals::{self, Refusals},
+    writer::LaneWriter,
+};
 use crate::{
     stall::Stalling,
     tcp::{AnyStream, Connection, DialError},
@@ -44,22 +49,47 @@ pub struct LaneIo {
 /// # Errors
 /// Those of the system.
 pub fn endpoint(address: SocketAddr) -> io::Result<Endpoint> {
+    endpoint_on(socket(address)?)
+}
+
+/// A socket that is not tied to the other end, so that packets leave by whatever network there is, and the connection
+/// moves with them.
+pub(super) fn socket(address: SocketAddr) -> io::Result<UdpSocket> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
-    // Not tied to the other end, so that packets leave by whatever network there is, and the connection moves with them.
-    let socket = UdpSocket::bind(any)?;
+    UdpSocket::bind(any)
+}
+
+fn endpoint_on(socket: UdpSocket) -> io::Result<Endpoint> {
     Endpoint::new(config::endpoint(), None, socket, Arc::new(TokioRuntime))
 }
 
-/// As [`connect`], from a socket of its own, in a form that other ways to a relay have, too.
+/// As [`connect`], from a socket of its own, in a form that other ways to a relay have, too. Where nobody listens it
+/// fails at once, and a relay that is gone breaks the connection at once, if the system tells; see `refusals.rs`.
 ///
 /// # Errors
-/// See [`connect`].
+/// See [`connect`]; where nobody listens, [`io::ErrorKind::ConnectionRefused`].
 pub async fn connect_any(address: SocketAddr, host: &str, pin: RelayPin) -> Result<Connection<AnyStream>, DialError> {
-    let endpoint = endpoint(address)?;
-    let (io, exporter) = open_within(TLS_HANDSHAKE_TIMEOUT, &endpoint, address, host, pin).await?;
+    connect_from(socket(address)?, address, host, pin).await
+}
+
+/// As [`connect_any`], from this socket.
+pub(super) async fn connect_from(
+    socket: UdpSocket,
+    address: SocketAddr,
+    host: &str,
+    pin: RelayPin,
+) -> Result<Connection<AnyStream>, DialError> {
+    let refusals = Refusals::of(&socket, address);
+    let endpoint = endpoint_on(socket)?;
+    let (io, exporter) = tokio::select! {
+        opened = open_within(TLS_HANDSHAKE_TIMEOUT, &endpoint, address, host, pin) => opened?,
+        () = refusals.next() => return Err(refusals::refused().into()),
+    };
+    // Ends with the connection, which ends with its writer.
+    tokio::spawn(refusals.watch(io.get_ref().reader.connection().clone()));
     Ok(Connection::new(Box::new(io), exporter, Transport::Quic))
 }
 

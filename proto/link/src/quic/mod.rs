@@ -21,6 +21,8 @@ mod reader;
 
 mod writer;
 
+mod refusals;
+
 mod dial;
 
 pub mod served;

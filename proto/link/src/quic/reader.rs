@@ -35,6 +35,10 @@ impl LaneReader {
         Self { connection, lanes, unread: Unread::default() }
     }
 
+    pub(super) const fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     /// Refuses longer payloads from now on.
     pub const fn set_payload_max(&mut self, payload_max: usize) {
         self.unread.set_payload_max(payload_max);

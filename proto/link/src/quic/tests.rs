@@ -1,6 +1,11 @@
 //! Both ends over loopback, and strangers that break the rules of the streams.
 
-use std::{net::UdpSocket, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{SocketAddr, UdpSocket},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use proto::{
@@ -11,7 +16,7 @@ use proto::{
 use quinn::Endpoint;
 use rustls::{ServerConfig, crypto::aws_lc_rs, sign::CertifiedKey};
 use rustls_pki_types::PrivateKeyDer;
-use tokio::{io::AsyncWriteExt as _, time::timeout};
+use tokio::{io::AsyncWriteExt as _, task::JoinHandle, time::timeout};
 
 use super::{
     served::{AcceptError, Listener, Served},
@@ -20,7 +25,7 @@ use super::{
 use crate::{
     framed::{ReadError, to_wire, write_frame},
     stall::Stalling,
-    tcp::{Connection, DialError},
+    tcp::{AnyStream, Connection, DialError},
     tls::Pin,
 };
 
@@ -83,6 +88,49 @@ impl World {
             Raw { connection, _streams: streams }
         };
         tokio::join!(tool, self.accept())
+    }
+}
+
+/// A tool and a relay, and what carries packets between them: one address that the tool knows the relay by. When it
+/// ends, that address is gone without a word, as that of a killed relay.
+struct Front {
+    _world: World,
+    tool: Connection<AnyStream>,
+    served: Served,
+    /// Another handle of the tool's socket.
+    socket: UdpSocket,
+    address: SocketAddr,
+    carrier: JoinHandle<()>,
+}
+
+impl Front {
+    async fn new() -> Self {
+        let world = World::new();
+        let front = tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let (relay, address) = (world.listener.local_addr().unwrap(), front.local_addr().unwrap());
+        let carrier = tokio::spawn(async move {
+            let (mut tool, mut packet) = (relay, [0; 2048]);
+            loop {
+                let (len, from) = front.recv_from(&mut packet).await.unwrap();
+                if from != relay {
+                    tool = from;
+                }
+                let to = if from == relay { tool } else { relay };
+                front.send_to(&packet[..len], to).await.unwrap();
+            }
+        });
+        let own = dial::socket(address).unwrap();
+        let socket = own.try_clone().unwrap();
+        let dialing = dial::connect_from(own, address, HOST, world.pin);
+        let (tool, served) = tokio::join!(dialing, world.accept());
+        Self { tool: tool.unwrap(), served: served.unwrap(), _world: world, socket, address, carrier }
+    }
+
+    /// The tool says something, and the relay hears it.
+    async fn passes(&mut self) {
+        write_frame(&mut self.tool.writer, ping()).await.unwrap();
+        let heard = timeout(PATIENCE, self.served.reader.next()).await.unwrap().unwrap().unwrap();
+        assert_eq!(heard.to_frame(), ping());
     }
 }
 
@@ -305,7 +353,7 @@ async fn a_tool_that_reads_nothing_stops_the_writer_within_bounds() {
         }
     };
 
-    assert_eq!(stalled.kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(stalled.kind(), io::ErrorKind::TimedOut);
     assert!(served.writer.blocked_since().is_some());
     let bound = u64::from(limits::TOOL_STREAM_WINDOW) + limits::RELAY_SEND_WINDOW + 4 * 32 * 1024 + 64 * 1024;
     assert!(given <= bound, "{given} of {bound}");
@@ -336,6 +384,53 @@ async fn a_tool_that_gets_another_address_stays_connected() {
     assert_eq!(heard.to_frame(), ping());
     assert_eq!(answered.header.lane, Lane::Screen);
     assert_ne!(served.reader.address(), before);
+}
+
+/// Only Linux tells a socket that is not tied to one address; elsewhere silence ends the wait, much later.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_relay_that_is_gone_without_a_word_is_noticed_by_what_its_system_answers() {
+    assert!(PATIENCE < proto::limits::SILENCE_TIMEOUT, "or silence would do");
+    let mut front = Front::new().await;
+    front.passes().await;
+
+    front.carrier.abort();
+    assert!(front.carrier.await.unwrap_err().is_cancelled());
+    write_frame(&mut front.tool.writer, ping()).await.unwrap();
+    let read = timeout(PATIENCE, front.tool.reader.next()).await.unwrap();
+
+    assert!(matches!(read, Err(ReadError::Broken(_))), "{read:?}");
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn where_nobody_listens_a_dial_fails_at_once() {
+    for any in ["127.0.0.1:0", "[::1]:0"] {
+        let Ok(socket) = UdpSocket::bind(any) else { continue };
+        let nobody = socket.local_addr().unwrap();
+        drop(socket);
+
+        let dialed = connect_any(nobody, HOST, Pin::from_hex(&"0".repeat(64)).unwrap()).await;
+
+        let Err(DialError::Failed(cause)) = dialed.map(drop) else { panic!("{any}: not refused") };
+        assert_eq!(cause.kind(), io::ErrorKind::ConnectionRefused);
+    }
+}
+
+#[tokio::test]
+async fn what_the_network_says_about_other_packets_cuts_no_connection() {
+    let mut front = Front::new().await;
+    let nobody = {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.local_addr().unwrap()
+    };
+    for _ in 0..8 {
+        // Refused, but not by the relay; and too long for the way to it. The library's packets may be in between.
+        drop(front.socket.send_to(b"anybody?", nobody));
+        let too_long = front.socket.send_to(&vec![0; 65_507], front.address);
+        assert!(too_long.is_err(), "every network refuses that");
+        front.passes().await;
+    }
 }
 
 #[tokio::test]
