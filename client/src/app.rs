@@ -26,6 +26,7 @@ pub const DIGITS: usize = 10;
 
 /// The window's state.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that are true or not, independently")]
 pub struct App {
     page: Page,
     /// What is in the number field, grouped 3-3-4.
@@ -36,6 +37,7 @@ pub struct App {
     live: Grants,
     paused: bool,
     switching: bool,
+    peer_restarted: bool,
     monitor: Option<Monitor>,
     shared_since: Option<Instant>,
     ending: bool,
@@ -133,6 +135,7 @@ impl App {
             live: Grants::NONE,
             paused: false,
             switching: false,
+            peer_restarted: false,
             monitor: None,
             shared_since: None,
             ending: false,
@@ -177,6 +180,11 @@ impl App {
     /// Whether another connection is looked for.
     pub const fn switching(&self) -> bool {
         self.switching
+    }
+
+    /// Whether the operator's tool was started again, so that control was taken back; until it has control again.
+    pub const fn peer_restarted(&self) -> bool {
+        self.peer_restarted
     }
 
     /// What the bar says; none when the screen is not shared.
@@ -321,6 +329,7 @@ impl App {
             }
             News::Granted(kind) => {
                 self.live = self.live.with(kind);
+                self.peer_restarted &= kind != GrantKind::Control;
                 if kind == GrantKind::View {
                     self.page = Page::Sharing;
                     self.shared_since.get_or_insert(now);
@@ -332,6 +341,11 @@ impl App {
                 return self.make_room();
             }
             News::TakenBack(kind) => self.live = self.live.without(kind),
+            News::Withdrawn(kind) => {
+                self.question.take_if(|asked| asked.question.kind == kind);
+                return self.make_room();
+            }
+            News::PeerRestarted => self.peer_restarted = true,
             News::Paused(paused) => self.paused = paused,
             News::Switching => self.switching = true,
             News::Resumed(_) => self.switching = false,

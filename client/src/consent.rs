@@ -60,6 +60,8 @@ pub enum Outcome {
     },
     /// A live grant was taken back.
     TakenBack(GrantKind),
+    /// Nobody asks for this any more.
+    Withdrawn(GrantKind),
     /// Sharing stopped for a while, or goes on.
     Paused(bool),
 }
@@ -212,6 +214,15 @@ impl Consent {
         gone.into_iter().map(Outcome::TakenBack).collect()
     }
 
+    /// The operator's tool was started again: control is taken back, and whatever it asked for it must ask again. What
+    /// the customer shows to this operator stays shown, perhaps paused.
+    pub fn peer_restarted(&mut self) -> Vec<Outcome> {
+        let unanswered = self.question.take().map(|question| question.kind);
+        let waiting = self.waiting.drain(..).map(|waiting| waiting.kind);
+        let withdrawn = unanswered.into_iter().chain(waiting).map(Outcome::Withdrawn).collect::<Vec<_>>();
+        self.take_back(GrantKind::Control).into_iter().chain(withdrawn).collect()
+    }
+
     /// The customer pauses, or goes on.
     pub fn pause(&mut self, paused: bool) -> Vec<Outcome> {
         if self.paused == paused || self.over || !self.live.has(GrantKind::View) {
@@ -340,6 +351,20 @@ mod tests {
     }
 
     #[test]
+    fn a_restart_of_the_operators_tool_leaves_the_view_and_nothing_else() {
+        let (mut consent, permit, now) = start();
+        grant(&mut consent, GrantKind::View, now);
+        grant(&mut consent, GrantKind::Control, now);
+        consent.ask(GrantKind::Device, String::new(), now);
+
+        let outcomes = consent.peer_restarted();
+
+        assert_eq!(outcomes, [Outcome::TakenBack(GrantKind::Control), Outcome::Withdrawn(GrantKind::Device)]);
+        assert!(permit.may_see() && !permit.may_act());
+        assert_eq!(consent.answer(GrantKind::Device, true, now), [], "nobody asks any more");
+    }
+
+    #[test]
     fn a_pause_stops_pictures_and_input_and_gives_both_back() {
         let (mut consent, permit, now) = start();
         grant(&mut consent, GrantKind::View, now);
@@ -381,6 +406,7 @@ mod tests {
         Answer(GrantKind, bool),
         TakeBack(GrantKind),
         Pause(bool),
+        PeerRestarts,
         Wait(u64),
         End,
     }
@@ -392,6 +418,7 @@ mod tests {
             6 => (kind(), any::<bool>()).prop_map(|(kind, allow)| Verb::Answer(kind, allow)),
             2 => kind().prop_map(Verb::TakeBack),
             2 => any::<bool>().prop_map(Verb::Pause),
+            1 => Just(Verb::PeerRestarts),
             2 => (0u64..200).prop_map(Verb::Wait),
             1 => Just(Verb::End),
         ]
@@ -420,6 +447,11 @@ mod tests {
                     }
                     Verb::TakeBack(kind) => consent.take_back(kind),
                     Verb::Pause(paused) => consent.pause(paused),
+                    Verb::PeerRestarts => {
+                        let outcomes = consent.peer_restarted();
+                        prop_assert!(consent.question().is_none() && !consent.live().has(GrantKind::Control));
+                        outcomes
+                    }
                     Verb::Wait(secs) => {
                         now += Duration::from_secs(secs);
                         let outcomes = consent.tick(now);
@@ -438,7 +470,7 @@ mod tests {
                         Outcome::TakenBack(kind) => told = told.without(kind),
                         Outcome::Paused(now_paused) => paused = now_paused,
                         Outcome::Ask(question) => prop_assert!(ceiling.has(question.kind)),
-                        Outcome::Refused { kind, .. } => prop_assert!(!told.has(kind)),
+                        Outcome::Refused { kind, .. } | Outcome::Withdrawn(kind) => prop_assert!(!told.has(kind)),
                     }
                 }
                 prop_assert_eq!(consent.live(), told, "the operator was told what is live");

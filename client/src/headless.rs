@@ -103,6 +103,10 @@ enum Event {
         width: u16,
         height: u16,
     },
+    Withdrawn {
+        kind: GrantKind,
+    },
+    PeerRestarted {},
     Paused {
         paused: bool,
     },
@@ -248,6 +252,8 @@ fn event(step: Step) -> Option<Event> {
         Step::Session(News::Granted(kind)) => Event::Granted { kind },
         Step::Session(News::Refused { kind, timed_out }) => Event::Refused { kind, timed_out },
         Step::Session(News::TakenBack(kind)) => Event::TakenBack { kind },
+        Step::Session(News::Withdrawn(kind)) => Event::Withdrawn { kind },
+        Step::Session(News::PeerRestarted) => Event::PeerRestarted {},
         Step::Session(News::Paused(paused)) => Event::Paused { paused },
         Step::Session(News::Switching) => Event::Switching {},
         Step::Session(News::Resumed(transport)) => Event::Resumed { transport: transport.as_str() },

@@ -87,6 +87,10 @@ pub enum News {
     },
     /// A grant was taken back.
     TakenBack(GrantKind),
+    /// The question for this grant is asked no more.
+    Withdrawn(GrantKind),
+    /// The operator's tool was started again; what follows from it is told after this.
+    PeerRestarted,
     /// Paused, or not any more.
     Paused(bool),
     /// The connection is lost and another one is looked for.
@@ -123,22 +127,21 @@ pub async fn run(parts: Parts, commands: &mut mpsc::Receiver<Command>, news: mps
     let started = Screen::start(make_capture, permit.clone()).await;
     let reason = match started {
         Ok((screen, monitors, mut from_screen)) => {
-            let mut tasks = JoinSet::new();
             let screen = Arc::new(screen);
-            let speech = speaker(&mut tasks, sender.clone());
-            let updates = updater(&mut tasks, sender.clone(), Arc::clone(&screen), permit.clone());
+            let mouth = Mouth::new(&sender, &screen, &permit);
             let acts = input::start(make_hands, permit.clone())
                 .inspect_err(|error| tracing::warn!(event = "input.unavailable", reason = %error, "No input thread"))
                 .ok();
-            let consent = Consent::new(ceiling, permit);
+            let consent = Consent::new(ceiling, permit.clone());
             let facts = device::facts(&monitors, language);
-            let mut session =
-                Session { consent, screen, sender: sender.clone(), speech, updates, acts, news, records, facts };
+            let sender = sender.clone();
+            let mut session = Session { consent, permit, screen, sender, mouth, acts, news, records, facts };
             let reason = session.work(commands, &mut receiver, &mut from_screen, monitors).await;
             session.consent.end();
             session.screen.share(false);
             // Dropping the session lets go of held keys and ends the threads before the network is waited for.
             let records = session.records.clone();
+            let mut tasks = std::mem::take(&mut session.mouth.tasks);
             drop(session);
             record(&records, Record::End(reason));
             tasks.shutdown().await;
@@ -154,15 +157,33 @@ pub async fn run(parts: Parts, commands: &mut mpsc::Receiver<Command>, news: mps
     reason
 }
 
+/// What is on its way to the link, and the tasks that bring it there.
+struct Mouth {
+    tasks: JoinSet<()>,
+    speech: mpsc::Sender<Message>,
+    updates: mpsc::Sender<EncodedUpdate>,
+    /// The operator's picture begins with the next update that begins one.
+    is_fresh: bool,
+}
+
+impl Mouth {
+    fn new(sender: &SealedSender, screen: &Arc<Screen>, permit: &Permit) -> Self {
+        let mut tasks = JoinSet::new();
+        let speech = speaker(&mut tasks, sender.clone());
+        let updates = updater(&mut tasks, sender.clone(), Arc::clone(screen), permit.clone());
+        Self { tasks, speech, updates, is_fresh: true }
+    }
+}
+
 /// Why the loop ends.
 struct Over(CloseReason);
 
 struct Session {
     consent: Consent,
+    permit: Permit,
     screen: Arc<Screen>,
     sender: SealedSender,
-    speech: mpsc::Sender<Message>,
-    updates: mpsc::Sender<EncodedUpdate>,
+    mouth: Mouth,
     acts: Option<mpsc::Sender<Act>>,
     news: mpsc::Sender<News>,
     records: mpsc::Sender<Record>,
@@ -177,8 +198,7 @@ impl Session {
         from_screen: &mut mpsc::Receiver<ScreenNews>,
         monitors: Vec<Monitor>,
     ) -> CloseReason {
-        let hello = Message::Greeting { version: MESSAGE_VERSION, tool: TOOL.to_owned() };
-        let mut over = self.say(hello);
+        let mut over = self.say(greeting());
         self.act(Act::Monitors(monitors)).await;
         loop {
             if let Err(Over(reason)) = over {
@@ -205,10 +225,30 @@ impl Session {
                         self.tell(News::Resumed(self.sender.transport()));
                         Ok(())
                     }
+                    SealedEvent::PeerRestarted => self.peer_restarted().await,
                 },
                 news = from_screen.recv() => self.screen_news(news).await,
             };
         }
+    }
+
+    /// Nothing that was meant for the operator's dead tool reaches the new one, which is told how things stand.
+    async fn peer_restarted(&mut self) -> Result<(), Over> {
+        self.act(Act::Do(Input::ReleaseAll)).await;
+        self.mouth.tasks.shutdown().await;
+        self.mouth = Mouth::new(&self.sender, &self.screen, &self.permit);
+        self.say(greeting())?;
+        self.tell(News::PeerRestarted);
+        let outcomes = self.consent.peer_restarted();
+        self.follow(outcomes)?;
+        for kind in GrantKind::ALL.iter().copied().filter(|kind| self.consent.live().has(*kind)) {
+            self.say(Message::Granted { kind })?;
+        }
+        if self.consent.paused() {
+            self.say(Message::Paused { paused: true })?;
+        }
+        self.screen.reset();
+        Ok(())
     }
 
     fn command(&mut self, command: Command) -> Result<(), Over> {
@@ -272,8 +312,13 @@ impl Session {
     async fn screen_news(&mut self, news: Option<ScreenNews>) -> Result<(), Over> {
         match news {
             Some(ScreenNews::Update(update)) => {
+                // What goes on a picture that the operator's dead tool had says nothing to the new one.
+                if self.mouth.is_fresh && !update.reset {
+                    return Ok(());
+                }
+                self.mouth.is_fresh = false;
                 // The gate lets one update at a time come here, so there is room.
-                if self.updates.try_send(update).is_err() {
+                if self.mouth.updates.try_send(update).is_err() {
                     self.screen.reset();
                 }
             }
@@ -328,6 +373,7 @@ impl Session {
                     record(&self.records, Record::Consent(kind, ConsentAnswer::TakenBack));
                     self.tell(News::TakenBack(kind));
                 }
+                Outcome::Withdrawn(kind) => self.tell(News::Withdrawn(kind)),
                 Outcome::Paused(paused) => {
                     self.say(Message::Paused { paused })?;
                     self.tell(News::Paused(paused));
@@ -340,14 +386,14 @@ impl Session {
 
     /// Hands a message to the speaker.
     fn say(&self, message: Message) -> Result<(), Over> {
-        self.speech.try_send(message).map_err(|_full_or_gone| Over(CloseReason::WriteStalled))
+        self.mouth.speech.try_send(message).map_err(|_full_or_gone| Over(CloseReason::WriteStalled))
     }
 
     /// Hands a word about the pointer to the speaker while half of the queue is free: the next one says more than one
     /// that has to wait, and a pointer that is never at rest must not end the session.
     fn say_if_calm(&self, message: Message) {
-        if SPEECH_MAX / 2 <= self.speech.capacity() {
-            drop(self.speech.try_send(message));
+        if SPEECH_MAX / 2 <= self.mouth.speech.capacity() {
+            drop(self.mouth.speech.try_send(message));
         }
     }
 
@@ -391,6 +437,10 @@ impl Session {
 
 /// Name and version of this tool, for the operator's log.
 const TOOL: &str = concat!("uketsuke-client/", env!("CARGO_PKG_VERSION"));
+
+fn greeting() -> Message {
+    Message::Greeting { version: MESSAGE_VERSION, tool: TOOL.to_owned() }
+}
 
 /// Sends control messages in order, as fast as the link takes them.
 fn speaker(tasks: &mut JoinSet<()>, sender: SealedSender) -> mpsc::Sender<Message> {

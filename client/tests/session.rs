@@ -13,7 +13,10 @@ use client::{
     },
     session::{self, Command, News, Parts},
 };
-use link::sealed::{Sealed, SealedEvent};
+use link::{
+    sealed::{Sealed, SealedEvent},
+    testing::Board,
+};
 use proto::{
     api::session::ConsentAnswer,
     close::CloseReason,
@@ -21,6 +24,7 @@ use proto::{
     grant::{GrantKind, Grants},
     input::{Button, Input, Key},
     message::{Message, ScreenAck},
+    role::Role,
     screen::{Decoder, Rect},
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
@@ -78,6 +82,10 @@ struct Operator {
 
 fn start(ceiling: Grants) -> World {
     let (customer, operator) = link::testing::sealed_pair();
+    begin(ceiling, customer, operator)
+}
+
+fn begin(ceiling: Grants, customer: Sealed, operator: Sealed) -> World {
     let easel = Easel::new(320, 200).unwrap();
     let (commands, mut taken) = mpsc::channel(16);
     let (told, news) = mpsc::channel(64);
@@ -124,7 +132,9 @@ impl Operator {
                         self.say(Message::ScreenAck(ack)).await;
                     }
                     SealedEvent::Message(message) => self.heard.push(message),
-                    event @ (SealedEvent::Switching | SealedEvent::Resumed) => panic!("not expected: {event:?}"),
+                    event @ (SealedEvent::Switching | SealedEvent::Resumed | SealedEvent::PeerRestarted) => {
+                        panic!("not expected: {event:?}")
+                    }
                     SealedEvent::Ended(reason) => panic!("ended: {reason:?} after {:?}", self.heard),
                 }
             }
@@ -350,6 +360,47 @@ async fn a_reset_is_answered_with_a_full_picture() {
     world.operator.see(&world.easel).await;
     world.operator.decoder = Decoder::new();
     world.operator.say(Message::ResetScreen).await;
+    world.operator.see(&world.easel).await;
+    world.commands.send(Command::End).await.unwrap();
+    world.end(CloseReason::CustomerEnded).await;
+}
+
+#[tokio::test]
+async fn an_operators_tool_that_was_started_again_sees_everything_and_works_only_when_asked_anew() {
+    let board = Board::new(2, Duration::from_millis(5), 1);
+    let (customer, operator) = board.meet().await.unwrap();
+    let mut world = begin(all(), customer, operator);
+    world.grant(GrantKind::View).await;
+    world.grant(GrantKind::Control).await;
+    world.operator.see(&world.easel).await;
+    let key = |key, pressed| Message::Input(Input::Key { key: Key(key), pressed });
+    world.operator.say(key(0xE1, true)).await;
+    assert_eq!(world.deed().await, "key 42 true");
+    world.operator.ask(GrantKind::Device).await;
+    world.asked(GrantKind::Device).await;
+    red(&world.easel, 10);
+
+    let secret = world.operator.sealed.secret.clone();
+    let dead = std::mem::replace(&mut world.operator.sealed, link::testing::sealed_pair().1);
+    drop(dead);
+    let sealed = timeout(PATIENCE, board.restart(Role::Operator, secret)).await.unwrap().unwrap();
+    world.operator = Operator { sealed, decoder: Decoder::new(), bytes_total: 0, heard: Vec::new() };
+
+    assert_eq!(world.deed().await, "key 42 false", "nobody holds it any more");
+    world.operator.hear(Message::Granted { kind: GrantKind::View }).await;
+    assert!(matches!(&world.operator.heard[..], [Message::Greeting { .. }, ..]), "{:?}", world.operator.heard);
+    world.operator.see(&world.easel).await;
+    let mut told = Vec::new();
+    while !told.contains(&News::Withdrawn(GrantKind::Device)) {
+        told.push(timeout(PATIENCE, world.news.recv()).await.unwrap().unwrap());
+    }
+    assert!(told.contains(&News::PeerRestarted) && told.contains(&News::TakenBack(GrantKind::Control)), "{told:?}");
+    world.operator.say(key(0x28, true)).await;
+    world.operator.taken_in(Lane::Input).await;
+    world.grant(GrantKind::Control).await;
+    world.operator.say(key(0x2A, true)).await;
+    assert_eq!(world.deed().await, "key 14 true", "what came before the grant was not done");
+    red(&world.easel, 60);
     world.operator.see(&world.easel).await;
     world.commands.send(Command::End).await.unwrap();
     world.end(CloseReason::CustomerEnded).await;

@@ -195,7 +195,7 @@ async fn receive(sealed: &mut Sealed, count: u16) -> (Vec<u16>, Option<CloseReas
             match sealed.receiver.recv().await {
                 SealedEvent::Message(Message::Input(Input::Pointer { x, .. })) => received.push(x),
                 SealedEvent::Message(other) => panic!("{other:?} was never sent"),
-                SealedEvent::Switching | SealedEvent::Resumed => {}
+                SealedEvent::Switching | SealedEvent::Resumed | SealedEvent::PeerRestarted => {}
                 SealedEvent::Ended(reason) => return Some(reason),
             }
         }

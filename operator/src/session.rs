@@ -209,6 +209,14 @@ impl Running {
                         self.tell_transport(sender).await;
                         self.tell(FromSession::Switching(false)).await;
                     }
+                    SealedEvent::PeerRestarted => {
+                        // What waits was meant for the customer's dead tool.
+                        self.replies = VecDeque::from([greeting()]);
+                        (input, held) = (None, Held::default());
+                        self.receiver = Receiver::new(self.handle.screen.clone());
+                        self.handle.screen.lock().forget();
+                        self.tell(FromSession::PeerRestarted).await;
+                    }
                     SealedEvent::Ended(reason) => return reason,
                 },
                 command = commands.recv() => match command {

@@ -128,6 +128,28 @@ fn connected() -> App {
 }
 
 #[test]
+fn after_a_restart_of_the_customers_tool_the_view_is_asked_for_and_control_is_not_there() {
+    let mut app = connected();
+    play(&mut app, [granted(9, GrantKind::Control)]);
+    assert!(app.session.as_ref().unwrap().has_control());
+
+    let effects = play(&mut app, [Event::Session(session(9), FromSession::PeerRestarted)]);
+
+    assert!(matches!(effects.first(), Some(Effect::DropInput)), "{effects:?}");
+    let asks = |effect: &Effect| matches!(effect, Effect::Say(Message::Ask { kind: GrantKind::View, .. }));
+    assert!(effects.iter().any(asks), "{effects:?}");
+    let [Told::PeerRestarted {}, Told::Asked { kind: GrantKind::View }] = tells(&effects)[..] else {
+        panic!("{effects:?}")
+    };
+    play(&mut app, [granted(9, GrantKind::View)]);
+    let there = app.session.as_ref().unwrap();
+    assert_eq!((there.phase, there.has_control(), there.peer_restarted), (Phase::Running, false, true));
+    play(&mut app, [granted(9, GrantKind::Control)]);
+    let there = app.session.as_ref().unwrap();
+    assert!(there.has_control() && !there.peer_restarted);
+}
+
+#[test]
 fn a_customer_who_enters_the_number_is_met_asked_and_shown() {
     let mut app = App::default();
     play(&mut app, [login(), issued(1)]);

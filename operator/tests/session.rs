@@ -1,11 +1,14 @@
 //! A session over a sealed link in memory, with a customer made of the real encoder.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use link::{
     sealed::{Sealed, SealedEvent},
-    testing::sealed_pair,
+    testing::{Board, sealed_pair},
     transport::Transport,
 };
 use operator::{
@@ -20,6 +23,7 @@ use proto::{
     id::SessionId,
     input::{Input, Key},
     message::{Message, ScreenAck},
+    role::Role,
     screen::{Damage, EncodeOptions, EncodedUpdate, Encoder, Picture, Rect},
 };
 use tokio::sync::mpsc;
@@ -34,6 +38,10 @@ struct World {
 
 fn world() -> World {
     let (customer, operator) = sealed_pair();
+    begin(customer, operator)
+}
+
+fn begin(customer: Sealed, operator: Sealed) -> World {
     let (sender, news) = mpsc::channel(64);
     let (handle, port) = session::open(SessionId::from_bytes([7; 16]), sender, Arc::new(|| {}));
     tokio::spawn(session::run(operator, port));
@@ -61,7 +69,9 @@ impl World {
     async fn hear(&mut self) -> Message {
         match self.customer.receiver.recv().await {
             SealedEvent::Message(message) => message,
-            event @ (SealedEvent::Switching | SealedEvent::Resumed) => panic!("not expected: {event:?}"),
+            event @ (SealedEvent::Switching | SealedEvent::Resumed | SealedEvent::PeerRestarted) => {
+                panic!("not expected: {event:?}")
+            }
             SealedEvent::Ended(reason) => panic!("ended: {reason:?}"),
         }
     }
@@ -199,7 +209,7 @@ async fn while_a_key_is_held_the_customer_hears_a_word_within_every_second() {
         }
     }
     assert_eq!(heard, [press, held::WORD, held::WORD, held::WORD]);
-    assert!(started.elapsed() < std::time::Duration::from_secs(3));
+    assert!(started.elapsed() < Duration::from_secs(3));
 }
 
 #[tokio::test]
@@ -256,8 +266,35 @@ async fn waiting_for_an_exact_canvas_ends_in_time_and_says_the_truth() {
     world.show(1).await;
     world.answer().await;
     let screen = world.handle.screen.clone();
-    assert!(!screen.exact_within(std::time::Duration::from_secs(5)).await, "nothing was checked");
+    assert!(!screen.exact_within(Duration::from_secs(5)).await, "nothing was checked");
     let update = world.show(2).await;
     world.say(Message::Check { update, hash: world.encoder.settled_hash() }).await;
-    assert!(screen.exact_within(std::time::Duration::from_secs(5)).await);
+    assert!(screen.exact_within(Duration::from_secs(5)).await);
+}
+
+#[tokio::test]
+async fn a_customers_tool_that_was_started_again_is_greeted_and_its_picture_begins_anew() {
+    let board = Board::new(2, Duration::from_millis(5), 1);
+    let (customer, operator) = board.meet().await.unwrap();
+    let mut world = begin(customer, operator);
+    for at in 1..5 {
+        world.show(at).await;
+    }
+    while world.event().await != (FromSession::FirstPicture { width: 200, height: 150 }) {}
+
+    let secret = world.customer.secret.clone();
+    let dead = std::mem::replace(&mut world.customer, sealed_pair().0);
+    drop(dead);
+    world.customer = board.restart(Role::Customer, secret).await.unwrap();
+    world.encoder = Encoder::new(EncodeOptions::default());
+    world.picture = Picture::new(90, 60).unwrap();
+
+    while world.event().await != FromSession::PeerRestarted {}
+    assert!(world.handle.screen.lock().canvas.picture().is_none(), "an old picture says nothing");
+    let update = world.encoder.encode(world.picture.as_ref(), Damage::Unknown).unwrap().unwrap();
+    world.say(Message::Screen(update.bytes)).await;
+    while world.event().await != (FromSession::FirstPicture { width: 90, height: 60 }) {}
+    assert!(matches!(world.hear().await, Message::Greeting { .. }), "acknowledgements of old pictures are not said");
+    assert!(matches!(world.hear().await, Message::ScreenAck(ScreenAck { update: 1, .. })));
+    assert_eq!(world.handle.screen.lock().canvas.hash(), Some(world.picture.hash()));
 }

@@ -113,6 +113,9 @@ pub enum FrameType {
     Sealed,
     /// Tool → relay → tool: the session goes on over this relay, forwarded as it is (`proto/src/seal/resume.rs`).
     Resume,
+    /// Tool → relay → tool: a step by which a tool that was started again comes back to its session, forwarded as it is
+    /// (`proto/src/seal/rejoin.rs`).
+    Rejoin,
 }
 
 impl FrameType {
@@ -130,6 +133,7 @@ impl FrameType {
             Self::Prove => 0x10,
             Self::Sealed => 0x11,
             Self::Resume => 0x12,
+            Self::Rejoin => 0x13,
         }
     }
 
@@ -147,6 +151,7 @@ impl FrameType {
             0x10 => Some(Self::Prove),
             0x11 => Some(Self::Sealed),
             0x12 => Some(Self::Resume),
+            0x13 => Some(Self::Rejoin),
             _ => None,
         }
     }
@@ -268,7 +273,7 @@ mod tests {
     #[test]
     fn every_type_and_lane_has_one_byte() {
         let types: Vec<u8> = (0..=u8::MAX).filter(|code| FrameType::from_code(*code).is_some()).collect();
-        assert_eq!(types, [1, 2, 3, 4, 5, 6, 7, 8, 0x10, 0x11, 0x12]);
+        assert_eq!(types, [1, 2, 3, 4, 5, 6, 7, 8, 0x10, 0x11, 0x12, 0x13]);
         assert!(types.iter().all(|code| FrameType::from_code(*code).map(FrameType::code) == Some(*code)));
         for (code, lane) in (0..).zip(Lane::ALL) {
             assert_eq!((lane.code(), Lane::from_code(code)), (code, Some(lane)));

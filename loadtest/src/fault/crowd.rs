@@ -148,7 +148,7 @@ impl Crowd {
         let mut random = StdRng::seed_from_u64(seed);
         let mut ends = Vec::new();
         for (sealed, place) in [(customer, 0), (operator, 1)] {
-            let Sealed { sender, receiver, relay_id, safety_code: _ } = sealed;
+            let Sealed { sender, receiver, relay_id, safety_code: _, secret: _ } = sealed;
             let (says, hears) = (Arc::clone(&ways[place]), Arc::clone(&ways[1 - place]));
             let fate = Arc::new(Fate::default());
             let (hearing, parting) = (hear(receiver, hears, Arc::clone(&fate)), self.parting.clone());
@@ -444,7 +444,7 @@ async fn hear(mut receiver: SealedReceiver, way: Arc<Way>, fate: Arc<Fate>) -> S
                 }
             }
             SealedEvent::Switching => drop(fate.switches_seen.fetch_add(1, Ordering::Relaxed)),
-            SealedEvent::Resumed => {}
+            SealedEvent::Resumed | SealedEvent::PeerRestarted => {}
             SealedEvent::Ended(reason) => {
                 *fate.ended() = Some(reason);
                 return receiver;

@@ -300,7 +300,8 @@ async fn hear(
             | FrameType::Pong
             | FrameType::Goaway
             | FrameType::Prove
-            | FrameType::Resume => {}
+            | FrameType::Resume
+            | FrameType::Rejoin => {}
         }
     };
     Work::Heard { _reader: reader, checker, frames, is_broken }

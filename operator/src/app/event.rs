@@ -165,6 +165,8 @@ pub enum FromSession {
     Paused(bool),
     /// The connection is lost and another one is looked for, or it is found.
     Switching(bool),
+    /// The customer's tool was started again.
+    PeerRestarted,
     /// What carries the session from now.
     Carried(Transport),
     /// Nobody was met, because a proxy stands in the way.
@@ -323,6 +325,9 @@ pub enum Told {
         /// What carries the session now: `quic` or `tcp`.
         transport: &'static str,
     },
+    /// The customer's tool was started again and the session goes on: control must be asked for again, and a new picture
+    /// comes.
+    PeerRestarted {},
     /// The screen is shared from now.
     Connected {
         /// The session.

@@ -42,7 +42,7 @@ impl Phase {
 
 /// A session that is met or running.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts that are true or not, independently")]
+#[expect(clippy::struct_excessive_bools, reason = "five facts that are true or not, independently")]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
@@ -68,6 +68,8 @@ pub struct Session {
     pub paused: bool,
     /// Another connection is looked for.
     pub switching: bool,
+    /// The customer's tool was started again, so that control must be asked for again; until it is granted.
+    pub peer_restarted: bool,
     /// What carries it; nothing before the customer is met.
     pub transport: Option<Transport>,
     /// The customer's monitors.
@@ -157,6 +159,7 @@ impl App {
             refused: None,
             paused: false,
             switching: false,
+            peer_restarted: false,
             transport: None,
             monitors: Vec::new(),
             shared: 0,
@@ -258,6 +261,7 @@ impl App {
                 let resumed = Told::Resumed { transport: session.carrier() };
                 vec![Effect::Tell(if switching { Told::Switching {} } else { resumed })]
             }
+            FromSession::PeerRestarted => self.peer_restarted(now_ms),
             FromSession::Carried(transport) => {
                 session.transport = Some(transport);
                 Vec::new()
@@ -310,6 +314,21 @@ impl App {
         effects
     }
 
+    /// The customer's tool knows nothing of what this one was granted or has asked for, but for what its person allowed.
+    fn peer_restarted(&mut self, now_ms: UnixMillis) -> Vec<Effect> {
+        let Some(session) = self.session.as_mut().filter(|session| session.phase != Phase::Meeting) else {
+            return Vec::new();
+        };
+        let mut effects = if session.has_control() { vec![Effect::DropInput] } else { Vec::new() };
+        (session.grants, session.refused, session.paused) = (Grants::NONE, None, false);
+        session.asked.clear();
+        session.peer_restarted = true;
+        effects.push(Effect::Tell(Told::PeerRestarted {}));
+        let reason = session.reason.clone();
+        effects.extend(self.ask(GrantKind::View, reason, now_ms));
+        effects
+    }
+
     fn granted(&mut self, kind: GrantKind, now_ms: UnixMillis) -> Vec<Effect> {
         let Some(session) = self.session.as_mut().filter(|session| session.phase != Phase::Meeting) else {
             return Vec::new();
@@ -317,6 +336,7 @@ impl App {
         session.asked.retain(|(asked, _)| *asked != kind);
         session.grants = session.grants.with(kind);
         session.refused = None;
+        session.peer_restarted &= kind != GrantKind::Control;
         let mut effects = vec![Effect::Tell(Told::Granted { kind })];
         if kind == GrantKind::View && session.phase == Phase::Asking {
             session.phase = Phase::Running;

@@ -108,6 +108,14 @@ impl Shown {
         std::mem::take(&mut self.dirty)
     }
 
+    /// The customer's tool was started again: its picture and pointer begin anew, and the measurements go on.
+    pub fn forget(&mut self) {
+        let shape_count = self.cursor.shape_count.saturating_add(1);
+        self.canvas = Canvas::default();
+        self.cursor = Cursor { shape_count, ..Cursor::default() };
+        (self.last_update, self.dirty) = (0, Dirty::All);
+    }
+
     fn touch(&mut self, reset: bool, changed: &[Rect]) {
         if reset {
             self.dirty = Dirty::All;

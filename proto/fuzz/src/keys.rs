@@ -9,6 +9,7 @@ use proto::{
     seal::{
         Opener, Sealer, SessionKeys,
         handshake::{Handshake, ProveError, Step},
+        rejoin::{Answer, Rejoin, RejoinSecret},
     },
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
@@ -102,6 +103,63 @@ pub fn handshake(data: &[u8]) {
     }
     assert!(codes.is_empty() || same, "no keys without the secret");
     assert!(codes.windows(2).all(|pair| pair.first() == pair.last()), "both sides hold the same keys");
+}
+
+/// A script of three-byte steps of a return: to whom, what of all that was said so far, and which bit is flipped (0:
+/// none).
+///
+/// The first byte says whether both sides hold the same secret (even) or not, and who calls. To whom, modulo 4: the
+/// caller; who answered last; the other side as a call; the caller's side as a call, which no living tool says.
+/// Promise: keys are made only where the secrets are equal; the two of one exchange open each other's frames.
+pub fn rejoin(data: &[u8]) {
+    let Some((first, script)) = data.split_first() else { return };
+    let same = first % 2 == 0;
+    let caller = if first & 2 == 0 { Role::Customer } else { Role::Operator };
+    let mut rng = ChaCha20Rng::from_seed([*first; 32]);
+    let secrets = [7, if same { 7 } else { 8 }].map(|byte| RejoinSecret::from_bytes(&[byte; 40]));
+    let [own, others] = &secrets;
+    let side = |role, secret| Rejoin { role, session_id: SESSION_ID, introduction: "introduction", secret };
+    let Ok((call, called)) = side(caller, own).call(&mut rng) else { return };
+    let (mut call, mut answer, mut said) = (Some(call), None, vec![called]);
+    let mut made = Vec::new();
+    for step in script.chunks_exact(3).take(16) {
+        let [to, what, bit] = *step else { continue };
+        let place = usize::from(what).checked_rem(said.len()).unwrap_or(0);
+        let mut payload = said.get(place).map(|said| said.to_vec()).unwrap_or_default();
+        if let Some(byte) = payload.get_mut(usize::from(bit >> 3)).filter(|_| bit != 0) {
+            *byte ^= 1 << (bit & 7);
+        }
+        match to % 4 {
+            0 => {
+                if let Some(Ok((keys, confirmed))) = call.take().map(|call| call.on(&payload)) {
+                    made.push((caller, keys));
+                    said.push(confirmed);
+                }
+            }
+            1 => {
+                if let Some((role, Ok(keys))) =
+                    answer.take().map(|(role, answer): (Role, Answer)| (role, answer.on(&payload)))
+                {
+                    made.push((role, keys));
+                }
+            }
+            2 | 3 => {
+                let (role, secret) = if to % 4 == 2 { (caller.other(), others) } else { (caller, own) };
+                if let Ok((new, answered)) = side(role, secret).answer(&payload, &mut rng) {
+                    answer = Some((role, new));
+                    said.push(answered);
+                }
+            }
+            _ => {}
+        }
+    }
+    assert!(made.is_empty() || same, "no keys without the secret");
+    assert!(made.iter().all(|(role, _)| *role == caller) || made.len() == 2, "who only answers needs a caller");
+    if let Ok([(caller, keys), (other, others)]) = <[_; 2]>::try_from(made) {
+        let ((mut sealer, _), (_, mut opener)) = (keys.split(caller), others.split(other));
+        let opened = sealer.seal(Lane::Input, 0, b"x").map(|frame| opener.open(&frame));
+        assert!(matches!(opened, Ok(Ok(_))), "both sides hold the same keys");
+    }
 }
 
 const SESSION_ID: SessionId = SessionId::from_bytes([5; 16]);

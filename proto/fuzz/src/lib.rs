@@ -24,7 +24,7 @@ use proto::{
     ticket::Ticket,
 };
 
-pub use keys::{handshake, sealed_frame};
+pub use keys::{handshake, rejoin, sealed_frame};
 pub use streams::streams;
 pub use wire::{frame_reader, pre_ticket, record};
 
@@ -42,6 +42,7 @@ pub const TARGETS: &[(&str, Oracle)] = &[
     ("number", number),
     ("message", message),
     ("handshake", handshake),
+    ("rejoin", rejoin),
     ("proxy_v2", proxy_v2),
     ("frame_reader", frame_reader),
     ("record", record),
@@ -68,6 +69,7 @@ pub fn frame(data: &[u8]) {
             | FrameType::Pong
             | FrameType::Goaway
             | FrameType::Resume
+            | FrameType::Rejoin
             | FrameType::Prove => Frame::plain(parsed.kind, payload),
         };
         assert_eq!(made.as_ref().map(Frame::header), Ok(Ok(parsed)), "what was read can be written");

@@ -64,6 +64,9 @@ pub fn all() -> Vec<Seed> {
     for (name, script) in HANDSHAKE_SCRIPTS {
         add("handshake", name, script.to_vec());
     }
+    for (name, script) in REJOIN_SCRIPTS {
+        add("rejoin", name, script.to_vec());
+    }
     for (name, typed) in NUMBERS {
         add("number", name, typed.as_bytes().to_vec());
     }
@@ -118,6 +121,17 @@ const HANDSHAKE_SCRIPTS: &[(&str, &[u8])] = &[
     ("altered_element", &[0, 2, 77, 1, 0]),
     ("altered_confirmation", &[0, 2, 0, 1, 0, 6, 20, 5, 0]),
     ("twice", &[0, 2, 0, 2, 0, 1, 0, 1, 0]),
+];
+
+/// First byte as in the oracle, then three bytes a step.
+const REJOIN_SCRIPTS: &[(&str, &[u8])] = &[
+    ("clean", &[0, 2, 0, 0, 0, 1, 0, 1, 2, 0]),
+    ("operator_calls", &[2, 2, 0, 0, 0, 1, 0, 1, 2, 0]),
+    ("other_secret", &[1, 2, 0, 0, 0, 1, 0, 1, 2, 0]),
+    ("called_twice", &[0, 2, 0, 0, 2, 0, 0, 0, 1, 0, 1, 3, 0]),
+    ("two_that_answer", &[0, 2, 0, 0, 3, 1, 9, 1, 2, 0]),
+    ("altered_answer", &[0, 2, 0, 0, 0, 1, 44, 1, 1, 0]),
+    ("altered_confirmation", &[0, 2, 0, 0, 0, 1, 0, 1, 2, 99]),
 ];
 
 /// Cipher, length of the pieces, then two bytes a step.

@@ -37,7 +37,7 @@ macro_rules! targets {
 }
 
 targets! {
-    frame hello ticket sealed_frame screen_update input number message handshake proxy_v2 frame_reader record pre_ticket streams
+    frame hello ticket sealed_frame screen_update input number message handshake rejoin proxy_v2 frame_reader record pre_ticket streams
 }
 
 #[test]

@@ -166,7 +166,8 @@ where
             | FrameType::Goaway
             | FrameType::Prove
             | FrameType::Sealed
-            | FrameType::Resume => return Ok(frame),
+            | FrameType::Resume
+            | FrameType::Rejoin => return Ok(frame),
         }
     }
 }

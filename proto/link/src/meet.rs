@@ -21,6 +21,7 @@ use proto::{
     seal::{
         SessionKeys,
         handshake::{Handshake, ProveError, Step},
+        rejoin::RejoinSecret,
     },
     ticket::ProofKey,
 };
@@ -43,6 +44,8 @@ use crate::{
 
 /// Generation of the first connections; each later one of the session has the next.
 const GENERATION: PathId = 1;
+/// Connections for which a tool has numbers each time it is started: 36 a second in the longest session.
+const GENERATIONS: PathId = 1 << 20;
 
 /// Who meets whom.
 pub struct Meeting {
@@ -54,6 +57,24 @@ pub struct Meeting {
     pub proof_key: Arc<ProofKey>,
     /// What both tools know and nobody else: the four digits, or the secret of a link.
     pub secret: Zeroizing<Vec<u8>>,
+    /// Asks the manager for a new ticket; never, when absent.
+    pub renew: Option<Renew>,
+    /// Finds the way to relays.
+    pub dialer: Dialer,
+}
+
+/// Who comes back to a session after a restart.
+pub struct Return {
+    /// Which side this tool is.
+    pub role: Role,
+    /// The session, the newest ticket and the relays.
+    pub pairing: Pairing,
+    /// The key whose hash is in the ticket.
+    pub proof_key: Arc<ProofKey>,
+    /// What [`Sealed::secret`] was.
+    pub secret: RejoinSecret,
+    /// How often this tool was started again in this session, this time included.
+    pub restarts: u32,
     /// Asks the manager for a new ticket; never, when absent.
     pub renew: Option<Renew>,
     /// Finds the way to relays.
@@ -134,6 +155,32 @@ pub async fn meet(meeting: Meeting) -> Result<Sealed, MeetError> {
     Err(failed)
 }
 
+/// Comes back to a session after a restart of this tool, over whichever relay the other tool is found at.
+///
+/// Takes as long as the other tool does, at most [`proto::limits::REJOIN_TIMEOUT`].
+/// Cancel-safe: dropping it closes whatever was opened.
+///
+/// # Errors
+/// Why the session is over for this tool; [`CloseReason::TransportLost`] when nobody was found.
+pub async fn rejoin(back: Return) -> Result<Sealed, CloseReason> {
+    let Return { role, pairing, proof_key, secret, restarts, renew, dialer } = back;
+    let way = Way {
+        dial: dial_with(dialer),
+        ticket: pairing.ticket,
+        proof_key,
+        relays: pairing.relays,
+        generation: generation(restarts),
+        session: (pairing.session_id, pairing.introduction),
+        renew,
+    };
+    Sealed::rejoin(secret, role, way).await
+}
+
+/// The number of the first connection after so many restarts: above every one that this tool has used before.
+pub(crate) const fn generation(restarts: u32) -> PathId {
+    restarts.saturating_mul(GENERATIONS).saturating_add(GENERATION)
+}
+
 /// Whether the next relay may do better: this one is away, full or being stopped.
 fn goes_on(error: MeetError) -> bool {
     match error {
@@ -181,19 +228,22 @@ pub fn renewal(api: ManagerApi, session_id: SessionId) -> Renew {
 
 /// How the session goes on when this relay is lost.
 fn way(meeting: &Meeting) -> Way {
-    let dialer = meeting.dialer.clone();
-    let dial: Dial = Arc::new(move |relay: RelayAddress| {
-        let dialer = dialer.clone();
-        Box::pin(async move { dialer.dial(&relay).await })
-    });
     Way {
-        dial,
+        dial: dial_with(meeting.dialer.clone()),
         ticket: meeting.pairing.ticket.clone(),
         proof_key: Arc::clone(&meeting.proof_key),
         relays: meeting.pairing.relays.clone(),
         generation: GENERATION,
+        session: (meeting.pairing.session_id, meeting.pairing.introduction.clone()),
         renew: meeting.renew.clone(),
     }
+}
+
+fn dial_with(dialer: Dialer) -> Dial {
+    Arc::new(move |relay: RelayAddress| {
+        let dialer = dialer.clone();
+        Box::pin(async move { dialer.dial(&relay).await })
+    })
 }
 
 async fn come_together(connection: &mut Connection<AnyStream>, meeting: &Meeting) -> Result<SessionKeys, MeetError> {

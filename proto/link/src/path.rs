@@ -317,7 +317,7 @@ enum Sorted {
 
 fn sort(frame: &WireFrame, ears: &Ears) -> Sorted {
     match frame.header.kind {
-        FrameType::Sealed | FrameType::Resume => Sorted::Peer,
+        FrameType::Sealed | FrameType::Resume | FrameType::Rejoin => Sorted::Peer,
         FrameType::Ping => {
             ears.lock().pong = Some(frame.payload());
             ears.kick.notify_one();

@@ -55,6 +55,8 @@ pub enum PathEvent {
     Gone,
     /// The other tool said `Resume` here, and it opened.
     Resumed,
+    /// The other tool was started again and has rejoined the session here.
+    Rejoined,
 }
 
 /// What must be done.
@@ -132,6 +134,22 @@ impl Roam {
         }
     }
 
+    /// Starts without any path, because this tool was started again. The first path has this number.
+    pub fn alone(role: Role, relays: Vec<RelayId>, first: PathId) -> Self {
+        Self {
+            role,
+            relays,
+            paths: Vec::new(),
+            rests: Vec::new(),
+            active: None,
+            unanswered_since: None,
+            offered: None,
+            lost_since: None,
+            next_id: first,
+            over: false,
+        }
+    }
+
     /// The path on which frames go out and are believed.
     pub const fn active(&self) -> Option<PathId> {
         self.active
@@ -197,6 +215,11 @@ impl Roam {
                 self.pair(place, now);
                 effects.extend(self.resumed(id));
             }
+            PathEvent::Rejoined => {
+                self.pair(place, now);
+                (self.active, self.unanswered_since, self.offered) = (Some(id), None, None);
+                effects.extend([Effect::Resume(id), Effect::Settle(id)]);
+            }
         }
         effects.extend(self.tick(now));
         effects
@@ -228,6 +251,15 @@ impl Roam {
         let kept = if self.is_settled() { self.keep_spare(now) } else { self.search(now) };
         effects.extend(kept);
         effects
+    }
+
+    /// The other tool has begun to answer on this path: it has the whole time for what comes next.
+    pub fn wait_on(&mut self, id: PathId, at: Instant) {
+        if self.active == Some(id)
+            && let Some(since) = &mut self.unanswered_since
+        {
+            *since = at;
+        }
     }
 
     /// When [`Self::tick`] must be called at the latest.

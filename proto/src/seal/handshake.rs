@@ -26,6 +26,7 @@
 //! mac(r)     = HMAC-SHA256(confirm(r), transcript)
 //! key(r)     = HKDF-Expand(master, "uketsuke v1 seal " ‖ role name of the sender, 32)
 //! safety     = HKDF-Expand(master, "uketsuke v1 safety code", 8), little-endian, modulo 1,000,000
+//! rejoin     = HKDF-Expand(master, "uketsuke v1 rejoin", 32)
 //! ```
 //!
 //! What is erased: the master key, every derived key and the SPAKE2 output. The library keeps its scalar and the
@@ -38,13 +39,15 @@ use sha2::{Digest as _, Sha256};
 use spake2::{Ed25519Group, Identity, Password, Spake2};
 use zeroize::Zeroizing;
 
-use super::{KEY_LEN, Key, SessionKeys};
+use super::{Begin, KEY_LEN, Key, SessionKeys, rejoin::RejoinSecret};
 use crate::{close::CloseReason, id::SessionId, role::Role};
 
 /// First byte of a SPAKE2 element.
 const STEP_ELEMENT: u8 = 1;
 /// First byte of a confirmation.
 const STEP_CONFIRMATION: u8 = 2;
+/// What both identities begin with when the secret is a number's or a link's.
+const LABEL: &[u8] = b"uketsuke prove v1 ";
 
 /// One side of one key exchange. Prints as nothing.
 pub struct Handshake {
@@ -115,11 +118,23 @@ impl Handshake {
         introduction: &str,
         rng: &mut impl CryptoRngCore,
     ) -> Result<(Self, Vec<u8>), ProveError> {
+        Self::start_for(LABEL, role, secret, (session_id, introduction), rng)
+    }
+
+    /// As [`Self::start`], with another beginning of both identities: an exchange for one purpose is worth nothing for
+    /// another.
+    pub(super) fn start_for(
+        label: &[u8],
+        role: Role,
+        secret: &[u8],
+        (session_id, introduction): (SessionId, &str),
+        rng: &mut impl CryptoRngCore,
+    ) -> Result<(Self, Vec<u8>), ProveError> {
         if secret.is_empty() {
             return Err(ProveError::EmptySecret);
         }
-        let customer = identity(Role::Customer, session_id, introduction);
-        let operator = identity(Role::Operator, session_id, introduction);
+        let customer = identity(label, Role::Customer, session_id, introduction);
+        let operator = identity(label, Role::Operator, session_id, introduction);
         let (password, a, b) = (Password::new(secret), Identity::new(&customer), Identity::new(&operator));
         let (spake, own) = match role {
             Role::Customer => Spake2::start_a_with_rng(&password, &a, &b, rng),
@@ -186,8 +201,8 @@ fn step(kind: u8, body: &[u8]) -> Vec<u8> {
     payload
 }
 
-fn identity(role: Role, session_id: SessionId, introduction: &str) -> Vec<u8> {
-    let mut identity = b"uketsuke prove v1 ".to_vec();
+fn identity(label: &[u8], role: Role, session_id: SessionId, introduction: &str) -> Vec<u8> {
+    let mut identity = label.to_vec();
     identity.extend_from_slice(role.as_str().as_bytes());
     identity.push(0);
     identity.extend_from_slice(session_id.as_bytes());
@@ -220,7 +235,8 @@ fn confirmation(master: &[u8; KEY_LEN], role: Role, transcript: &[u8; 32]) -> Hm
 fn session_keys(master: &[u8; KEY_LEN]) -> SessionKeys {
     let key = |role: Role| expand(master, &[b"uketsuke v1 seal ", role.as_str().as_bytes()]);
     let safety = u64::from_le_bytes(*expand(master, &[b"uketsuke v1 safety code"]));
-    SessionKeys { customer: key(Role::Customer), operator: key(Role::Operator), safety }
+    let rejoin = RejoinSecret::new(expand(master, &[b"uketsuke v1 rejoin"]), safety);
+    SessionKeys { customer: key(Role::Customer), operator: key(Role::Operator), rejoin, begin: Begin::AtZero }
 }
 
 #[cfg(test)]
@@ -266,7 +282,7 @@ mod tests {
     }
 
     fn same_keys(a: &SessionKeys, b: &SessionKeys) -> bool {
-        a.customer == b.customer && a.operator == b.operator && a.safety == b.safety
+        a.customer == b.customer && a.operator == b.operator && a.rejoin.to_bytes() == b.rejoin.to_bytes()
     }
 
     #[test]
@@ -341,17 +357,18 @@ mod tests {
         let (customer, _) = go_on(customer, &element_b);
         let State::Confirmation { master, transcript } = customer.state else { panic!("the element was taken") };
         let keys = session_keys(&master);
-        let mut chain = Chain::new(&keys.customer, Lane::Input, 1);
+        let mut chain = Chain::new(&keys.customer, Lane::Input, 1, 0);
         let first = *chain.key;
         chain.advance(Lane::Input);
         let made = format!(
-            "transcript = {}\nmaster = {}\nkey_customer = {}\nkey_operator = {}\nsafety = {}\n\
+            "transcript = {}\nmaster = {}\nkey_customer = {}\nkey_operator = {}\nsafety = {}\nrejoin = {}\n\
              key_customer_input_0 = {}\nkey_customer_input_1 = {}\n",
             hex::encode(transcript),
             hex::encode(*master),
             hex::encode(*keys.customer),
             hex::encode(*keys.operator),
-            keys.safety,
+            keys.rejoin.safety(),
+            hex::encode(keys.rejoin.key()),
             hex::encode(first),
             hex::encode(*chain.key),
         );

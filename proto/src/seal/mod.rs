@@ -28,8 +28,13 @@
 //! Frame `n` of a lane is sealed under `K(lane, n / RATCHET_EVERY)` with [`limits::RATCHET_EVERY`]. Both sides know
 //! `n` without asking, because the opener accepts the next number and nothing else; so they turn at the same frame,
 //! and a lane that is never used holds back no other lane's ratchet.
+//!
+//! When a tool that was started again has rejoined the session ([`rejoin`]), both sides have new keys and each lane
+//! counts from a number that these keys decide, in `n` above from 0. So a frame from before is known by its number
+//! ([`Opener::is_foreign`]), wherever it comes, and breaks nothing.
 
 pub mod handshake;
+pub mod rejoin;
 pub mod resume;
 
 use bytes::Bytes;
@@ -38,6 +43,7 @@ use zeroize::Zeroizing;
 
 use self::{
     handshake::expand,
+    rejoin::RejoinSecret,
     resume::{Due, Resume},
 };
 use crate::{
@@ -56,12 +62,25 @@ const SEQUENCE_LEN: usize = 8;
 const TAG_LEN: usize = 16;
 /// Sequence numbers are below this, so that three bits stay free in the nonce.
 const SEQUENCE_END: u64 = 1 << 61;
+/// Frames of a lane under one set of keys: after decades of the fastest line.
+const SEQUENCE_SPAN: u64 = 1 << 40;
+/// Lanes of keys that were made by a rejoin begin at or above this number, and below twice this number.
+const SEQUENCE_REJOINED: u64 = 1 << 59;
 
 /// What both sides hold after the key exchange. Prints as nothing.
 pub struct SessionKeys {
     customer: Key,
     operator: Key,
-    safety: u64,
+    rejoin: RejoinSecret,
+    begin: Begin,
+}
+
+/// Where the lanes begin to count.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begin {
+    AtZero,
+    /// At a number that the key of the direction decides.
+    AtDrawn,
 }
 
 /// Seals what this side sends. Prints as nothing.
@@ -124,8 +143,12 @@ pub enum SealError {
 impl SessionKeys {
     /// Six digits derived from the keys, equal on both sides: `123 456`. For people who want to compare them aloud.
     pub fn safety_code(&self) -> String {
-        let code = self.safety.rem_euclid(1_000_000);
-        format!("{:03} {:03}", code.div_euclid(1000), code.rem_euclid(1000))
+        self.rejoin.safety_code()
+    }
+
+    /// What a tool keeps so that it can rejoin the session after a restart.
+    pub fn rejoin_secret(&self) -> RejoinSecret {
+        self.rejoin.clone()
     }
 
     /// Parts the keys into what `role` sends with and what it receives with.
@@ -139,10 +162,23 @@ impl SessionKeys {
             Role::Customer => &self.customer,
             Role::Operator => &self.operator,
         };
-        let lanes = |key: &Key| Lane::ALL.map(|lane| Chain::new(key, lane, every));
+        let lanes = |key: &Key| Lane::ALL.map(|lane| Chain::new(key, lane, every, self.begin.first(key, lane)));
         let (own, others) = (key(role), key(role.other()));
         let sealer = Sealer { lanes: lanes(own), resume: Resume::new(own) };
         (sealer, Opener { lanes: lanes(others), resume: Resume::new(others), broken: false, stale: None })
+    }
+}
+
+impl Begin {
+    /// The number of a lane's first frame.
+    fn first(self, direction: &Key, lane: Lane) -> u64 {
+        match self {
+            Self::AtZero => 0,
+            Self::AtDrawn => {
+                let drawn = u64::from_le_bytes(*expand(direction, &[b"uketsuke v1 first", &[lane.code()]]));
+                SEQUENCE_REJOINED | (drawn & (SEQUENCE_REJOINED - 1))
+            }
+        }
     }
 }
 
@@ -236,6 +272,25 @@ impl Opener {
         lane.dropped <= stale_max(frame.lane)
     }
 
+    /// Whether a frame was sealed under other keys of the session, as its number tells: earlier ones, or those of a
+    /// rejoin whose last word has not come yet.
+    pub fn is_foreign(&self, frame: &Frame) -> bool {
+        let Some((found, _rest)) = frame.payload.split_first_chunk::<SEQUENCE_LEN>() else { return false };
+        let [control, input, screen, bulk] = &self.lanes;
+        let lane = match frame.lane {
+            Lane::Control => control,
+            Lane::Input => input,
+            Lane::Screen => screen,
+            Lane::Bulk => bulk,
+        };
+        u64::from_le_bytes(*found).checked_sub(lane.first).is_none_or(|count| SEQUENCE_SPAN <= count)
+    }
+
+    /// Whether these are the keys of the meeting, and not those of a rejoin.
+    pub fn is_first(&self) -> bool {
+        self.lanes.iter().all(|lane| lane.first == 0)
+    }
+
     /// Opens the next frame of a lane.
     ///
     /// # Errors
@@ -287,6 +342,8 @@ fn stale_max(lane: Lane) -> u64 {
 #[derive(Clone)]
 struct Chain {
     key: Key,
+    /// Number of the first frame.
+    first: u64,
     /// Number of the next frame.
     sequence: u64,
     /// Frames under one key.
@@ -296,13 +353,18 @@ struct Chain {
 }
 
 impl Chain {
-    fn new(direction: &Key, lane: Lane, every: u64) -> Self {
-        Self { key: expand(direction, &[b"uketsuke v1 lane", &[lane.code()]]), sequence: 0, every, left: every }
+    fn new(direction: &Key, lane: Lane, every: u64, first: u64) -> Self {
+        let key = expand(direction, &[b"uketsuke v1 lane", &[lane.code()]]);
+        Self { key, first, sequence: first, every, left: every }
     }
 
     /// The number of the frame that is due.
     const fn next(&self) -> Result<u64, SealError> {
-        if self.sequence < SEQUENCE_END { Ok(self.sequence) } else { Err(SealError::Exhausted) }
+        if self.sequence < self.first.saturating_add(SEQUENCE_SPAN) {
+            Ok(self.sequence)
+        } else {
+            Err(SealError::Exhausted)
+        }
     }
 
     fn cipher(&self) -> ChaCha20Poly1305 {
@@ -361,7 +423,28 @@ mod tests {
     use super::*;
 
     fn keys() -> SessionKeys {
-        SessionKeys { customer: Zeroizing::new([1; 32]), operator: Zeroizing::new([2; 32]), safety: 1_000_042_007 }
+        let rejoin = RejoinSecret::new(Zeroizing::new([3; 32]), 1_000_042_007);
+        let (customer, operator) = (Zeroizing::new([1; 32]), Zeroizing::new([2; 32]));
+        SessionKeys { customer, operator, rejoin, begin: Begin::AtZero }
+    }
+
+    #[test]
+    fn keys_of_a_rejoin_count_from_numbers_that_no_earlier_frame_has() {
+        let rejoined = || SessionKeys { begin: Begin::AtDrawn, ..keys() };
+        let (mut before, mut opens_before) = pair(10);
+        let (mut after, _) = rejoined().split(Role::Customer);
+        let (_, mut opens_after) = rejoined().split(Role::Operator);
+        for lane in Lane::ALL {
+            for n in 0..3 {
+                let (old, new) = (before.seal(lane, 0, &[n]).unwrap(), after.seal(lane, 0, &[n]).unwrap());
+                assert!(opens_after.is_foreign(&old) && opens_before.is_foreign(&new));
+                assert!(!opens_before.is_foreign(&old) && !opens_after.is_foreign(&new));
+                assert_eq!(opens_after.open(&new).unwrap(), [n], "the numbers of both sides are the same");
+                opens_before.open(&old).unwrap();
+            }
+        }
+        assert_eq!(after.due(), opens_after.due());
+        assert_ne!(after.due()[0], after.due()[1], "each lane has a beginning of its own");
     }
 
     #[test]
@@ -506,7 +589,7 @@ mod tests {
             }
         }
         let now = |lane: Lane| sealer.lanes[usize::from(lane.code())].key.clone();
-        let first = |lane| Chain::new(&keys().customer, lane, 3).key;
+        let first = |lane| Chain::new(&keys().customer, lane, 3, 0).key;
         assert_ne!(now(Lane::Screen), first(Lane::Screen), "after 20 frames the first key is gone");
         assert_eq!(now(Lane::Bulk), first(Lane::Bulk), "an idle lane stays");
     }
@@ -527,7 +610,7 @@ mod tests {
     fn a_lane_ends_before_its_numbers_wrap() {
         let (mut sealer, mut opener) = pair(3);
         for chain in [&mut sealer.lanes[0], &mut opener.lanes[0]] {
-            chain.sequence = SEQUENCE_END - 1;
+            chain.sequence = SEQUENCE_SPAN - 1;
         }
         let last = sealer.seal(Lane::Control, 0, b"x").unwrap();
         opener.open(&last).unwrap();

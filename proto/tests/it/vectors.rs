@@ -14,6 +14,7 @@ use proto::{
     message::Message,
     number::ReceptionNumber,
     role::Role,
+    seal::rejoin::Rejoin,
     ticket::{ProofKey, SigningKey, Ticket, TicketRelay, proof_holds, proof_key_hash},
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng as _};
@@ -140,6 +141,30 @@ fn the_key_exchange_and_the_first_sealed_frames_are_the_vectors() {
             ("control_0", sealed(Lane::Control, 0, b"hello")),
             ("control_1", sealed(Lane::Control, 0, b"hello")),
             ("screen_0_more", sealed(Lane::Screen, FLAG_MORE, b"")),
+        ],
+    );
+}
+
+#[test]
+fn a_rejoin_and_the_first_sealed_frame_after_it_are_the_vectors() {
+    let [keys, _] = exchange([b"3381"; 2], ["introduction"; 2]).ends.map(Result::unwrap);
+    let secret = keys.rejoin_secret();
+    let side = |role| Rejoin { role, session_id: SESSION_ID, introduction: "introduction", secret: &secret };
+    let mut rng = [1, 2].map(|seed| ChaCha20Rng::from_seed([seed; 32]));
+    let (call, called) = side(Role::Customer).call(&mut rng[0]).unwrap();
+    let (answer, answered) = side(Role::Operator).answer(&called, &mut rng[1]).unwrap();
+    let (customer, confirmed) = call.on(&answered).unwrap();
+    let operator = answer.on(&confirmed).unwrap();
+    let ((mut sealer, _), (_, mut opener)) = (customer.split(Role::Customer), operator.split(Role::Operator));
+    let frame = sealer.seal(Lane::Control, 0, b"hello").unwrap();
+    assert_eq!(opener.open(&frame).unwrap(), b"hello");
+    check(
+        "rejoin",
+        &[
+            ("call", hex::encode(called)),
+            ("answer", hex::encode(answered)),
+            ("confirmation", hex::encode(confirmed)),
+            ("control_first", hex::encode([&frame.header().unwrap().to_bytes(), frame.payload.as_ref()].concat())),
         ],
     );
 }

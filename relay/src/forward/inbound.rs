@@ -101,6 +101,7 @@ fn answer(relay: &Relay, seat: &Seat, frame: &WireRun, control: &mut Bucket) -> 
         | FrameType::Prove
         | FrameType::Goaway
         | FrameType::Resume
+        | FrameType::Rejoin
         | FrameType::Sealed => return false,
     }
     true
@@ -223,5 +224,5 @@ fn next_run(reader: &mut Reader) -> Result<Option<WireRun>, FrameError> {
 
 /// Whether a frame is for the other side.
 const fn is_forwarded(frame: &WireRun) -> bool {
-    matches!(frame.header.kind, FrameType::Sealed | FrameType::Prove | FrameType::Resume)
+    matches!(frame.header.kind, FrameType::Sealed | FrameType::Prove | FrameType::Resume | FrameType::Rejoin)
 }

@@ -49,6 +49,11 @@ impl Held {
         Ok(())
     }
 
+    /// What waits for other paths is from before and means nothing any more.
+    pub(super) fn forget_others(&mut self, id: PathId) {
+        self.paths.retain(|path, _| *path == id);
+    }
+
     /// Gives what waits for a path, in the order in which it came.
     pub(super) fn take(&mut self, id: PathId) -> Vec<WireFrame> {
         self.paths.remove(&id).unwrap_or_default().frames

@@ -25,6 +25,11 @@ pub(super) struct Keeper {
 pub(super) struct Impossible;
 
 impl Keeper {
+    /// Keeps nothing; these are the numbers of the first frames.
+    pub(super) fn new(first: Due) -> Self {
+        Self { first, ..Self::default() }
+    }
+
     /// Keeps a frame that has just been sealed: header and payload.
     pub(super) fn keep(&mut self, frame: &Frame, header: Bytes) {
         self.lanes[place(frame.lane)].push_back([header, frame.payload.clone()]);

@@ -9,8 +9,10 @@
 
 mod actor;
 mod assembly;
+mod exchange;
 mod held;
 mod keeper;
+mod life;
 mod say;
 mod state;
 
@@ -18,8 +20,16 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use proto::{
-    api::reception::RelayAddress, close::CloseReason, frame::Lane, id::RelayId, limits, message::Message, role::Role,
-    seal::SessionKeys, ticket::ProofKey,
+    api::reception::RelayAddress,
+    close::CloseReason,
+    frame::Lane,
+    id::RelayId,
+    id::SessionId,
+    limits,
+    message::Message,
+    role::Role,
+    seal::{SessionKeys, rejoin::RejoinSecret},
+    ticket::ProofKey,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -49,6 +59,8 @@ pub struct Sealed {
     pub safety_code: String,
     /// The relay over which the tools met; see [`SealedSender::moved_to`].
     pub relay_id: RelayId,
+    /// With it a tool that was started again rejoins the session.
+    pub secret: RejoinSecret,
 }
 
 /// Says messages; a clone says them on the same link.
@@ -72,6 +84,10 @@ pub enum SealedEvent {
     Switching,
     /// The way was found, the session goes on.
     Resumed,
+    /// The other tool was started again and rejoined the session. Whatever was said before and not heard is lost, in both
+    /// directions, and it remembers nothing: it must be told everything anew. What is said before this was taken is
+    /// lost, too.
+    PeerRestarted,
     /// The session is over; nothing else follows.
     Ended(CloseReason),
 }
@@ -119,8 +135,10 @@ pub struct Way {
     pub proof_key: Arc<ProofKey>,
     /// The relays of the ticket.
     pub relays: Vec<RelayAddress>,
-    /// The generation of the connection on which the other side was met.
+    /// The generation of the connection on which the other side was met, or of the first that will be dialed.
     pub generation: PathId,
+    /// The session, and what the manager signed about it.
+    pub session: (SessionId, String),
     /// Renews the ticket; never, when absent.
     pub renew: Option<Renew>,
 }
@@ -143,23 +161,60 @@ impl Sealed {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let safety_code = keys.safety_code();
-        let (sealer, opener) = keys.split(role);
+        let secret = keys.rejoin_secret();
         let shared = Arc::new(Shared::new(connection.transport));
+        let begin = actor::Begin { shared: Arc::clone(&shared), secret: secret.clone(), role, way };
+        actor::start(begin, (connection, keys, relay_id));
+        Self::of(shared, secret, relay_id)
+    }
+
+    /// Looks for the other tool again after a restart of this one, until it is found. Must be called inside a runtime.
+    /// Cancel-safe: dropping it closes whatever was opened.
+    ///
+    /// # Errors
+    /// Why the session is over for this tool.
+    pub(crate) async fn rejoin(secret: RejoinSecret, role: Role, way: Way) -> Result<Self, CloseReason> {
+        // What carries it is known when the other side is found.
+        let shared = Arc::new(Shared::new(Transport::Tcp));
+        shared.lock().is_met = false;
+        let begin = actor::Begin { shared: Arc::clone(&shared), secret: secret.clone(), role, way: Some(way) };
+        let first = RelayId::from_bytes([0; 16]);
+        let mut sealed = Self::of(Arc::clone(&shared), secret, first);
+        actor::start_again(begin);
+        loop {
+            let arrived = shared.arrived.notified();
+            {
+                let mut state = shared.lock();
+                if let Some(reason) = state.ended() {
+                    return Err(reason);
+                }
+                if state.is_met {
+                    state.told_switching = state.switching;
+                    sealed.relay_id = state.moved_to.unwrap_or(first);
+                    // What has arrived already is announced again.
+                    shared.arrived.notify_one();
+                    return Ok(sealed);
+                }
+            }
+            arrived.await;
+        }
+    }
+
+    fn of(shared: Arc<Shared>, secret: RejoinSecret, relay_id: RelayId) -> Self {
         let guard = shared.dropped.clone().drop_guard();
-        let begin = actor::Begin { shared: Arc::clone(&shared), seals: (sealer, opener), role, relay_id, way };
-        actor::start(begin, connection);
         Self {
             sender: SealedSender { shared: Arc::clone(&shared) },
             receiver: SealedReceiver { shared, _close_on_drop: guard },
-            safety_code,
+            safety_code: secret.safety_code(),
             relay_id,
+            secret,
         }
     }
 }
 
 impl SealedSender {
-    /// Sends a message as soon as its lane has credit and room.
+    /// Sends a message as soon as its lane has credit and room. To a tool that is started again meanwhile it is not
+    /// sent: see [`SealedEvent::PeerRestarted`].
     ///
     /// Cancel-safe: while it waits nothing is sent, and when it is dropped nothing will be.
     ///
@@ -171,11 +226,12 @@ impl SealedSender {
             tracing::debug!(error = %error, "A message outside the limits of the protocol was not sent");
             SealedClosed { reason: CloseReason::Malformed }
         })?;
+        let restarts = self.shared.lock().restarts();
         loop {
             let room = self.shared.room.notified();
             tokio::pin!(room);
             room.as_mut().enable();
-            if self.shared.lock().try_send(lane, &bytes)? {
+            if self.shared.lock().try_send(restarts, lane, &bytes)? {
                 self.shared.work.notify_one();
                 return Ok(());
             }
@@ -230,6 +286,9 @@ impl SealedReceiver {
             let arrived = self.shared.arrived.notified();
             {
                 let mut state = self.shared.lock();
+                if state.take_restart() {
+                    return SealedEvent::PeerRestarted;
+                }
                 if let Some(message) = state.take_message() {
                     if state.taking.is_owed() {
                         self.shared.work.notify_one();

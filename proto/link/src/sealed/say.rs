@@ -80,6 +80,17 @@ impl Timers {
         self.echo_at = Instant::now();
     }
 
+    /// New keys: nothing was received under them, and these numbers are due.
+    pub(super) fn begin_anew(&mut self, due: Due) {
+        (self.received_told, self.received_owed, self.tell_at) = (due, false, None);
+        self.echo_at = Instant::now();
+    }
+
+    /// A ticket is wanted at once.
+    pub(super) fn renew_soon(&mut self) {
+        self.renew_at = Instant::now();
+    }
+
     /// Somebody says something: measurements come often for a while.
     pub(super) fn enliven(&mut self) {
         self.lively_until = Instant::now() + LIVELY_FOR;

@@ -49,6 +49,12 @@ pub(super) struct State {
     pub(super) told_switching: bool,
     /// What carries the session.
     pub(super) transport: Transport,
+    /// The other tool was met; not yet after a restart of this one.
+    pub(super) is_met: bool,
+    /// How often the other tool was started again.
+    restarts: u64,
+    /// As often the program was told.
+    told_restarts: u64,
     /// The relay the session moved to.
     pub(super) moved_to: Option<RelayId>,
     inbox: VecDeque<(Lane, u64, Message)>,
@@ -96,7 +102,7 @@ impl State {
     fn new(transport: Transport) -> Self {
         Self {
             transport,
-            lanes: Lanes::new(|lane| usize::try_from(lane.credit()).unwrap_or(usize::MAX)),
+            lanes: empty_lanes(),
             credit: SendCredit::default(),
             taking: ReceiveCredit::default(),
             round_trip: None,
@@ -104,16 +110,46 @@ impl State {
             echoed: None,
             switching: false,
             told_switching: false,
+            is_met: true,
+            restarts: 0,
+            told_restarts: 0,
             moved_to: None,
             inbox: VecDeque::new(),
             closing: None,
         }
     }
 
-    /// Puts a message into its lane if there is credit; `false` when it must wait.
-    pub(super) fn try_send(&mut self, lane: Lane, bytes: &Bytes) -> Result<bool, SealedClosed> {
+    /// The other tool was started again: what was said and not taken is lost, in both directions.
+    pub(super) fn begin_anew(&mut self) {
+        (self.lanes, self.credit, self.taking) = (empty_lanes(), SendCredit::default(), ReceiveCredit::default());
+        (self.echo, self.echoed, self.round_trip) = (None, None, None);
+        self.inbox.clear();
+        if self.is_met {
+            self.restarts = self.restarts.saturating_add(1);
+        }
+    }
+
+    /// How often the other tool was started again.
+    pub(super) const fn restarts(&self) -> u64 {
+        self.restarts
+    }
+
+    /// Whether the program must hear that the other tool was started again; it counts as told then.
+    pub(super) const fn take_restart(&mut self) -> bool {
+        let is_news = self.told_restarts != self.restarts;
+        self.told_restarts = self.restarts;
+        is_news
+    }
+
+    /// Puts a message into its lane if there is credit; `false` when it must wait. `restarts` is how often the other
+    /// tool had been started again when the program said it: to one that is gone nothing is said, and neither to the new
+    /// one before the program knows of it.
+    pub(super) fn try_send(&mut self, restarts: u64, lane: Lane, bytes: &Bytes) -> Result<bool, SealedClosed> {
         if let Some((reason, _)) = self.closing {
             return Err(SealedClosed { reason });
+        }
+        if restarts != self.restarts || self.told_restarts != self.restarts {
+            return Ok(true);
         }
         let len = length(bytes.len());
         // INVARIANT: what waits in a lane is under way too, so a message with credit has room.
@@ -154,6 +190,10 @@ impl State {
     pub(super) const fn closing(&self) -> Option<(CloseReason, Goodbye)> {
         self.closing
     }
+}
+
+fn empty_lanes() -> Lanes {
+    Lanes::new(|lane| usize::try_from(lane.credit()).unwrap_or(usize::MAX))
 }
 
 fn length(len: usize) -> u64 {

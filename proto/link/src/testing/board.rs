@@ -4,6 +4,9 @@
 //! a time of its own, so that lanes overtake each other and frames of one lane never do. A frame goes to whoever sits at
 //! the other side when its time has come. Works with paused time; the same seed does the same.
 //!
+//! A tool that is dropped is one that was killed; [`Board::restart`] starts it again with what it kept. An evil relay
+//! says again what a tool has said ([`Board::said`], [`Board::inject`]).
+//!
 //! A manager renews tickets while it is there. A ticket is the time at which it expires, and a relay looks at it; a relay
 //! that was started again may have another key, which tools learn from the manager only.
 
@@ -23,6 +26,7 @@ use proto::{
     id::RelayId,
     limits,
     role::Role,
+    seal::rejoin::RejoinSecret,
     ticket::ProofKey,
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -33,11 +37,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{NETWORK_LEN, keys};
+use super::{INTRODUCTION, NETWORK_LEN, SESSION_ID, keys};
 use crate::{
     framed::{self, FrameReader},
     join::{self, Admission},
-    keepalive,
+    keepalive, meet,
     sealed::{Dial, Renew, RenewError, Renewed, Sealed, Way},
     tcp::{Connection, DialError},
     transport::Transport,
@@ -53,7 +57,15 @@ pub struct Board {
     random: Arc<Mutex<StdRng>>,
     delay_max: Duration,
     manager: Arc<Mutex<Manager>>,
+    tools: Arc<Mutex<HashMap<Role, Tool>>>,
+    said: Arc<Mutex<Vec<(Role, Bytes)>>>,
     begun: Instant,
+}
+
+/// What a tool keeps over a restart.
+struct Tool {
+    proof_key: Arc<ProofKey>,
+    restarts: u32,
 }
 
 #[derive(Default)]
@@ -73,6 +85,7 @@ struct Relay {
 
 struct Seat {
     serial: u64,
+    generation: u32,
     to: mpsc::Sender<Bytes>,
     cut: CancellationToken,
 }
@@ -86,6 +99,8 @@ impl Board {
             random: Arc::new(Mutex::new(StdRng::seed_from_u64(seed))),
             delay_max,
             manager: Arc::default(),
+            tools: Arc::default(),
+            said: Arc::default(),
             begun: Instant::now(),
         }
     }
@@ -152,23 +167,55 @@ impl Board {
             sides.push((role, keys, proof_key, connection));
         }
         let mut met = sides.into_iter().map(|(role, keys, proof_key, connection)| {
-            let board = self.clone();
-            let dial: Dial = Arc::new(move |relay: RelayAddress| {
-                let dialed = board.dial(usize::from(relay.relay_id.as_bytes()[0]), &relay.spki, role);
-                Box::pin(async move { dialed })
-            });
-            let board = self.clone();
-            let renew: Renew = Arc::new(move || {
-                let renewed = board.renew();
-                Box::pin(async move { renewed })
-            });
-            let (ticket, relays) = (self.ticket(), self.addresses());
-            let way = Way { dial, ticket, proof_key, relays, generation: 1, renew: Some(renew) };
+            lock(&self.tools).insert(role, Tool { proof_key: Arc::clone(&proof_key), restarts: 0 });
+            let way = self.way(role, proof_key, 0);
             Sealed::start(connection, keys, role, RelayId::from_bytes([0; 16]), Some(way))
         });
         match (met.next(), met.next()) {
             (Some(customer), Some(operator)) => Ok((customer, operator)),
             (Some(_) | None, _) => Err(io::Error::other("two sides met")),
+        }
+    }
+
+    /// Starts a tool again that met and was dropped since: it comes back with the secret that it kept.
+    ///
+    /// # Errors
+    /// Why the session is over for this tool.
+    pub async fn restart(&self, role: Role, secret: RejoinSecret) -> Result<Sealed, CloseReason> {
+        let (proof_key, restarts) = {
+            let mut tools = lock(&self.tools);
+            let Some(tool) = tools.get_mut(&role) else { return Err(CloseReason::Abnormal) };
+            tool.restarts = tool.restarts.saturating_add(1);
+            (Arc::clone(&tool.proof_key), tool.restarts)
+        };
+        Sealed::rejoin(secret, role, self.way(role, proof_key, restarts)).await
+    }
+
+    fn way(&self, role: Role, proof_key: Arc<ProofKey>, restarts: u32) -> Way {
+        let board = self.clone();
+        let dial: Dial = Arc::new(move |relay: RelayAddress| {
+            let dialed = board.dial(usize::from(relay.relay_id.as_bytes()[0]), &relay.spki, role);
+            Box::pin(async move { dialed })
+        });
+        let board = self.clone();
+        let renew: Renew = Arc::new(move || {
+            let renewed = board.renew();
+            Box::pin(async move { renewed })
+        });
+        let session = (SESSION_ID, INTRODUCTION.to_owned());
+        let (ticket, relays) = (self.ticket(), self.addresses());
+        Way { dial, ticket, proof_key, relays, generation: meet::generation(restarts), session, renew: Some(renew) }
+    }
+
+    /// The frames by which tools came back so far, and who said each, in order.
+    pub fn said(&self) -> Vec<(Role, Bytes)> {
+        lock(&self.said).clone()
+    }
+
+    /// Says something to whoever sits at a relay, as only an evil one does.
+    pub fn inject(&self, relay: usize, to: Role, wire: Bytes) {
+        if let Some(seat) = self.relays.get(relay).map(lock).and_then(|relay| Some(relay.seats.get(&to)?.to.clone())) {
+            drop(seat.try_send(wire));
         }
     }
 
@@ -211,21 +258,23 @@ impl Board {
         let mut reader = FrameReader::new(from);
         let Ok(Some(hello)) = reader.next().await else { return };
         debug_assert_eq!(hello.header.kind, FrameType::Hello, "a tool says hello first");
-        if !Hello::parse(&hello.payload()).is_ok_and(|hello| self.is_valid(&hello.ticket)) {
+        let hello = Hello::parse(&hello.payload()).ok().filter(|hello| self.is_valid(&hello.ticket));
+        let Some(Hello { generation, .. }) = hello else {
             let refused = RelayWord::Refused(CloseReason::TicketExpired).to_frame();
             // The tool reads it, or has gone.
             drop(framed::write_all(&mut to, &[framed::to_wire(&refused)]).await);
             return;
-        }
+        };
         let (queue, mut queued) = mpsc::channel::<Bytes>(QUEUE_MAX);
         let (cut, serial) = (CancellationToken::new(), lock(&self.random).random());
         let Some(place) = self.relays.get(relay) else { return };
         {
             let mut seats = lock(place);
-            if seats.is_dead {
+            let is_old = seats.seats.get(&role).is_some_and(|seated| generation <= seated.generation);
+            if seats.is_dead || is_old {
                 return;
             }
-            let seat = Seat { serial, to: queue.clone(), cut: cut.clone() };
+            let seat = Seat { serial, generation, to: queue.clone(), cut: cut.clone() };
             if let Some(displaced) = seats.seats.insert(role, seat) {
                 displaced.cut.cancel();
             }
@@ -285,7 +334,10 @@ impl Board {
         while let Ok(Some(frame)) = reader.next().await {
             if frame.header.kind == FrameType::Ping {
                 drop(own.send(framed::to_wire(&keepalive::pong(frame.payload()))).await);
-            } else if matches!(frame.header.kind, FrameType::Sealed | FrameType::Resume) {
+            } else if matches!(frame.header.kind, FrameType::Sealed | FrameType::Resume | FrameType::Rejoin) {
+                if frame.header.kind == FrameType::Rejoin {
+                    lock(&self.said).push((role, frame.wire.clone()));
+                }
                 let delay = self.delay_max.mul_f64(lock(&self.random).random());
                 let at = Instant::now() + delay;
                 if let Some(lane) = lanes.get(usize::from(frame.header.lane.code())) {

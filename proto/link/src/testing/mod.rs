@@ -37,6 +37,10 @@ use crate::{
 
 /// Bytes the pair's network holds in each direction: what two socket buffers would.
 const NETWORK_LEN: usize = 256 * 1024;
+/// The session of every pair.
+const SESSION_ID: SessionId = SessionId::from_bytes([1; 16]);
+/// What the manager signed about it.
+const INTRODUCTION: &str = "introduction";
 
 /// What the one in the middle does with one sealed frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,9 +264,8 @@ fn start(io: DuplexStream, keys: SessionKeys, role: Role) -> Sealed {
 /// Lets two sides prove the same secret to each other.
 #[expect(clippy::expect_used, reason = "for tests only, with one fixed secret on both sides")]
 fn keys() -> (SessionKeys, SessionKeys) {
-    let session_id = SessionId::from_bytes([1; 16]);
     let begin = |role| {
-        Handshake::start(role, b"3381", session_id, "introduction", &mut rand_core::OsRng).expect("a secret is given")
+        Handshake::start(role, b"3381", SESSION_ID, INTRODUCTION, &mut rand_core::OsRng).expect("a secret is given")
     };
     let (customer, from_customer) = begin(Role::Customer);
     let (operator, from_operator) = begin(Role::Operator);

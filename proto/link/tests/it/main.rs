@@ -5,6 +5,7 @@
 mod evil;
 mod flow;
 mod overtake;
+mod rejoin;
 mod renewal;
 mod roam;
 mod world;

@@ -63,7 +63,7 @@ async fn hear(receiver: &mut SealedReceiver, count: u16) {
                 keys += 1;
             }
             SealedEvent::Message(_) => words += 1,
-            SealedEvent::Switching | SealedEvent::Resumed => {}
+            SealedEvent::Switching | SealedEvent::Resumed | SealedEvent::PeerRestarted => {}
             SealedEvent::Ended(reason) => panic!("ended after {pictures} pictures and {keys} keys: {reason:?}"),
         }
     }

@@ -26,7 +26,7 @@ async fn arrives(sender: &SealedSender, receiver: &mut SealedReceiver, number: u
                 assert_eq!(message, key(number));
                 return told;
             }
-            event @ (SealedEvent::Switching | SealedEvent::Resumed) => told.push(event),
+            event @ (SealedEvent::Switching | SealedEvent::Resumed | SealedEvent::PeerRestarted) => told.push(event),
             SealedEvent::Ended(reason) => panic!("the session ended: {reason:?}"),
         }
     }

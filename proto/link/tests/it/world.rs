@@ -24,7 +24,7 @@ pub(crate) async fn all(receiver: &mut SealedReceiver) -> (Vec<Message>, CloseRe
     loop {
         match receiver.recv().await {
             SealedEvent::Message(message) => messages.push(message),
-            SealedEvent::Switching | SealedEvent::Resumed => {}
+            SealedEvent::Switching | SealedEvent::Resumed | SealedEvent::PeerRestarted => {}
             SealedEvent::Ended(reason) => return (messages, reason),
         }
     }

@@ -3,13 +3,11 @@
 //! Every sealed frame is kept until the other tool says that it received it. When the session moves to another path,
 //! both say there what they received, and the rest is sent again as it was sealed: nothing is lost, nothing comes twice.
 //! Frames are believed on the active path only; what comes over another one waits until it is (`held.rs`).
+//! When a tool was started again both get new keys (`exchange.rs`) and begin anew (`life.rs`).
 
-use std::{
-    collections::{HashMap, VecDeque},
-    io,
-    sync::Arc,
-    time::Duration,
-};
+mod rejoin;
+
+use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use proto::{
@@ -20,7 +18,7 @@ use proto::{
     limits::SEALED_PLAIN_MAX,
     message::Message,
     role::Role,
-    seal::{Opener, Sealer},
+    seal::{SessionKeys, rejoin::RejoinSecret},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -28,11 +26,13 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
+use self::rejoin::Fate;
 use super::{
     FAREWELL_TIMEOUT, RenewError, Renewed, Way,
-    assembly::Assembly,
+    exchange::Exchange,
     held::Held,
     keeper::Keeper,
+    life::Life,
     say::{Pen, Timers, compose},
     state::{Goodbye, Shared, State},
 };
@@ -56,10 +56,10 @@ const RENEW_FOR_SPARE: Duration = Duration::from_secs(30);
 /// See the module.
 pub(super) struct Actor {
     shared: Arc<Shared>,
-    sealer: Sealer,
-    opener: Opener,
-    assembly: Assembly,
-    keeper: Keeper,
+    /// What is held under the keys of now; nothing, before a tool that was started again has found the other one.
+    life: Option<Life>,
+    /// For a tool that was started again; never, when there is no way back.
+    exchange: Option<Exchange>,
     /// What came over paths that are not the active one.
     held: Held,
     roam: Roam,
@@ -69,51 +69,70 @@ pub(super) struct Actor {
     way: Option<Way>,
     renewing: Option<BoxFuture<Result<Renewed, RenewError>>>,
     timers: Timers,
-    /// Frames that are sent again before anything new.
-    again: VecDeque<[Bytes; 2]>,
 }
 
 /// A link that is to be started: everything but its connection.
 pub(super) struct Begin {
     pub(super) shared: Arc<Shared>,
-    pub(super) seals: (Sealer, Opener),
+    pub(super) secret: RejoinSecret,
     pub(super) role: Role,
-    pub(super) relay_id: RelayId,
     pub(super) way: Option<Way>,
 }
 
 /// Starts the task on a connection on which the other side was met.
-pub(super) fn start<S>(begin: Begin, connection: Connection<S>)
+pub(super) fn start<S>(begin: Begin, (connection, keys, relay_id): (Connection<S>, SessionKeys, RelayId))
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Begin { shared, seals: (sealer, opener), role, relay_id, way } = begin;
-    let (news, heard) = mpsc::channel(NEWS_MAX);
-    let written = Arc::new(Notify::new());
-    let first = way.as_ref().map_or(1, |way| way.generation);
-    let relays = way.as_ref().map_or_else(|| vec![relay_id], Way::order);
-    let now = Instant::now();
-    let desk = Desk { id: first, news: news.clone(), written: Arc::clone(&written) };
-    let actor = Actor {
-        sealer,
-        opener,
-        assembly: Assembly::default(),
-        keeper: Keeper::default(),
-        held: Held::default(),
-        roam: Roam::new(role, relays, (first, relay_id), now),
-        paths: HashMap::from([(first, Path::adopt(connection, desk))]),
-        news,
-        written,
-        way,
-        renewing: None,
-        timers: Timers::new(now),
-        again: VecDeque::new(),
-        shared,
-    };
+    let role = begin.role;
+    let first = begin.way.as_ref().map_or(1, |way| way.generation);
+    let relays = begin.way.as_ref().map_or_else(|| vec![relay_id], Way::order);
+    let roam = Roam::new(role, relays, (first, relay_id), Instant::now());
+    let (mut actor, heard) = Actor::new(begin, roam);
+    actor.life = Some(Life::new(keys, role));
+    let path = Path::adopt(connection, actor.desk(first));
+    actor.paths.insert(first, path);
+    tokio::spawn(actor.run(heard));
+}
+
+/// Starts the task of a tool that was started again; nobody is met yet.
+pub(super) fn start_again(begin: Begin) {
+    let role = begin.role;
+    let (first, relays) = begin.way.as_ref().map_or((1, Vec::new()), |way| (way.generation, way.order()));
+    let (mut actor, heard) = Actor::new(begin, Roam::alone(role, relays, first));
+    if let Some(exchange) = &mut actor.exchange {
+        exchange.is_reborn = true;
+    }
+    // The ticket may be old, the relays others; and a manager that is there knows whether the session still is.
+    actor.timers.renew_soon();
     tokio::spawn(actor.run(heard));
 }
 
 impl Actor {
+    fn new(begin: Begin, roam: Roam) -> (Self, mpsc::Receiver<(PathId, PathNews)>) {
+        let Begin { shared, secret, role, way } = begin;
+        let (news, heard) = mpsc::channel(NEWS_MAX);
+        let exchange = way.as_ref().map(|way| Exchange::new(role, way.session.clone(), secret));
+        let actor = Self {
+            life: None,
+            exchange,
+            held: Held::default(),
+            roam,
+            paths: HashMap::new(),
+            news,
+            written: Arc::new(Notify::new()),
+            way,
+            renewing: None,
+            timers: Timers::new(Instant::now()),
+            shared,
+        };
+        (actor, heard)
+    }
+
+    fn desk(&self, id: PathId) -> Desk {
+        Desk { id, news: self.news.clone(), written: Arc::clone(&self.written) }
+    }
+
     /// Runs until the session ends or the receiver is dropped.
     async fn run(mut self, mut heard: mpsc::Receiver<(PathId, PathNews)>) {
         let _finished = Finish(Arc::clone(&self.shared));
@@ -148,13 +167,12 @@ impl Actor {
         let settled = self.roam.is_settled();
         let Some(id) = self.roam.active() else { return };
         let Some(path) = self.paths.remove(&id) else { return };
-        if goodbye == Goodbye::Say && settled {
-            // What is due on the control lane goes first, so that an end never stands in the middle of a message.
-            let control = |frame: &[Bytes; 2]| frame[0].get(1) == Some(&Lane::Control.code());
-            let mut batch: Vec<_> = self.again.iter().filter(|frame| control(frame)).flatten().cloned().collect();
-            if self.finish_control(&mut batch, reason).is_ok() {
-                path.give(batch);
-            }
+        if goodbye == Goodbye::Say
+            && settled
+            && let Some(life) = &mut self.life
+            && let Ok(batch) = finish_control(&self.shared, life, reason)
+        {
+            path.give(batch);
         }
         let is_gone = |news: &PathNews| matches!(news, PathNews::Gone(_));
         if goodbye == Goodbye::Hear {
@@ -168,18 +186,6 @@ impl Actor {
         self.paths.clear();
         let _in_time = timeout(FAREWELL_TIMEOUT, until(&mut heard, id, is_gone)).await;
         drop(finishing);
-    }
-
-    fn finish_control(&mut self, batch: &mut Vec<Bytes>, reason: CloseReason) -> io::Result<()> {
-        let pieces: Vec<_> = {
-            let mut state = self.shared.lock();
-            std::iter::from_fn(|| state.lanes.take(SEALED_PLAIN_MAX, Lane::Control)).collect()
-        };
-        let mut pen = Pen { sealer: &mut self.sealer, keeper: &mut self.keeper, batch };
-        for piece in pieces {
-            pen.seal(piece.lane, if piece.more { FLAG_MORE } else { 0 }, &piece.bytes)?;
-        }
-        pen.say(&Message::End { reason })
     }
 
     fn on_news(&mut self, id: PathId, news: PathNews) {
@@ -214,7 +220,7 @@ impl Actor {
 
     /// A path is over.
     fn lose(&mut self, id: PathId, reason: CloseReason) {
-        self.held.take(id);
+        self.forget(id);
         if self.paths.remove(&id).is_none() {
             return;
         }
@@ -225,37 +231,70 @@ impl Actor {
         self.roam(id, PathEvent::Gone);
     }
 
+    /// A path is gone, and what waited for it.
+    fn forget(&mut self, id: PathId) {
+        self.held.take(id);
+        if let Some(exchange) = &mut self.exchange {
+            exchange.forget(id);
+        }
+    }
+
     fn on_frame(&mut self, id: PathId, frame: &WireFrame) {
-        if frame.header.kind == FrameType::Resume {
-            let Ok(due) = self.opener.open_resume(&frame.to_frame()) else {
-                // The seal holds: whoever made this up is the relay.
-                return self.lose(id, CloseReason::Malformed);
-            };
-            if self.keeper.resumed(due).is_err() {
-                return self.shared.close(CloseReason::Malformed, Goodbye::Skip);
-            }
-            return self.roam(id, PathEvent::Resumed);
+        match frame.header.kind {
+            FrameType::Rejoin => return self.on_rejoin(id, frame),
+            FrameType::Resume => return self.on_resume(id, &frame.to_frame()),
+            FrameType::Sealed
+            | FrameType::Hello
+            | FrameType::Welcome
+            | FrameType::Refused
+            | FrameType::PeerPresent
+            | FrameType::PeerGone
+            | FrameType::Ping
+            | FrameType::Pong
+            | FrameType::Goaway
+            | FrameType::Prove => {}
         }
         if self.shared.lock().closing().is_some() || !self.paths.contains_key(&id) {
             return;
         }
-        if self.roam.active() != Some(id) {
-            if self.held.keep(id, frame).is_err() {
-                self.lose(id, CloseReason::Malformed);
+        let sealed = frame.to_frame();
+        match self.fate(id, &sealed) {
+            Fate::Open => {
+                if let Some((reason, goodbye)) = self.on_sealed(id, &sealed) {
+                    self.shared.close(reason, goodbye);
+                }
             }
-        } else if let Some((reason, goodbye)) = self.on_sealed(id, &frame.to_frame()) {
-            self.shared.close(reason, goodbye);
+            Fate::Hold => {
+                if self.held.keep(id, frame).is_err() {
+                    self.lose(id, CloseReason::Malformed);
+                }
+            }
+            Fate::Drop => {}
         }
+    }
+
+    fn on_resume(&mut self, id: PathId, frame: &Frame) {
+        // Whoever was started again opens none before it has keys.
+        let Some(life) = &mut self.life else { return };
+        let Ok(due) = life.opener.open_resume(frame) else {
+            // The seal holds: whoever made this up is the relay.
+            return self.lose(id, CloseReason::Malformed);
+        };
+        if life.keeper.resumed(due).is_err() {
+            return self.shared.close(CloseReason::Malformed, Goodbye::Skip);
+        }
+        self.roam(id, PathEvent::Resumed);
     }
 
     /// Acts on a sealed frame; gives the end when it is one.
     fn on_sealed(&mut self, id: PathId, frame: &Frame) -> Option<(CloseReason, Goodbye)> {
-        if self.opener.is_stale(frame) {
+        let life = self.life.as_mut()?;
+        if life.opener.is_stale(frame) {
             return None;
         }
-        let Ok(plain) = self.opener.open(frame) else { return Some((CloseReason::SealBroken, Goodbye::Say)) };
+        let Ok(plain) = life.opener.open(frame) else { return Some((CloseReason::SealBroken, Goodbye::Say)) };
         let mut state = self.shared.lock();
-        let bytes = match self.assembly.push(frame.lane, frame.flags, plain, &state.taking) {
+        let bytes = match life.assembly.push(frame.lane, frame.flags, plain, &state.taking) {
             Ok(Some(bytes)) => bytes,
             Ok(None) => {
                 self.timers.received_owed = true;
@@ -274,7 +313,7 @@ impl Actor {
         {
             path.prove();
         }
-        match take(&mut state, &mut self.keeper, message, &bytes, frame.lane) {
+        match take(&mut state, &mut life.keeper, message, &bytes, frame.lane) {
             Taken::Own => {}
             Taken::Room => self.shared.room.notify_waiters(),
             Taken::Delivered => {
@@ -330,12 +369,15 @@ impl Actor {
             match effect {
                 Effect::Dial(id, relay) => self.dial(id, relay),
                 Effect::Drop(id) => {
-                    self.held.take(id);
+                    self.forget(id);
                     drop(self.paths.remove(&id));
                 }
+                Effect::Resume(id) if self.is_reborn() => self.call(id),
                 Effect::Resume(id) => self.resume(id),
                 Effect::Settle(_) => {
-                    self.again = self.keeper.kept();
+                    if let Some(life) = &mut self.life {
+                        life.again = life.keeper.kept();
+                    }
                     {
                         let mut state = self.shared.lock();
                         self.timers.settled(&mut state);
@@ -344,6 +386,7 @@ impl Actor {
                         state.transport = transport.unwrap_or(state.transport);
                     }
                     self.note_switching(false);
+                    self.rejoined();
                     tracing::info!(event = "session.moved", "The session goes on over another connection");
                 }
                 Effect::GiveUp => self.shared.close(CloseReason::TransportLost, Goodbye::Skip),
@@ -354,15 +397,16 @@ impl Actor {
     fn dial(&mut self, id: PathId, relay: RelayId) {
         let Some(way) = &self.way else { return };
         let Some(relay) = way.relays.iter().find(|known| known.relay_id == relay) else { return };
-        let desk = Desk { id, news: self.news.clone(), written: Arc::clone(&self.written) };
-        let path = Path::dial(&way.dial, relay.clone(), way.ticket.clone(), Arc::clone(&way.proof_key), desk);
+        let (ticket, proof_key) = (way.ticket.clone(), Arc::clone(&way.proof_key));
+        let path = Path::dial(&way.dial, relay.clone(), ticket, proof_key, self.desk(id));
         self.paths.insert(id, path);
     }
 
     fn resume(&mut self, id: PathId) {
-        self.again.clear();
-        self.opener.move_on();
-        let word = self.sealer.seal_resume(self.opener.due()).map(|frame| framed::to_wire(&frame));
+        let Some(life) = &mut self.life else { return };
+        life.again.clear();
+        life.opener.move_on();
+        let word = life.sealer.seal_resume(life.opener.due()).map(|frame| framed::to_wire(&frame));
         if let (Ok(word), Some(path)) = (word, self.paths.get(&id)) {
             path.enliven();
             path.give(vec![word]);
@@ -423,11 +467,12 @@ impl Actor {
     fn write(&mut self) {
         let Some(id) = self.roam.active().filter(|_| self.roam.is_settled()) else { return };
         let Some(path) = self.paths.get(&id).filter(|path| path.is_idle()) else { return };
+        let Some(life) = &mut self.life else { return };
         let mut batch = Vec::new();
         let mut len = 0usize;
         while len < WRITE_LEN_MAX
             && batch.len() < 2 * WRITE_FRAMES_MAX
-            && let Some(frame) = self.again.pop_front()
+            && let Some(frame) = life.again.pop_front()
         {
             len = len.saturating_add(frame.iter().map(Bytes::len).sum());
             batch.extend(frame);
@@ -438,8 +483,8 @@ impl Actor {
             if state.closing().is_some() {
                 return;
             }
-            let mut pen = Pen { sealer: &mut self.sealer, keeper: &mut self.keeper, batch: &mut batch };
-            match compose(&mut state, &mut self.timers, self.opener.due(), &mut pen) {
+            let mut pen = Pen { sealer: &mut life.sealer, keeper: &mut life.keeper, batch: &mut batch };
+            match compose(&mut state, &mut self.timers, life.opener.due(), &mut pen) {
                 Ok(lively) => is_lively = lively,
                 // A lane without numbers: after centuries.
                 Err(_exhausted) => state.close(CloseReason::SealBroken, Goodbye::Skip),
@@ -453,6 +498,22 @@ impl Actor {
             path.give(batch);
         }
     }
+}
+
+/// What is due on the control lane and then the end, so that it never stands in the middle of a message.
+fn finish_control(shared: &Shared, life: &mut Life, reason: CloseReason) -> io::Result<Vec<Bytes>> {
+    let control = |frame: &[Bytes; 2]| frame[0].get(1) == Some(&Lane::Control.code());
+    let mut batch: Vec<_> = life.again.iter().filter(|frame| control(frame)).flatten().cloned().collect();
+    let pieces: Vec<_> = {
+        let mut state = shared.lock();
+        std::iter::from_fn(|| state.lanes.take(SEALED_PLAIN_MAX, Lane::Control)).collect()
+    };
+    let mut pen = Pen { sealer: &mut life.sealer, keeper: &mut life.keeper, batch: &mut batch };
+    for piece in pieces {
+        pen.seal(piece.lane, if piece.more { FLAG_MORE } else { 0 }, &piece.bytes)?;
+    }
+    pen.say(&Message::End { reason })?;
+    Ok(batch)
 }
 
 /// The next such news of a path.

@@ -1,0 +1,111 @@
+//! The task's part when a tool was started again: this one, the other one, or both.
+
+use bytes::Bytes;
+use proto::{
+    close::CloseReason,
+    frame::{Frame, FrameType},
+};
+use tokio::time::Instant;
+
+use super::{Actor, Life, PathEvent, PathId, WireFrame, framed};
+use crate::sealed::exchange::Heard;
+
+/// What is done with a sealed frame.
+pub(super) enum Fate {
+    Open,
+    /// It waits until the session goes on over its path.
+    Hold,
+    /// It is from before, or nobody can open it.
+    Drop,
+}
+
+impl Actor {
+    /// Whether this tool was started again and the other one was not heard yet.
+    pub(super) fn is_reborn(&self) -> bool {
+        self.exchange.as_ref().is_some_and(|exchange| exchange.is_reborn)
+    }
+
+    /// What is done with a sealed frame of the other side.
+    pub(super) fn fate(&self, id: PathId, frame: &Frame) -> Fate {
+        let is_open = self.exchange.as_ref().is_some_and(|exchange| exchange.is_open(id));
+        let is_active = self.roam.active() == Some(id);
+        let Some(life) = self.life.as_ref().filter(|_| !self.is_reborn()) else {
+            // Before its keys are made nothing can be for this tool.
+            return if is_open { Fate::Hold } else { Fate::Drop };
+        };
+        if life.opener.is_foreign(frame) {
+            return match (is_open, is_active && life.opener.is_first()) {
+                (true, _) => Fate::Hold,
+                // No rejoin has been: it is no frame from before.
+                (false, true) => Fate::Open,
+                (false, false) => Fate::Drop,
+            };
+        }
+        if is_active { Fate::Open } else { Fate::Hold }
+    }
+
+    /// Calls the other tool over the path that was chosen.
+    pub(super) fn call(&mut self, id: PathId) {
+        if let Some(payload) = self.exchange.as_mut().and_then(|exchange| exchange.call(id)) {
+            self.say_rejoin(id, payload);
+        }
+    }
+
+    /// Takes a step of the other tool.
+    pub(super) fn on_rejoin(&mut self, id: PathId, frame: &WireFrame) {
+        if self.shared.lock().closing().is_some() || !self.paths.contains_key(&id) {
+            return;
+        }
+        let Some(exchange) = &mut self.exchange else { return self.lose(id, CloseReason::Malformed) };
+        let role = exchange.role;
+        match exchange.on(id, &frame.payload()) {
+            Heard::Nothing => {}
+            Heard::Say(payload) => {
+                self.say_rejoin(id, payload);
+                self.roam.wait_on(id, Instant::now());
+            }
+            Heard::Made(keys, payload) => {
+                self.say_rejoin(id, payload);
+                self.life = Some(Life::new(keys, role));
+                self.roam.wait_on(id, Instant::now());
+            }
+            Heard::Anew(keys) => {
+                exchange.end();
+                let life = Life::new(keys, role);
+                self.timers.begin_anew(life.opener.due());
+                self.life = Some(life);
+                self.held.forget_others(id);
+                self.shared.lock().begin_anew();
+                self.shared.room.notify_waiters();
+                self.shared.arrived.notify_one();
+                tracing::info!(event = "session.peer_restarted", "The other tool was started again");
+                self.roam(id, PathEvent::Rejoined);
+            }
+            // Whoever made this up is the relay.
+            Heard::Malformed => self.lose(id, CloseReason::Malformed),
+        }
+    }
+
+    /// This tool was started again, and the other one has been heard.
+    pub(super) fn rejoined(&mut self) {
+        if let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.is_reborn) {
+            exchange.end();
+            if let Some(life) = &self.life {
+                self.timers.begin_anew(life.opener.due());
+            }
+        }
+        let is_new = !std::mem::replace(&mut self.shared.lock().is_met, true);
+        if is_new {
+            self.shared.arrived.notify_one();
+        }
+    }
+
+    fn say_rejoin(&self, id: PathId, payload: Bytes) {
+        if let Some(path) = self.paths.get(&id)
+            && let Ok(frame) = Frame::plain(FrameType::Rejoin, payload)
+        {
+            path.enliven();
+            path.give(vec![framed::to_wire(&frame)]);
+        }
+    }
+}
