@@ -24,7 +24,7 @@ async fn sessions_over_quic_outlive_relays_that_are_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sessions_begin_where_udp_is_swallowed() {
+async fn sessions_begin_and_go_on_where_udp_is_swallowed_or_lost_or_cut_short() {
     assert_survived(Row::Blocked).await;
 }
 
@@ -56,6 +56,11 @@ async fn all_sessions_of_a_killed_relay_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_outlive_bad_weather() {
     assert_survived(Row::Weather).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sessions_over_quic_outlive_bad_weather() {
+    assert_survived(Row::WeatherQuic).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -89,21 +89,21 @@ pub(super) async fn partition(call: &Call) -> Result<Outcome> {
 type Kind = (&'static str, fn(&Relay) -> Result<()>);
 
 const KINDS: [Kind; 7] = [
-    ("both tools", |relay| set(relay, [Climate::hole(), Climate::hole()])),
-    ("the customer", |relay| set(relay, [Climate::hole(), Climate::default()])),
-    ("customer to relay", |relay| set(relay, [THERE, Climate::default()])),
-    ("the operator", |relay| set(relay, [Climate::default(), Climate::hole()])),
-    ("relay to customer", |relay| set(relay, [BACK, Climate::default()])),
-    ("operator to relay", |relay| set(relay, [Climate::default(), THERE])),
-    ("relay to operator", |relay| set(relay, [Climate::default(), BACK])),
+    ("both tools", |relay| set(relay, &[Climate::hole(), Climate::hole()])),
+    ("the customer", |relay| set(relay, &[Climate::hole(), Climate::default()])),
+    ("customer to relay", |relay| set(relay, &[THERE, Climate::default()])),
+    ("the operator", |relay| set(relay, &[Climate::default(), Climate::hole()])),
+    ("relay to customer", |relay| set(relay, &[BACK, Climate::default()])),
+    ("operator to relay", |relay| set(relay, &[Climate::default(), THERE])),
+    ("relay to operator", |relay| set(relay, &[Climate::default(), BACK])),
 ];
 const HOLE: Weather = Weather { hole: true, ..Weather::GOOD };
 const THERE: Climate = Climate { there: HOLE, back: Weather::GOOD };
 const BACK: Climate = Climate { there: Weather::GOOD, back: HOLE };
 
-fn set(relay: &Relay, climates: [Climate; 2]) -> Result<()> {
+fn set(relay: &Relay, climates: &[Climate; 2]) -> Result<()> {
     for (gate, climate) in relay.gates()?.iter().zip(climates) {
-        gate.set(climate);
+        gate.set(*climate);
     }
     Ok(())
 }

@@ -40,7 +40,10 @@ pub enum Row {
     /// The network is bad.
     #[value(name = "F13")]
     Weather,
-    /// UDP is swallowed.
+    /// The network is bad, and sessions go by QUIC.
+    #[value(name = "F13q")]
+    WeatherQuic,
+    /// UDP is swallowed, nearly all lost, or cut to small packets.
     #[value(name = "F14")]
     Blocked,
     /// One receiver is slow.
@@ -82,6 +85,7 @@ impl Row {
         Self::Freeze,
         Self::Outage,
         Self::Weather,
+        Self::WeatherQuic,
         Self::Blocked,
         Self::Slow,
         Self::Clocks,
@@ -104,6 +108,7 @@ impl Row {
             Self::Freeze => "F04",
             Self::Outage => "F07",
             Self::Weather => "F13",
+            Self::WeatherQuic => "F13q",
             Self::Blocked => "F14",
             Self::Slow => "F15",
             Self::Clocks => "F16",
@@ -127,7 +132,8 @@ impl Row {
             Self::Freeze => "SIGSTOP of the active relay for 5 s",
             Self::Outage => "SIGKILL of the manager, then of a relay",
             Self::Weather => "delay, jitter, loss and rates, over TCP",
-            Self::Blocked => "UDP swallowed by the network",
+            Self::WeatherQuic => "the same over QUIC, reorder, doubles",
+            Self::Blocked => "UDP swallowed, 90 % lost, MTU 1,280",
             Self::Slow => "a slow receiver beside the others",
             Self::Clocks => "clocks of signer and relay differ",
             Self::Certificates => "certificate and key replaced while sessions begin",
@@ -148,7 +154,7 @@ impl Row {
             Self::Drain => "gap p99 < 100 ms, no session lost",
             Self::Freeze => "gap p99 < 2.5 s, no split session",
             Self::Outage => "each session once in the log with its end, audit whole",
-            Self::Weather => "input p99 <= round trip + jitter + 100 ms up to 5 % loss",
+            Self::Weather | Self::WeatherQuic => "input p99 <= round trip + jitter + 100 ms up to 5 % loss",
             Self::Blocked => "begins <= 300 ms later, then <= 50 ms",
             Self::Slow => "input p99 of the others + < 1 ms, relay + <= 4 MiB",
             Self::Clocks => "tickets out of their time: none taken",
@@ -172,6 +178,7 @@ impl Row {
             Self::Outage => "relay/src/report.rs (what waits), manager/src/session/sweep.rs (what is closed)",
             Self::Drain => "relay/src/drain.rs (goaway), then proto/link/src/roam.rs (make before break)",
             Self::Weather => "proto/link/src/keepalive.rs (patience), relay/src/forward/ (lanes)",
+            Self::WeatherQuic => "proto/link/src/quic/config.rs (congestion, loss)",
             Self::Slow => "relay/src/forward/seat.rs (queues and room)",
             Self::Clocks => "proto/src/ticket.rs (times), relay/src/admit.rs",
             Self::Certificates => "relay/src/lib.rs (renew_certificate), ops (Certificate)",
@@ -194,7 +201,7 @@ impl Row {
             Self::Drain | Self::Outage | Self::Flood => 3,
             Self::Soup => 5,
             Self::Certificates | Self::Busy => 2,
-            Self::Weather | Self::Clocks | Self::Rehome => 1,
+            Self::Weather | Self::WeatherQuic | Self::Clocks | Self::Rehome => 1,
         }
     }
 
@@ -215,6 +222,7 @@ impl Row {
             | Self::Freeze
             | Self::Outage
             | Self::Weather
+            | Self::WeatherQuic
             | Self::Slow
             | Self::Clocks
             | Self::Busy
@@ -257,6 +265,7 @@ impl Row {
             Self::Freeze => lose::freeze(call).await,
             Self::Outage => outage::outage(call).await,
             Self::Weather => weather::grid(call).await,
+            Self::WeatherQuic => weather::grid_quic(call).await,
             Self::Slow => weather::slow_receiver(call).await,
             Self::Clocks => times::clocks(call).await,
             Self::Certificates => times::certificates(call).await,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use link::transport::Transport;
 use tokio::time::Instant;
 
 use super::beside::Beside;
@@ -36,20 +37,39 @@ const SLOW_KIB_MAX: u64 = 4 * 1024;
 const SESSIONS: usize = 10;
 
 /// A kind of weather between the two tools.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Cell {
     one_way_ms: u32,
     loss_percent: u32,
     jitter_ms: u32,
     mbit: u64,
+    overtaken_percent: u32,
+    doubled_percent: u32,
 }
 
-/// F13: every cell of the grid in turn.
+/// F13: every cell of the grid in turn, over TCP.
 pub(super) async fn grid(call: &Call) -> Result<Outcome> {
-    let plan = Plan::of(2, true, call.seed);
-    let mut trial = Trial::start_with(call, plan, Load::of(SESSIONS)).await?;
     let cells = grid_cells();
     let cells = if call.is_quick { vec![cells[0], cells[8], cells[18]] } else { cells };
+    weather(call, Transport::Tcp, cells).await
+}
+
+/// F13 over QUIC: the same cells, and packets that are overtaken or doubled, which TCP shows nobody.
+pub(super) async fn grid_quic(call: &Call) -> Result<Outcome> {
+    let mut cells = grid_cells();
+    if call.is_quick {
+        cells = vec![cells[2], cells[16]];
+    }
+    for one_way_ms in if call.is_quick { vec![20] } else { vec![20, 100, 300] } {
+        cells.push(Cell { one_way_ms, overtaken_percent: 5, ..Cell::default() });
+        cells.push(Cell { one_way_ms, doubled_percent: 1, ..Cell::default() });
+    }
+    weather(call, Transport::Quic, cells).await
+}
+
+async fn weather(call: &Call, transport: Transport, cells: Vec<Cell>) -> Result<Outcome> {
+    let plan = Plan { transport, ..Plan::of(2, true, call.seed) };
+    let mut trial = Trial::start_with(call, plan, Load::of(SESSIONS)).await?;
     for cell in cells {
         let climate = Climate::both(cell.weather());
         set_all(&trial, climate)?;
@@ -77,13 +97,13 @@ fn grid_cells() -> Vec<Cell> {
     let mut cells = Vec::new();
     for one_way_ms in [20, 100, 300] {
         for loss_percent in [0, 1, 5, 10] {
-            cells.push(Cell { one_way_ms, loss_percent, jitter_ms: 0, mbit: 0 });
+            cells.push(Cell { one_way_ms, loss_percent, ..Cell::default() });
         }
     }
     for one_way_ms in [20, 100, 300] {
-        cells.push(Cell { one_way_ms, loss_percent: 1, jitter_ms: one_way_ms, mbit: 0 });
+        cells.push(Cell { one_way_ms, loss_percent: 1, jitter_ms: one_way_ms, ..Cell::default() });
         for mbit in [1, 5, 20] {
-            cells.push(Cell { one_way_ms, loss_percent: 0, jitter_ms: 0, mbit });
+            cells.push(Cell { one_way_ms, mbit, ..Cell::default() });
         }
     }
     cells
@@ -98,13 +118,21 @@ impl Cell {
             jitter: Duration::from_millis(u64::from(self.jitter_ms)) / 2,
             loss: f64::from(self.loss_percent) / 100.0,
             rate: self.mbit * 125_000,
+            overtaken: f64::from(self.overtaken_percent) / 100.0,
+            doubled: f64::from(self.doubled_percent) / 100.0,
+            ..Weather::GOOD
         }
     }
 
     fn name(self) -> String {
-        let Self { one_way_ms, loss_percent, jitter_ms, mbit } = self;
-        let rate = if mbit == 0 { String::new() } else { format!(", {mbit} Mbit/s") };
-        format!("{one_way_ms} ms one way, jitter {jitter_ms} ms, loss {loss_percent} %{rate}")
+        let Self { one_way_ms, loss_percent, jitter_ms, mbit, overtaken_percent, doubled_percent } = self;
+        let extras = [
+            (mbit, format!(", {mbit} Mbit/s")),
+            (overtaken_percent.into(), format!(", overtaken {overtaken_percent} %")),
+            (doubled_percent.into(), format!(", doubled {doubled_percent} %")),
+        ];
+        let extras: String = extras.into_iter().filter(|(there, _)| 0 < *there).map(|(_, words)| words).collect();
+        format!("{one_way_ms} ms one way, jitter {jitter_ms} ms, loss {loss_percent} %{extras}")
     }
 }
 

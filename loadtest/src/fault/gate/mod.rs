@@ -3,9 +3,12 @@
 //!
 //! What it does is set in [`Weather`] and may change at any time; chance comes from a seed. TCP is forwarded as a byte
 //! stream, so a lost packet is what TCP makes of it: everything behind it waits for a retransmission. A black hole
-//! takes nothing and says nothing, not even that a side has closed; what was on its way arrives when it lifts.
+//! takes nothing and says nothing, not even that a side has closed; what was on its way arrives when it lifts. UDP on
+//! the same port is forwarded packet by packet (`packets.rs`).
 //! Guarantees: at most [`UNDER_WAY_MAX`] chunks are under way in each direction of a connection; everything ends when
 //! the gate is dropped.
+
+mod packets;
 
 use std::{
     net::SocketAddr,
@@ -18,13 +21,15 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{
-        TcpListener, TcpStream,
+        TcpListener, TcpStream, UdpSocket,
         tcp::{ReadHalf, WriteHalf},
     },
     sync::{mpsc, watch},
     task::JoinSet,
     time::{Instant, sleep_until, timeout_at},
 };
+
+use self::packets::Carrier;
 
 /// Bytes that are read at once.
 const CHUNK_LEN: usize = 16 * 1024;
@@ -35,6 +40,9 @@ const PACKET_LEN: usize = 1_448;
 /// What TCP waits beside two round trips before it probes for a lost last packet. Source: RFC 8985 section 7.2, with
 /// Linux's `TCP_RTO_MIN`.
 const RETRANSMIT_MIN: Duration = Duration::from_millis(200);
+
+/// Ports that are free for TCP and taken for UDP, one after another, at most.
+const PORTS_TRIED_MAX: u32 = 16;
 
 /// What a gate does in one direction.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -49,6 +57,12 @@ pub struct Weather {
     pub loss: f64,
     /// Bytes a second; as many as there are when 0.
     pub rate: u64,
+    /// Share of packets that later ones overtake, 0–1. UDP only, as the following: TCP shows none of them.
+    pub overtaken: f64,
+    /// Share of packets that come twice, 0–1.
+    pub doubled: f64,
+    /// Packets with more bytes vanish, and nobody is told; none when 0.
+    pub packet_max: usize,
 }
 
 /// Both directions.
@@ -65,13 +79,23 @@ pub struct Climate {
 pub struct Gate {
     address: SocketAddr,
     climate: watch::Sender<Climate>,
+    of_packets: watch::Sender<Climate>,
     cut: watch::Sender<u64>,
     _tasks: JoinSet<()>,
 }
 
 impl Weather {
     /// Everything passes at once.
-    pub const GOOD: Self = Self { hole: false, delay: Duration::ZERO, jitter: Duration::ZERO, loss: 0.0, rate: 0 };
+    pub const GOOD: Self = Self {
+        hole: false,
+        delay: Duration::ZERO,
+        jitter: Duration::ZERO,
+        loss: 0.0,
+        rate: 0,
+        overtaken: 0.0,
+        doubled: 0.0,
+        packet_max: 0,
+    };
 }
 
 impl Climate {
@@ -92,12 +116,16 @@ impl Gate {
     /// # Errors
     /// When it cannot listen.
     pub async fn open(relay: SocketAddr, seed: u64) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let (listener, near) = listen().await?;
         let address = listener.local_addr()?;
-        let (climate, cut) = (watch::Sender::new(Climate::default()), watch::Sender::new(0));
+        let (climate, of_packets) = (watch::Sender::new(Climate::default()), watch::Sender::new(Climate::default()));
+        let cut = watch::Sender::new(0);
         let mut tasks = JoinSet::new();
         let (seen, cuts) = (climate.subscribe(), cut.subscribe());
         let chance = Arc::new(Mutex::new(StdRng::seed_from_u64(seed)));
+        let packets =
+            Carrier { near: Arc::new(near), relay, climate: of_packets.subscribe(), chance: Arc::clone(&chance) };
+        tasks.spawn(packets.run());
         tasks.spawn(async move {
             let mut lines = JoinSet::new();
             loop {
@@ -111,7 +139,7 @@ impl Gate {
                 }
             }
         });
-        Ok(Self { address, climate, cut, _tasks: tasks })
+        Ok(Self { address, climate, of_packets, cut, _tasks: tasks })
     }
 
     /// Where tools dial.
@@ -122,11 +150,30 @@ impl Gate {
     /// Changes what it does.
     pub fn set(&self, climate: Climate) {
         self.climate.send_replace(climate);
+        self.of_packets.send_replace(climate);
     }
 
-    /// Resets every connection through it.
+    /// Changes what it does to UDP only.
+    pub fn set_packets(&self, climate: Climate) {
+        self.of_packets.send_replace(climate);
+    }
+
+    /// Resets every TCP connection through it.
     pub fn cut(&self) {
         self.cut.send_modify(|count| *count = count.wrapping_add(1));
+    }
+}
+
+/// One free port for both.
+async fn listen() -> Result<(TcpListener, UdpSocket)> {
+    let mut tries = 0;
+    loop {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        match UdpSocket::bind(listener.local_addr()?).await {
+            Ok(near) => return Ok((listener, near)),
+            Err(_taken) if tries < PORTS_TRIED_MAX => tries += 1,
+            Err(taken) => return Err(taken.into()),
+        }
     }
 }
 
@@ -292,6 +339,111 @@ mod tests {
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(10);
+
+    /// A gate to a socket that says every packet back, and a tool's socket in front of it.
+    async fn packet_gate() -> (Gate, UdpSocket) {
+        let relay = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let gate = Gate::open(relay.local_addr().unwrap(), 1).await.unwrap();
+        tokio::spawn(async move {
+            let mut packet = [0; 2048];
+            while let Ok((len, from)) = relay.recv_from(&mut packet).await {
+                relay.send_to(&packet[..len], from).await.unwrap();
+            }
+        });
+        let tool = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        tool.connect(gate.address()).await.unwrap();
+        (gate, tool)
+    }
+
+    /// Numbers that come back, in the order in which they come, until nothing more comes.
+    async fn numbers_back(tool: &UdpSocket) -> Vec<u8> {
+        let mut numbers = Vec::new();
+        let mut packet = [0; 2048];
+        while let Ok(received) = timeout(Duration::from_millis(300), tool.recv(&mut packet)).await {
+            received.unwrap();
+            numbers.push(packet[0]);
+        }
+        numbers
+    }
+
+    async fn send_numbers(tool: &UdpSocket, count: u8, len: usize) {
+        for number in 0..count {
+            let mut packet = vec![0; len];
+            packet[0] = number;
+            tool.send(&packet).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn packets_pass_in_order_and_a_hole_keeps_what_it_swallowed() {
+        let (gate, tool) = packet_gate().await;
+        send_numbers(&tool, 50, 100).await;
+        assert_eq!(numbers_back(&tool).await, (0..50).collect::<Vec<_>>());
+
+        gate.set_packets(Climate::hole());
+        send_numbers(&tool, 5, 100).await;
+        assert!(numbers_back(&tool).await.is_empty());
+        gate.set(Climate::default());
+
+        assert!(numbers_back(&tool).await.is_empty(), "what met a hole is gone");
+        send_numbers(&tool, 5, 100).await;
+        assert_eq!(numbers_back(&tool).await.len(), 5);
+    }
+
+    #[tokio::test]
+    async fn long_packets_vanish_where_short_ones_pass() {
+        let (gate, tool) = packet_gate().await;
+        let there = Weather { packet_max: 1_200, ..Weather::GOOD };
+        gate.set(Climate { there, ..Climate::default() });
+
+        send_numbers(&tool, 5, 1_201).await;
+        assert!(numbers_back(&tool).await.is_empty());
+        send_numbers(&tool, 5, 1_200).await;
+        assert_eq!(numbers_back(&tool).await.len(), 5);
+    }
+
+    #[tokio::test]
+    async fn some_packets_are_lost_some_doubled_and_some_overtaken() {
+        let (gate, tool) = packet_gate().await;
+        let sent: Vec<u8> = (0..100).collect();
+
+        gate.set(Climate { there: Weather { loss: 0.3, ..Weather::GOOD }, ..Climate::default() });
+        send_numbers(&tool, 100, 100).await;
+        let some = numbers_back(&tool).await;
+        assert!((40..95).contains(&some.len()), "{some:?}");
+        assert!(some.is_sorted());
+
+        gate.set(Climate { there: Weather { doubled: 0.3, ..Weather::GOOD }, ..Climate::default() });
+        send_numbers(&tool, 100, 100).await;
+        let mut more = numbers_back(&tool).await;
+        assert!((105..160).contains(&more.len()), "{more:?}");
+        more.sort_unstable();
+        more.dedup();
+        assert_eq!(more, sent);
+
+        gate.set(Climate { there: Weather { overtaken: 0.3, ..Weather::GOOD }, ..Climate::default() });
+        send_numbers(&tool, 100, 100).await;
+        let mut mixed = numbers_back(&tool).await;
+        assert!(!mixed.is_sorted(), "{mixed:?}");
+        mixed.sort_unstable();
+        assert_eq!(mixed, sent);
+    }
+
+    #[tokio::test]
+    async fn a_slow_line_delays_packets_and_drops_what_its_queue_does_not_hold() {
+        let (gate, tool) = packet_gate().await;
+        let (rate, delay) = (100_000, Duration::from_millis(30));
+        gate.set(Climate { there: Weather { delay, rate, ..Weather::GOOD }, ..Climate::default() });
+        let begun = Instant::now();
+
+        // 200 ms of the line are 20 packets; the gate may be late in taking them.
+        send_numbers(&tool, 100, 1_000).await;
+        let some = numbers_back(&tool).await;
+
+        assert!(delay <= begun.elapsed());
+        assert!((15..90).contains(&some.len()), "{some:?}");
+        assert!(some.is_sorted());
+    }
 
     /// A gate to a listener that says everything back.
     async fn gate() -> Gate {
