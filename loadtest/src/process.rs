@@ -34,13 +34,14 @@ pub struct Usage {
 }
 
 impl Process {
-    /// Starts `command` with both outputs appended to `log_dir/NAME.log`.
+    /// Starts `command` with both outputs appended to `log_dir/NAME.log`: what an earlier program of this name wrote stays.
     ///
     /// # Errors
     /// When the log cannot be made or the program cannot be started.
     pub fn start(name: &str, mut command: Command, log_dir: &Path) -> Result<Self> {
         let log = log_dir.join(format!("{name}.log"));
-        let output = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+        let output = File::options().create(true).append(true).open(&log);
+        let output = output.with_context(|| format!("cannot write {}", log.display()))?;
         let child = command
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
@@ -234,4 +235,22 @@ fn tail(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let lines: Vec<_> = text.lines().rev().take(15).collect();
     lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_an_earlier_program_of_a_name_wrote_stays_in_its_log() {
+        let folder = tempfile::tempdir().unwrap();
+        for word in ["one", "two"] {
+            let mut command = Command::new("echo");
+            command.arg(word);
+            let mut process = Process::start("speaker", command, folder.path()).unwrap();
+            assert!(process.ended(Duration::from_secs(30)).await.unwrap());
+        }
+
+        assert_eq!(std::fs::read_to_string(folder.path().join("speaker.log")).unwrap(), "one\ntwo\n");
+    }
 }

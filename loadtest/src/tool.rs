@@ -126,7 +126,7 @@ impl Tool {
         Self::start("client", command, folder)
     }
 
-    /// Starts any headless tool.
+    /// Starts any headless tool. What an earlier one of this name logged stays.
     ///
     /// # Errors
     /// When it cannot start.
@@ -135,7 +135,7 @@ impl Tool {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            .stderr(File::create(&log)?)
+            .stderr(File::options().create(true).append(true).open(&log)?)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start the {name} tool"))?;

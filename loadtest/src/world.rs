@@ -147,7 +147,7 @@ impl World {
         Ok(())
     }
 
-    /// Starts a manager that was killed, as it was, and waits until it is ready. Its log begins anew.
+    /// Starts a manager that was killed, as it was, and waits until it is ready.
     ///
     /// # Errors
     /// See [`Self::start`].
