@@ -215,6 +215,14 @@ pub fn installed(program: &str) -> bool {
 /// # Errors
 /// When it cannot start, does not end within 30 s, or fails; with what it wrote.
 pub async fn run(program: impl AsRef<OsStr>, args: &[&str]) -> Result<String> {
+    Ok(run_and_log(program, args).await?.0)
+}
+
+/// As [`run`], with what the program logged as the second.
+///
+/// # Errors
+/// See [`run`].
+pub async fn run_and_log(program: impl AsRef<OsStr>, args: &[&str]) -> Result<(String, String)> {
     let shown = Path::new(&program).display().to_string();
     let output = timeout(
         Duration::from_secs(30),
@@ -223,11 +231,11 @@ pub async fn run(program: impl AsRef<OsStr>, args: &[&str]) -> Result<String> {
     .await
     .with_context(|| format!("{shown} did not end within 30 s"))?
     .with_context(|| format!("cannot start {shown}"))?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let [text, log] = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
     if !output.status.success() {
-        bail!("{shown} {}: {}\n{text}{}", args.join(" "), output.status, String::from_utf8_lossy(&output.stderr));
+        bail!("{shown} {}: {}\n{text}{log}", args.join(" "), output.status);
     }
-    Ok(text)
+    Ok((text, log))
 }
 
 /// The last lines of a log.

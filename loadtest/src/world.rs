@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use ops::tls;
+use proto::id::RelayId;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::{
@@ -115,6 +116,14 @@ impl World {
         let relay = start_relay(self.relays.len() + 1, &self.account, self.folder.path(), under, lines).await?;
         self.relays.push(relay);
         Ok(())
+    }
+
+    /// Makes a relay known to the manager that somebody else starts: its id, and the file with its token.
+    ///
+    /// # Errors
+    /// When the manager does not take the name.
+    pub async fn enroll(&self, name: &str) -> Result<(RelayId, PathBuf)> {
+        enroll(self.folder.path(), name).await
     }
 
     /// The data folder.
@@ -348,11 +357,22 @@ async fn prepare_manager(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Makes a relay known; the manager prints the token and logs the id.
+async fn enroll(folder: &Path, name: &str) -> Result<(RelayId, PathBuf)> {
+    let config = folder.join("manager.toml").display().to_string();
+    let args = ["--config", &config, "relay", "enroll", "--name", name];
+    let (token, log) = process::run_and_log(our_binary("uketsuke-manager")?, &args).await?;
+    let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let id = lines.find_map(|line| line.get("relay.id")?.as_str()?.parse().ok());
+    let token_file = folder.join(format!("{name}.token"));
+    std::fs::write(&token_file, token.trim())?;
+    Ok((id.with_context(|| format!("the manager does not say the id of {name}: {log}"))?, token_file))
+}
+
 /// Starts one more relay.
 async fn start_relay(index: usize, account: &Account, folder: &Path, under: &[&str], lines: &str) -> Result<Relay> {
     let name = format!("relay-{index}");
-    let token = manager_command(folder, &["relay", "enroll", "--name", &name]).await?;
-    std::fs::write(folder.join(format!("{name}.token")), token.trim())?;
+    let (_id, token_file) = enroll(folder, &name).await?;
     let (address, private) = (free_address()?, free_address()?);
     let text = format!(
         r#"
@@ -366,7 +386,7 @@ token_file = "{}"
 {lines}"#,
         account.manager,
         account.ca.display(),
-        folder.join(format!("{name}.token")).display(),
+        token_file.display(),
     );
     std::fs::write(folder.join(format!("{name}.toml")), text)?;
     let config = format!("{name}.toml");

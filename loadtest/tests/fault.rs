@@ -1,9 +1,9 @@
 //! Sessions under load outlive what happens to their relays: the short form of the fault rows.
 //!
-//! Behaviour is judged here and no times: nothing lost, nothing twice, nobody cut off, nothing left at the relays.
+//! Behaviour is judged here and no times: every invariant of `loadtest::fault::invariants` holds after each row.
 //! `uketsuke-loadtest fault --all` judges the times.
 
-use loadtest::fault::{Call, rows::Row, run_row};
+use loadtest::fault::{Call, invariants::Invariant, rows::Row, run_row};
 
 async fn assert_survived(row: Row) {
     link::tls::install_provider();
@@ -11,6 +11,8 @@ async fn assert_survived(row: Row) {
 
     assert!(outcome.has_passed(), "{}", outcome.details());
     assert!(0 < outcome.faults && 0 < outcome.said, "{}", outcome.details());
+    let looked_at: Vec<_> = outcome.invariants.iter().map(|finding| finding.invariant).collect();
+    assert!(Invariant::ALL.iter().all(|invariant| looked_at.contains(invariant)), "{looked_at:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -85,6 +87,7 @@ async fn slow_strangers_are_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_bad_relay_and_a_bad_manager_try_is_not_accepted() {
+    link::tls::install_provider();
     let outcome = run_row(Call { row: Row::Evil, repeat: 1, seed: 7, is_quick: true }).await;
 
     assert!(outcome.has_passed(), "{}", outcome.details());

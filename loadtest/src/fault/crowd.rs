@@ -3,6 +3,7 @@
 //!
 //! Open loop: a message that could not go out in time is late, and its delay counts from when it was due. A picture is
 //! left out while too much is under way, as the client tool does it; a reliable message never is.
+//! Every message, a picture or typed text, holds [`canary::text`].
 //! Guarantees: bounded in sessions and pace; everything ends when the crowd is dropped.
 
 use std::{
@@ -26,6 +27,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    canary,
     gaps::Gaps,
     ledger::{Kind, Ledger, Sum},
 };
@@ -411,9 +413,8 @@ impl Voice {
     /// `None`: the session is over.
     async fn input(&self, at: Instant) -> Option<()> {
         let number = self.way.ledger().say(Kind::Input, at);
-        let [a, b, c, d, ..] = number.to_le_bytes();
-        let pointer = Input::Pointer { monitor: 0, x: u16::from_le_bytes([a, b]), y: u16::from_le_bytes([c, d]) };
-        self.sender.send(Message::Input(pointer)).await.ok()
+        let typed = Input::Text(format!("{}{number:x}", canary::text()));
+        self.sender.send(Message::Input(typed)).await.ok()
     }
 
     async fn picture(&mut self, at: Instant) -> Option<()> {
@@ -424,10 +425,10 @@ impl Voice {
         let number = self.way.ledger().say(Kind::Screen, at);
         // Most pictures are small, a few are ten times as long as the average one.
         let share: f64 = -self.random.random_range(0.000_05_f64..1.0).ln();
-        let len = share.mul_add(f64::from(u32::try_from(self.load.screen_bytes).unwrap_or(u32::MAX)), 16.0);
+        let len = share * f64::from(u32::try_from(self.load.screen_bytes).unwrap_or(u32::MAX));
+        let mut bytes = [&number.to_le_bytes(), canary::text().as_bytes()].concat();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most ten times the average")]
-        let mut bytes = vec![fill(number); len as usize];
-        bytes[..8].copy_from_slice(&number.to_le_bytes());
+        bytes.resize(bytes.len() + len as usize, fill(number));
         self.sender.send(Message::Screen(bytes)).await.ok()
     }
 }
@@ -457,19 +458,21 @@ async fn hear(mut receiver: SealedReceiver, way: Arc<Way>, fate: Arc<Fate>) -> S
 #[expect(clippy::wildcard_enum_match_arm, reason = "a crowd says two kinds of message and nothing else")]
 fn numbered(message: &Message) -> Option<(Kind, u64)> {
     match message {
-        Message::Input(Input::Pointer { monitor: 0, x, y }) => {
-            Some((Kind::Input, u64::from(*x) | (u64::from(*y) << 16)))
+        Message::Input(Input::Text(typed)) => {
+            let number = typed.strip_prefix(canary::text())?;
+            Some((Kind::Input, u64::from_str_radix(number, 16).ok()?))
         }
         Message::Screen(bytes) => {
             let (number, rest) = bytes.split_first_chunk::<8>()?;
             let number = u64::from_le_bytes(*number);
+            let rest = rest.strip_prefix(canary::text().as_bytes())?;
             rest.iter().all(|byte| *byte == fill(number)).then_some((Kind::Screen, number))
         }
         _ => None,
     }
 }
 
-/// What a picture is filled with.
+/// What a picture is filled with, behind its number and the text that stands nowhere else.
 fn fill(number: u64) -> u8 {
     number.wrapping_mul(151).to_le_bytes()[0]
 }

@@ -1,14 +1,18 @@
 //! What users notice of a fault: sessions under load while relays die, fall silent, are cut off or leave.
 //!
 //! Reading order: [`ledger`] proves that nothing is lost or doubled, [`crowd`] is the standing load with the tools' own
-//! code, [`relays`] starts real relays, [`receptions`] makes sessions with a real manager, [`gate`] is a bad network in
-//! front of them, [`trial`] puts them together and checks what must hold after every fault, [`rows`] are the faults,
-//! [`score`] tells what came of it.
+//! code, [`relays`] starts a real manager and real relays, [`receptions`] makes sessions there, [`gate`] is a bad network
+//! in front of them, [`trial`] puts them together, [`invariants`] checks what must hold after every fault, with
+//! [`bounds`], [`canary`] and [`footprint`]; [`rows`] are the faults, [`score`] tells what came of it.
 //! Everything is on loopback, bounded in time, and ended by its process id.
 
+pub mod bounds;
+pub mod canary;
 pub mod crowd;
+pub mod footprint;
 pub mod gaps;
 pub mod gate;
+pub mod invariants;
 pub mod ledger;
 pub mod receptions;
 pub mod relays;

@@ -3,9 +3,11 @@
 //! The tools' own code meets and carries the session; the customer's and the operator's calls go to the manager's API,
 //! and so do the renewals of their tickets. What only a person does is left out: the view is allowed at once.
 //! Numbers are issued one after another, because an operator may have three open ones.
+//! The first number is entered by two customers at once, of whom one may have it.
 
 use std::{
-    sync::{Arc, Mutex as Shelf, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex as Shelf, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -16,17 +18,17 @@ use link::{
     api::ManagerApi,
     meet::{Meeting, meet, renewal},
     race::Dialer,
-    sealed::Sealed,
-    transport::{Choice, Transport},
+    sealed::{Renew, Sealed},
 };
 use proto::{
     api::{
         login::LoginRequest,
-        reception::{EnterRequest, Event, IssueRequest, Pairing, RelayAddress},
-        session::{ConsentAnswer, ConsentRequest},
+        reception::{EnterAnswer, EnterRequest, Event, IssueRequest, Pairing, RelayAddress},
+        session::{ConsentAnswer, ConsentRequest, EndRequest},
     },
+    close::CloseReason,
     grant::GrantKind,
-    id::{ReceptionId, SessionId},
+    id::{ReceptionId, RelayId, SessionId},
     number::{ReceptionNumber, Secret},
     role::Role,
     ticket::ProofKey,
@@ -41,6 +43,9 @@ use crate::tool::Account;
 /// The operator hears of an entry within this time.
 const EVENT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Where tools of one side dial a relay, when not where the manager says.
+pub type Detour = BTreeMap<RelayId, String>;
+
 /// One operator, logged in, and customers who call.
 #[derive(Clone)]
 pub struct Receptions {
@@ -50,6 +55,10 @@ pub struct Receptions {
 struct Desk {
     customer: ManagerApi,
     operator: ManagerApi,
+    /// Finds the way to relays.
+    dialer: Dialer,
+    /// Of customers, of operators.
+    detours: [Arc<Detour>; 2],
     /// Held while a number is open: the last event that the operator has heard.
     turn: Mutex<Option<String>>,
     made: Shelf<Made>,
@@ -60,8 +69,14 @@ struct Desk {
 pub struct Made {
     /// The sessions.
     pub sessions: Vec<SessionId>,
-    /// The relays of the newest.
-    pub relays: Vec<RelayAddress>,
+    /// Their numbers.
+    pub receptions: Vec<ReceptionId>,
+    /// Of the sessions, from the first on, whose end is told or left to the relays.
+    told: usize,
+    /// Numbers that two customers entered at once, and those that both got.
+    pub raced: u64,
+    /// See `raced`.
+    pub claimed_twice: u64,
 }
 
 impl Receptions {
@@ -69,7 +84,7 @@ impl Receptions {
     ///
     /// # Errors
     /// When the manager does not take the login.
-    pub async fn open(account: &Account) -> Result<Self> {
+    pub async fn open(account: &Account, dialer: Dialer, detours: [Detour; 2]) -> Result<Self> {
         let ca = tokio::fs::read(&account.ca).await?;
         let customer = ManagerApi::new(&account.manager, Some(&ca))?;
         let request = LoginRequest {
@@ -79,13 +94,35 @@ impl Receptions {
         };
         let login = customer.login(&request).await.context("the operator does not get in")?;
         let operator = customer.with_token(&login.token);
-        let desk = Desk { customer, operator, turn: Mutex::new(None), made: Shelf::default() };
+        let (detours, turn) = (detours.map(Arc::new), Mutex::new(None));
+        let desk = Desk { customer, operator, dialer, detours, turn, made: Shelf::default() };
         Ok(Self { desk: Arc::new(desk) })
     }
 
     /// What was made so far.
     pub fn made(&self) -> Made {
-        self.desk.made.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.desk.made().clone()
+    }
+
+    /// Leaves the ends of all sessions so far to the relays: the tools were closed before they could tell.
+    pub fn leave_ends(&self) {
+        let mut made = self.desk.made();
+        made.told = made.sessions.len();
+    }
+
+    /// Tells the manager that the operator ended the sessions, as its tool does; those whose end is told already, or
+    /// left to the relays, are left out.
+    ///
+    /// # Errors
+    /// When the manager does not take it.
+    pub async fn tell_ends(&self) -> Result<()> {
+        let made = self.made();
+        for session in made.sessions.iter().skip(made.told) {
+            let request = EndRequest { reason: CloseReason::OperatorEnded };
+            self.desk.operator.end(*session, &request).await.context("the end was not told")?;
+        }
+        self.leave_ends();
+        Ok(())
     }
 }
 
@@ -97,6 +134,11 @@ impl Matchmaker for Receptions {
 }
 
 impl Desk {
+    /// No await while the guard lives.
+    fn made(&self) -> MutexGuard<'_, Made> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// One session, from the number to the view.
     async fn receive(&self, index: usize) -> Result<[Sealed; 2]> {
         let mut last_event = self.turn.lock().await;
@@ -107,27 +149,69 @@ impl Desk {
         let reception = self.operator.issue(&request, &once).await.context("no number was issued")?;
         let number = ReceptionNumber::new(reception.locator, Secret::random(&mut OsRng));
         let request = EnterRequest { locator: number.locator(), proof_key: keys[0].public_hex() };
-        let entered = self.customer.enter(&request).await.context("the number was not entered")?;
+        let (entered, customer_key) = self.enter(request, Arc::clone(&keys[0])).await?;
         let told = self.hear_of(reception.reception_id, &mut last_event);
         let told = timeout(EVENT_PATIENCE, told).await.context("the operator does not hear of the entry")??;
-        let (session_id, relays) = (told.session_id, told.relays.clone());
+        let session_id = told.session_id;
 
         let customer = self.customer.with_token(&entered.token);
-        let [customer_key, operator_key] = keys;
+        let [_, operator_key] = keys;
         let (customer_met, operator_met) = tokio::join!(
-            meet(meeting(Role::Customer, entered.pairing, customer_key, &number, customer.clone())),
-            meet(meeting(Role::Operator, told, operator_key, &number, self.operator.clone()))
+            meet(self.meeting(Role::Customer, entered.pairing, customer_key, &number, customer.clone())),
+            meet(self.meeting(Role::Operator, told, operator_key, &number, self.operator.clone()))
         );
         let met = [customer_met.context("the customer")?, operator_met.context("the operator")?];
         self.operator.proved(session_id).await.context("the proof was not told")?;
         drop(last_event);
         let view = ConsentRequest { kind: GrantKind::View, answer: ConsentAnswer::Granted };
         customer.consent(session_id, &view).await.context("the view was not told")?;
-        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut made = self.made();
         made.sessions.push(session_id);
-        made.relays = relays;
+        made.receptions.push(reception.reception_id);
         drop(made);
         Ok(met)
+    }
+
+    /// Enters a number; the first one by two customers at once. Who has it, with the key that it gave.
+    async fn enter(&self, request: EnterRequest, key: Arc<ProofKey>) -> Result<(EnterAnswer, Arc<ProofKey>)> {
+        if 0 < self.made().raced {
+            return Ok((self.customer.enter(&request).await.context("the number was not entered")?, key));
+        }
+        let other_key = Arc::new(ProofKey::random(&mut OsRng));
+        let other = EnterRequest { locator: request.locator, proof_key: other_key.public_hex() };
+        let (first, second) = tokio::join!(self.customer.enter(&request), self.customer.enter(&other));
+        let mut made = self.made();
+        made.raced += 1;
+        made.claimed_twice += u64::from(first.is_ok() && second.is_ok());
+        drop(made);
+        match (first, second) {
+            (Ok(entered), _) => Ok((entered, key)),
+            (Err(_), Ok(entered)) => Ok((entered, other_key)),
+            (Err(error), Err(_)) => Err(error).context("the number was entered by neither of two"),
+        }
+    }
+
+    fn meeting(
+        &self,
+        role: Role,
+        mut pairing: Pairing,
+        proof_key: Arc<ProofKey>,
+        number: &ReceptionNumber,
+        api: ManagerApi,
+    ) -> Meeting {
+        let detour = match role {
+            Role::Customer => &self.detours[0],
+            Role::Operator => &self.detours[1],
+        };
+        divert(&mut pairing.relays, detour);
+        Meeting {
+            role,
+            renew: Some(renewal_by(api, pairing.session_id, Arc::clone(detour))),
+            pairing,
+            proof_key,
+            secret: Zeroizing::new(number.secret().as_bytes().to_vec()),
+            dialer: self.dialer.clone(),
+        }
     }
 
     /// Reads the operator's events, from where they stopped, until somebody enters the number.
@@ -146,19 +230,24 @@ impl Desk {
     }
 }
 
-fn meeting(
-    role: Role,
-    pairing: Pairing,
-    proof_key: Arc<ProofKey>,
-    number: &ReceptionNumber,
-    api: ManagerApi,
-) -> Meeting {
-    Meeting {
-        role,
-        renew: Some(renewal(api, pairing.session_id)),
-        pairing,
-        proof_key,
-        secret: Zeroizing::new(number.secret().as_bytes().to_vec()),
-        dialer: Dialer::new(Choice::Only(Transport::Tcp)),
+/// Sends a tool the way that its side goes.
+fn divert(relays: &mut [RelayAddress], detour: &Detour) {
+    for relay in relays {
+        if let Some(address) = detour.get(&relay.relay_id) {
+            relay.address.clone_from(address);
+        }
     }
+}
+
+/// Renews a ticket; the relays that come with it are reached by the same way as those before.
+fn renewal_by(api: ManagerApi, session_id: SessionId, detour: Arc<Detour>) -> Renew {
+    let renew = renewal(api, session_id);
+    Arc::new(move || {
+        let (renewing, detour) = (renew(), Arc::clone(&detour));
+        Box::pin(async move {
+            let mut renewed = renewing.await?;
+            divert(&mut renewed.relays, &detour);
+            Ok(renewed)
+        })
+    })
 }

@@ -1,5 +1,7 @@
-//! Real relay processes with a ticket key of our own, and tools that meet there.
+//! A real manager, relay processes that report to it, and tools that meet there.
 //!
+//! The relays take tickets of the manager and of a key of our own: what a manager would never sign is signed here, and
+//! more sessions than one operator can issue numbers for.
 //! Each relay keeps its address, certificate and configuration, so that one that was killed comes back as the same
 //! relay. With gates, each tool reaches each relay through a [`Gate`] of its own, so that one side can be cut off.
 
@@ -23,15 +25,18 @@ use proto::{
 };
 use rand_core::{OsRng, RngCore as _};
 use rustix::process::Signal;
-use tempfile::TempDir;
 use tokio::{process::Command, time::Instant};
 use zeroize::Zeroizing;
 
-use super::{crowd::Matchmaker, gate::Gate};
+use super::{
+    crowd::Matchmaker,
+    gate::Gate,
+    receptions::{Detour, Receptions},
+};
 use crate::{
     desktop::pause,
     process::{Process, our_binary},
-    world::{free_address, metric, wait_ready},
+    world::{World, free_address, metric, wait_ready},
 };
 
 /// A relay that was asked to leave, or to start, does so within this time.
@@ -40,12 +45,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Limits for a run in which every tool comes from one address.
-pub(super) const WIDE: &str = "connections_per_address = 10000\nconnections_per_network = 10000\naccepts_per_second = 10000\n\
+const WIDE: &str = "connections_per_address = 10000\nconnections_per_network = 10000\naccepts_per_second = 10000\n\
                     accepts_per_second_per_address = 10000\n";
 
-/// Relays on loopback.
+/// Sessions that a relay takes less than the one before it: a manager names the relay with most room first, so tickets
+/// name all relays in one order for as long as no relay has so many sessions more than the next.
+const ROOM_LESS: usize = 1_200;
+/// Sessions that the last of four relays takes.
+const ROOM_MIN: usize = 4_096;
+
+/// A manager and relays on loopback.
 pub struct Relays {
-    folder: TempDir,
+    world: World,
     key: Arc<SigningKey>,
     all: Vec<Relay>,
     transport: Transport,
@@ -86,19 +97,19 @@ impl Plan {
 }
 
 impl Relays {
-    /// Starts relays and waits until they are ready.
+    /// Starts a manager and relays and waits until they are ready.
     ///
     /// # Errors
     /// When one is not built or does not start.
     pub async fn start(plan: Plan) -> Result<Self> {
         ensure!((1..=limits::TICKET_RELAYS_MAX).contains(&plan.count), "a ticket names 1 to 4 relays");
-        let folder = tempfile::Builder::new().prefix("uketsuke-fault-").tempdir()?;
+        let world = World::with_manager().await?;
         let mut seed = [0; 32];
         OsRng.fill_bytes(&mut seed);
         let key = Arc::new(SigningKey::from_seed("fault", seed)?);
         let mut relays = Vec::new();
         for index in 1..=plan.count {
-            let mut relay = Relay::prepare(index, folder.path(), &key, plan.strict).await?;
+            let mut relay = Relay::prepare(index, &world, &key, plan.strict).await?;
             if plan.gated {
                 let chance = plan.seed.wrapping_add(u64::try_from(index)?);
                 let listen = relay.listen;
@@ -106,7 +117,7 @@ impl Relays {
             }
             relays.push(relay);
         }
-        let mut own = Self { folder, key, all: relays, transport: plan.transport };
+        let mut own = Self { world, key, all: relays, transport: plan.transport };
         for index in 0..plan.count {
             own.restart(index).await?;
         }
@@ -165,7 +176,7 @@ impl Relays {
     /// # Errors
     /// When it does not start.
     pub async fn restart(&mut self, place: usize) -> Result<()> {
-        let folder = self.folder.path().to_owned();
+        let folder = self.folder().to_owned();
         let relay = self.all.get_mut(place).context("there is no relay in this place")?;
         let mut command = Command::new(our_binary("uketsuke-relay")?);
         command.args(["serve", "--config", &format!("{}.toml", relay.name)]).current_dir(&folder);
@@ -225,9 +236,52 @@ impl Relays {
         Arc::new(Tickets { dialer: Dialer::new(choice), ..self.tickets(Relay::address) })
     }
 
-    /// The folder with configuration and logs.
+    /// Lets an operator log in at the manager, whose sessions go the same ways as those of [`Self::matchmaker`].
+    ///
+    /// # Errors
+    /// When the manager does not take the login.
+    pub async fn receptions(&self) -> Result<Receptions> {
+        let detours = [0, 1].map(|side| self.all.iter().map(|relay| (relay.id, relay.address(side).address)).collect());
+        self.receptions_by(detours).await
+    }
+
+    /// As [`Self::receptions`], past any gate.
+    ///
+    /// # Errors
+    /// See [`Self::receptions`].
+    pub async fn direct_receptions(&self) -> Result<Receptions> {
+        self.receptions_by([Detour::new(), Detour::new()]).await
+    }
+
+    async fn receptions_by(&self, detours: [Detour; 2]) -> Result<Receptions> {
+        Receptions::open(self.world.account(), Dialer::new(Choice::Only(self.transport)), detours).await
+    }
+
+    /// The manager.
+    pub const fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// The manager, to be killed and started again.
+    pub const fn world_mut(&mut self) -> &mut World {
+        &mut self.world
+    }
+
+    /// Names and process ids of the servers that run: the manager and the relays.
+    pub fn servers(&self) -> Vec<(String, u32)> {
+        let relays = self.all.iter().map(|relay| (relay.name.clone(), relay.process_id()));
+        let all = std::iter::once(("manager".to_owned(), self.world.manager_id())).chain(relays);
+        all.filter(|(_name, id)| *id != 0).collect()
+    }
+
+    /// The key that signs tickets here.
+    pub fn key(&self) -> &SigningKey {
+        &self.key
+    }
+
+    /// The folder with configuration, database and logs.
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.world.folder()
     }
 
     /// Puts another certificate with another key in the place of a relay's; tickets name the new key from now on.
@@ -235,7 +289,7 @@ impl Relays {
     /// # Errors
     /// When it cannot be made or written.
     pub async fn renew_certificate(&mut self, place: usize) -> Result<()> {
-        let folder = self.folder.path().to_owned();
+        let folder = self.folder().to_owned();
         let relay = self.all.get_mut(place).context("there is no relay in this place")?;
         let files = tls::self_signed(&["localhost"])?;
         tokio::fs::write(folder.join(format!("{}.pem", relay.name)), &files.cert_pem).await?;
@@ -256,14 +310,17 @@ impl Relays {
 }
 
 impl Relay {
-    async fn prepare(index: usize, folder: &Path, key: &SigningKey, strict: bool) -> Result<Self> {
+    async fn prepare(index: usize, world: &World, key: &SigningKey, strict: bool) -> Result<Self> {
         let name = format!("relay-{index}");
+        let (id, token_file) = world.enroll(&name).await?;
+        let (folder, account) = (world.folder(), world.account());
         let files = tls::self_signed(&["localhost"])?;
         let at = |kind: &str| folder.join(format!("{name}.{kind}"));
         tokio::fs::write(at("pem"), &files.cert_pem).await?;
         tokio::fs::write(at("key"), &files.key_pem).await?;
         let (listen, private) = (free_address()?, free_address()?);
         let wide = if strict { "" } else { WIDE };
+        let sessions = ROOM_MIN + ROOM_LESS * limits::TICKET_RELAYS_MAX.saturating_sub(index);
         let text = format!(
             r#"
 listen = "{listen}"
@@ -272,9 +329,13 @@ private_listen = "{private}"
 log_format = "json"
 certificate_file = "{}"
 key_file = "{}"
+manager = "{}"
+manager_ca_file = "{}"
+token_file = "{}"
 
 [limits]
-{wide}drain = "1m"
+{wide}sessions = {sessions}
+drain = "1m"
 
 [[ticket_keys]]
 key_id = "fault"
@@ -282,20 +343,18 @@ public_key = "{}"
 "#,
             at("pem").display(),
             at("key").display(),
+            account.manager,
+            account.ca.display(),
+            token_file.display(),
             key.verifying_key().to_hex(),
         );
         tokio::fs::write(at("toml"), text).await?;
-        let mut id = [0; 16];
-        OsRng.fill_bytes(&mut id);
-        Ok(Self {
-            id: RelayId::from_bytes(id),
-            name,
-            spki: files.spki_hash,
-            listen,
-            private,
-            process: None,
-            gates: None,
-        })
+        Ok(Self { id, name, spki: files.spki_hash, listen, private, process: None, gates: None })
+    }
+
+    /// Its name in files.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// Sends its process a signal.

@@ -4,7 +4,11 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
-use super::{gaps::Percentiles, ledger::Sum};
+use super::{
+    gaps::Percentiles,
+    invariants::{Finding, Invariant},
+    ledger::Sum,
+};
 use crate::report::table::columns;
 
 /// What one row came to.
@@ -40,6 +44,8 @@ pub struct Outcome {
     pub gap: Option<Percentiles>,
     /// Longest way of a reliable message of each direction and fault, milliseconds.
     pub delay: Option<Percentiles>,
+    /// What must hold after every fault, and how it stood with it; what is not here was not looked at.
+    pub invariants: Vec<Finding>,
     /// What else was seen.
     pub notes: Vec<String>,
     /// What did not hold. Empty: passed.
@@ -74,6 +80,26 @@ impl Outcome {
         }
     }
 
+    /// Takes over how it stands with an invariant: what was looked at, and what does not hold. In a row that looks at it
+    /// several times, it must hold each time.
+    pub fn find(&mut self, invariant: Invariant, seen: String, broken: Vec<String>) {
+        self.missed.extend(broken.iter().map(|text| format!("{}: {text}", invariant.name())));
+        match self.invariants.iter_mut().find(|finding| finding.invariant == invariant) {
+            Some(earlier) => {
+                earlier.seen = format!("{}; {seen}", earlier.seen);
+                earlier.broken.extend(broken);
+            }
+            None => self.invariants.push(Finding { invariant, seen, broken, unchecked: None }),
+        }
+    }
+
+    /// Notes why an invariant was not looked at in full.
+    pub fn unchecked(&mut self, invariant: Invariant, why: &str) {
+        for finding in self.invariants.iter_mut().filter(|finding| finding.invariant == invariant) {
+            finding.unchecked = Some(why.to_owned());
+        }
+    }
+
     /// Takes over what was said and heard.
     pub fn count(&mut self, sum: Sum) {
         self.said = self.said.saturating_add(sum.said);
@@ -105,6 +131,13 @@ impl Outcome {
         for note in &self.notes {
             write(&mut text, format_args!("\n    {note}"));
         }
+        for Finding { invariant, seen, broken, unchecked } in &self.invariants {
+            let verdict = if broken.is_empty() { "held" } else { "BROKEN" };
+            write(&mut text, format_args!("\n    {verdict}: {}: {seen}", invariant.name()));
+            if let Some(why) = unchecked {
+                write(&mut text, format_args!(" ({why})"));
+            }
+        }
         for missed in &self.missed {
             write(&mut text, format_args!("\n    MISSED: {missed}"));
         }
@@ -112,6 +145,18 @@ impl Outcome {
             write(&mut text, format_args!("\n    look at: {}", self.look_at));
         }
         text
+    }
+
+    /// How many invariants hold of all, or the names of those that are broken.
+    fn held(&self) -> String {
+        if self.skipped.is_some() {
+            return "–".to_owned();
+        }
+        let broken: Vec<_> = self.invariants.iter().filter(|finding| !finding.broken.is_empty()).collect();
+        if broken.is_empty() {
+            return format!("{}/{}", self.invariants.len(), Invariant::ALL.len());
+        }
+        format!("broken: {}", broken.iter().map(|finding| finding.invariant.name()).collect::<Vec<_>>().join(", "))
     }
 
     /// The row's cells in the scorecard.
@@ -126,6 +171,7 @@ impl Outcome {
             format!("{}/{}", self.bad_inputs, self.bad_accepted),
             format!("{}/{}", self.lost, self.doubled),
             self.cut.to_string(),
+            self.held(),
             millis(|gap| gap.p50),
             millis(|gap| gap.p99),
             millis(|gap| gap.max),
@@ -151,6 +197,7 @@ impl Score {
             "bad/taken",
             "lost/dup",
             "cut",
+            "invariants",
             "gap p50",
             "p99",
             "max ms",
@@ -168,7 +215,7 @@ impl Score {
         let faults = |rows: &mut dyn Iterator<Item = &&Outcome>| rows.map(|row| u64::from(row.faults)).sum::<u64>();
         format!(
             "load held: {} sessions at most, {} messages / faults survived {} of {} / rows passed {} of {} ({} not \
-             run) / bad inputs tried {}, accepted {} / lost {} dup {} / sessions cut {} / seed {}",
+             run) / bad inputs tried {}, accepted {} / lost {} dup {} / sessions cut {} / invariants held {} of {} / seed {}",
             ran.iter().map(|row| row.sessions).max().unwrap_or(0),
             count(|row| row.said),
             faults(&mut survived.clone().copied().collect::<Vec<_>>().iter()),
@@ -181,6 +228,8 @@ impl Score {
             count(|row| row.lost),
             count(|row| row.doubled),
             ran.iter().map(|row| row.cut).sum::<usize>(),
+            ran.iter().flat_map(|row| &row.invariants).filter(|finding| finding.broken.is_empty()).count(),
+            ran.len() * Invariant::ALL.len(),
             self.seed,
         )
     }
@@ -218,5 +267,26 @@ mod tests {
         assert!(details.contains("FAIL") && details.contains("MISSED: a gap\n    look at: the log"), "{details}");
         assert!(score.rows[2].details().contains("not run: not root"));
         assert!(score.table().contains("F01  FAIL"), "{}", score.table());
+    }
+
+    #[test]
+    fn a_broken_invariant_fails_its_row_and_is_named_in_the_table_and_the_card() {
+        let (mut held, mut broken) = (outcome(1, &[]), outcome(1, &[]));
+        for invariant in Invariant::ALL {
+            held.find(invariant, "all of it".to_owned(), Vec::new());
+            broken.find(invariant, "all of it".to_owned(), Vec::new());
+        }
+        broken.find(Invariant::Canary, "the second time".to_owned(), vec!["in a log".to_owned()]);
+        assert!(held.has_passed() && !broken.has_passed());
+
+        let score = Score { seed: 7, judged: true, rows: vec![held, broken] };
+
+        let (table, card, details) = (score.table(), score.card(), score.rows[1].details());
+        assert!(table.contains("7/7") && table.contains("broken: canary"), "{table}");
+        assert!(card.contains("invariants held 13 of 14"), "{card}");
+        assert!(
+            details.contains("MISSED: canary: in a log") && details.contains("held: audit: all of it"),
+            "{details}"
+        );
     }
 }

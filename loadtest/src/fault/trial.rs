@@ -1,40 +1,40 @@
-//! Relays and a crowd together: what every row begins with and ends with.
+//! A manager, relays and a crowd together: what every row begins with and ends with.
 //!
-//! After each row these must hold: every reliable message came once, in order and whole; no session ended that nobody
-//! ended; every tool hears the end; the relays hold no session, and no more files, threads and memory than before.
+//! The sessions are made at the manager, as both tools make them, and their ends are told there. After each row every
+//! one of [`super::invariants`] must hold.
 
 use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use link::{BoxFuture, sealed::Sealed};
 use proto::id::RelayId;
-use tokio::time::Instant;
 
 use super::{
-    Call,
+    Call, bounds,
     crowd::{Crowd, Load, Mark, Matchmaker},
+    footprint::Baseline,
     gaps::Gaps,
+    invariants::{self, Invariant},
+    receptions::Receptions,
     relays::{Plan, Relays},
     score::Outcome,
 };
-use crate::{desktop::pause, process::usage};
 
 /// Whatever must come about does so within this time, also on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 /// Times are not judged, but this long nobody waits.
 const QUICK_GAP_MAX_MS: f64 = 30_000.0;
-/// How often it is asked whether a relay is as it was.
-const LOOK: Duration = Duration::from_millis(100);
-/// Growth that counts as none.
-const SLACK: f64 = 1.05;
-/// Memory that an allocator keeps for the next session, KiB: under load it is a few percent, on a young process more.
-const RESIDENT_SLACK_KIB: f64 = 4.0 * 1024.0;
-/// Files that a relay may have open for the question itself.
-const FILES_SLACK: f64 = 4.0;
+/// How often a condition on the servers is looked at.
+pub const LOOK: Duration = Duration::from_millis(100);
+/// Sessions of a load that the manager makes, the first ones.
+const RECEPTIONS_MAX: usize = 50;
 
 /// See the module.
 pub struct Trial {
-    /// The relays.
+    /// The relays, and their manager.
     pub relays: Relays,
+    /// Makes sessions at the manager.
+    pub receptions: Receptions,
     /// The sessions.
     pub crowd: Crowd,
     /// What comes of it.
@@ -42,18 +42,8 @@ pub struct Trial {
     /// Pauses and delays so far.
     pub gaps: Gaps,
     spares: bool,
-    idle: Vec<Footprint>,
-    loaded: Vec<Footprint>,
+    baseline: Baseline,
     is_quick: bool,
-}
-
-/// What a process holds.
-#[derive(Debug, Clone, Copy)]
-struct Footprint {
-    process_id: u32,
-    files: f64,
-    threads: f64,
-    resident_kib: f64,
 }
 
 impl Trial {
@@ -72,8 +62,8 @@ impl Trial {
     /// See [`Self::start`].
     pub async fn start_with(call: &Call, plan: Plan, load: Load) -> Result<Self> {
         let relays = Relays::start(plan).await?;
-        let maker = relays.matchmaker();
-        Self::start_at(call, relays, load, maker).await
+        let (receptions, tickets) = (relays.receptions().await?, relays.matchmaker());
+        Self::start_at(call, relays, load, Mixed { receptions, tickets }).await
     }
 
     /// As [`Self::start_with`], with tools that dial past the gates.
@@ -82,19 +72,23 @@ impl Trial {
     /// See [`Self::start`].
     pub async fn start_past_gates(call: &Call, plan: Plan, load: Load) -> Result<Self> {
         let relays = Relays::start(plan).await?;
-        let maker = relays.direct_matchmaker();
-        Self::start_at(call, relays, load, maker).await
+        let (receptions, tickets) = (relays.direct_receptions().await?, relays.direct_matchmaker());
+        Self::start_at(call, relays, load, Mixed { receptions, tickets }).await
     }
 
-    async fn start_at(call: &Call, relays: Relays, load: Load, maker: Arc<dyn Matchmaker>) -> Result<Self> {
-        let idle = footprints(&relays);
-        let crowd = Crowd::start(load, call.seed, maker).await?;
+    async fn start_at(call: &Call, relays: Relays, load: Load, maker: Mixed) -> Result<Self> {
+        let baseline = Baseline::idle(&relays)?;
+        let receptions = maker.receptions.clone();
+        let crowd = Crowd::start(load, call.seed, Arc::new(maker)).await?;
         let mut outcome = call.row.outcome();
         outcome.sessions = load.sessions;
         let (gaps, spares) = (Gaps::new()?, 1 < relays.all().len());
-        let mut own = Self { relays, crowd, outcome, gaps, spares, idle, loaded: Vec::new(), is_quick: call.is_quick };
+        let is_quick = call.is_quick;
+        let mut own = Self { relays, receptions, crowd, outcome, gaps, spares, baseline, is_quick };
         own.ready().await?;
-        own.loaded = footprints(&own.relays);
+        // As at the end, so that what the question itself costs is no growth.
+        bounds::show_bad_tickets(&own.relays).await?;
+        own.rebase()?;
         Ok(own)
     }
 
@@ -110,10 +104,13 @@ impl Trial {
         Ok(())
     }
 
-    /// Counts what the relays hold in memory now as what they need: a first flood has shown how much that is, and an
+    /// Counts what the servers hold in memory now as what they need: a first flood has shown how much that is, and an
     /// allocator keeps it for the next.
-    pub fn rebase(&mut self) {
-        self.loaded = footprints(&self.relays);
+    ///
+    /// # Errors
+    /// When a server is gone.
+    pub fn rebase(&mut self) -> Result<()> {
+        self.baseline.under_load(&self.relays)
     }
 
     /// The relay over which most sessions go, and its place.
@@ -147,20 +144,34 @@ impl Trial {
         self.outcome.must(gap.p99 < p99_max, || format!("gap p99 {:.0} ms is not below {p99_max:.0}", gap.p99));
     }
 
+    /// Adds up a crowd that says nothing more, and ends its sessions as their operators do.
+    pub async fn part(outcome: &mut Outcome, crowd: Crowd) {
+        let sum = crowd.settle(PATIENCE).await;
+        outcome.count(sum);
+        let mut broken = Vec::new();
+        if !sum.is_clean() {
+            broken.push(format!("messages were lost or doubled: {sum:?}"));
+        }
+        let cut = crowd.cut();
+        outcome.cut = outcome.cut.saturating_add(cut.len());
+        if let Some(first) = cut.first() {
+            broken.push(format!("{} sessions ended by themselves: {first:?}", cut.len()));
+        }
+        let seen = format!("{} messages of {} sessions", sum.said, crowd.len());
+        if let Err(error) = crowd.end().await {
+            broken.push(error.to_string());
+        }
+        outcome.find(Invariant::Delivery, seen, broken);
+    }
+
     /// Stops the load, checks what must hold, and gives the outcome.
     ///
     /// # Errors
-    /// When a relay does not answer.
+    /// When a server cannot be asked.
     pub async fn finish(self) -> Result<Outcome> {
-        let Self { relays, crowd, mut outcome, gaps, idle, loaded, .. } = self;
+        let Self { relays, receptions, crowd, mut outcome, gaps, baseline, .. } = self;
         outcome.gap = Some(gaps.pauses()).filter(|gap| 0 < gap.count);
         outcome.delay = Some(gaps.delays()).filter(|gap| 0 < gap.count);
-        let sum = crowd.settle(PATIENCE).await;
-        outcome.count(sum);
-        outcome.must(sum.is_clean(), || format!("messages were lost or doubled: {sum:?}"));
-        let cut = crowd.cut();
-        outcome.cut = outcome.cut.saturating_add(cut.len());
-        outcome.must(cut.is_empty(), || format!("{} sessions ended by themselves: {:?}", cut.len(), cut.first()));
         let left_out = crowd.pictures_left_out();
         if 0 < left_out {
             outcome.note(format!("{left_out} pictures were left out because too much was under way"));
@@ -169,10 +180,12 @@ impl Trial {
         if 0 < seen {
             outcome.note(format!("users were told of {seen} changes of relays (longer than 500 ms)"));
         }
-        if let Err(error) = crowd.end().await {
-            outcome.must(false, || error.to_string());
-        }
-        check_footprints(&relays, (&idle, &loaded), &mut outcome).await?;
+        invariants::check_running(&relays, &mut outcome).await?;
+        Self::part(&mut outcome, crowd).await;
+        receptions.tell_ends().await?;
+        invariants::check_records(relays.world(), &receptions.made(), &mut outcome).await?;
+        let (seen, broken) = baseline.check(&relays, PATIENCE).await?;
+        outcome.find(Invariant::Footprint, seen, broken);
         Ok(outcome)
     }
 }
@@ -180,45 +193,15 @@ impl Trial {
 /// Sessions of the short form.
 const QUICK_SESSIONS: usize = 12;
 
-fn footprints(relays: &Relays) -> Vec<Footprint> {
-    relays.all().iter().filter_map(|relay| footprint(relay.process_id()).ok()).collect()
+/// Makes the first sessions at the manager and the others with tickets of our own: numbers are issued one after another,
+/// and one operator gets no more than 60 an hour.
+struct Mixed {
+    receptions: Receptions,
+    tickets: Arc<dyn Matchmaker>,
 }
 
-fn footprint(process_id: u32) -> Result<Footprint> {
-    let count = |what: &str| -> Result<f64> {
-        let entries = std::fs::read_dir(format!("/proc/{process_id}/{what}"))?.count();
-        Ok(f64::from(u32::try_from(entries)?))
-    };
-    #[expect(clippy::cast_precision_loss, reason = "KiB of one process")]
-    let resident_kib = usage(process_id)?.resident_kib as f64;
-    Ok(Footprint { process_id, files: count("fd")?, threads: count("task")?, resident_kib })
-}
-
-/// Waits until the relays hold nothing of the crowd any more.
-async fn check_footprints(
-    relays: &Relays,
-    (idle, loaded): (&[Footprint], &[Footprint]),
-    outcome: &mut Outcome,
-) -> Result<()> {
-    let files_max = idle.iter().map(|own| own.files).fold(0.0, f64::max) * SLACK + FILES_SLACK;
-    let threads_max = idle.iter().map(|own| own.threads).fold(0.0, f64::max) * SLACK;
-    for relay in relays.all().iter().filter(|relay| relay.process_id() != 0) {
-        let until = Instant::now() + PATIENCE;
-        let (mut held, mut now) = (relay.sessions_held().await?, footprint(relay.process_id())?);
-        while Instant::now() < until && (0.5 < held || files_max < now.files) {
-            pause(LOOK).await;
-            (held, now) = (relay.sessions_held().await?, footprint(relay.process_id())?);
-        }
-        outcome.must(held < 0.5, || format!("a relay still holds {held} sessions"));
-        outcome
-            .must(now.files <= files_max, || format!("a relay has {} files open, {files_max:.0} at most", now.files));
-        outcome.must(now.threads <= threads_max, || format!("a relay has {} threads", now.threads));
-        if let Some(then) = loaded.iter().find(|then| then.process_id == now.process_id) {
-            let most = then.resident_kib * SLACK + RESIDENT_SLACK_KIB;
-            outcome.must(now.resident_kib <= most, || {
-                format!("a relay has grown from {:.0} to {:.0} KiB", then.resident_kib, now.resident_kib)
-            });
-        }
+impl Matchmaker for Mixed {
+    fn make(&self, index: usize) -> BoxFuture<Result<[Sealed; 2]>> {
+        if index < RECEPTIONS_MAX { self.receptions.make(index) } else { self.tickets.make(index) }
     }
-    Ok(())
 }

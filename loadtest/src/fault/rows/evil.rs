@@ -1,6 +1,7 @@
 //! F25: what a bad relay and a bad manager try is not accepted, a million times.
 //!
-//! The relay's frames go to the seal itself, because a session ends with the first one.
+//! The relay's frames go to the seal itself, because a session ends with the first one. A few sessions of honest tools
+//! go on meanwhile.
 //! Whole sessions with a bad relay are in `tests/evil_relay.rs`.
 
 use anyhow::{Context as _, Result, bail};
@@ -17,7 +18,7 @@ use proto::{
 use rand::{Rng as _, RngCore as _, SeedableRng as _, rngs::StdRng};
 use rand_core::OsRng;
 
-use crate::fault::{Call, score::Outcome};
+use crate::fault::{Call, crowd::Load, relays::Plan, score::Outcome, trial::Trial};
 
 /// Tampered frames for one repeat.
 const FRAMES: u32 = 100_000;
@@ -27,12 +28,15 @@ const FRAMES_QUICK: u32 = 20_000;
 const FRAMES_PER_PAIRING: u32 = 200;
 /// After so many tampered frames the true one is opened.
 const TRUE_EVERY: u32 = 16;
+/// Sessions of honest tools meanwhile.
+const SESSIONS: usize = 4;
 /// Bytes of a plain message at the most.
 const PLAIN_MAX: usize = 512;
 
 /// F25: tampered frames and pairings with a stranger in the middle.
 pub(super) async fn evil(call: &Call) -> Result<Outcome> {
-    let mut outcome = call.row.outcome();
+    let mut trial = Trial::start_with(call, Plan::of(2, false, call.seed), Load::of(SESSIONS)).await?;
+    let outcome = &mut trial.outcome;
     let frames = if call.is_quick { FRAMES_QUICK } else { FRAMES * call.repeat };
     let seed = call.seed;
     let (tampered, paired) = tokio::task::spawn_blocking(move || {
@@ -46,7 +50,7 @@ pub(super) async fn evil(call: &Call) -> Result<Outcome> {
         outcome.must(accepted == 0, || format!("{accepted} bad {name} were accepted"));
     }
     outcome.faults = 2;
-    Ok(outcome)
+    trial.finish().await
 }
 
 #[derive(Debug, Clone, Copy, Default)]

@@ -75,7 +75,7 @@ pub(super) async fn partition(call: &Call) -> Result<Outcome> {
         no_split(&mut trial).await;
         if round < KINDS.len() {
             // Each kind fills queues in its own way, once.
-            trial.rebase();
+            trial.rebase()?;
         }
     }
     let kinds = KINDS.iter().zip(longest).filter(|(_, gap)| 0.0 < *gap);
@@ -129,7 +129,7 @@ pub(super) async fn freeze(call: &Call) -> Result<Outcome> {
         no_split(&mut trial).await;
         if round < 2 {
             // Each relay has stood still once.
-            trial.rebase();
+            trial.rebase()?;
         }
     }
     trial.judge(f64::MAX, 2_500.0);

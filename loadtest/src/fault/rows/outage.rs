@@ -2,15 +2,11 @@
 //!
 //! Nobody tells the manager of those ends but the relays: tools that were closed meanwhile cannot.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use ops::clock::Clock;
-use proto::{
-    api::session::{SessionBody, SessionList, SessionState},
-    close::CloseReason,
-    id::SessionId,
-};
+use proto::id::SessionId;
 use tokio::time::{Instant, sleep_until};
 
 use crate::{
@@ -19,12 +15,12 @@ use crate::{
         Call,
         crowd::{Crowd, Load},
         gaps::Gaps,
-        receptions::Receptions,
-        relays::WIDE,
+        invariants::ended_rows,
+        relays::Plan,
         score::Outcome,
-        trial::PATIENCE,
+        trial::{LOOK, PATIENCE, Trial},
     },
-    world::{World, metric},
+    world::World,
 };
 
 /// The manager is away this long: longer than relays that say nothing count as living.
@@ -36,13 +32,11 @@ const RELAY_DIES_AFTER: f64 = 0.8;
 /// What is said this long after a death cannot have passed the dead relay.
 const AFTER_DEATH: Duration = Duration::from_millis(200);
 /// Relays: one dies, and two are left, so that every session has a spare again.
-const RELAYS: u32 = 3;
+const RELAYS: usize = 3;
 /// Sessions under load, all of them together.
 const SESSIONS: usize = 50;
 /// The same in the short form.
 const SESSIONS_QUICK: usize = 12;
-/// How often a condition is looked at.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// A time by the clock of this machine, in milliseconds, from and until.
 type Span = (i64, i64);
@@ -62,161 +56,80 @@ pub(super) async fn outage(call: &Call) -> Result<Outcome> {
 
 async fn once(call: &Call, outcome: &mut Outcome, gaps: &mut Gaps) -> Result<()> {
     let (sessions, away) = if call.is_quick { (SESSIONS_QUICK, AWAY_QUICK) } else { (SESSIONS, AWAY) };
-    outcome.sessions = sessions;
-    let mut world = World::with_manager().await?;
-    for _ in 0..RELAYS {
-        world.add_relay_with(&format!("[limits]\n{WIDE}")).await?;
-    }
-    let receptions = Receptions::open(world.account()).await?;
+    let leaving = sessions / 3;
+    let plan = Plan::of(RELAYS, false, call.seed);
+    let mut trial = Trial::start_with(call, plan, Load::of(sessions - leaving)).await?;
+    trial.outcome = Outcome { sessions, ..std::mem::take(outcome) };
+    let receptions = trial.receptions.clone();
     let maker = || Arc::new(receptions.clone());
-    let leaving = Crowd::start(Load::of(sessions / 3), call.seed, maker()).await?;
-    let leavers = receptions.made().sessions;
-    let staying = Crowd::start(Load::of(sessions - leaving.len()), !call.seed, maker()).await?;
-    until_relays_hold(&world, 2 * sessions).await?;
+    let leaving = Crowd::start(Load::of(leaving), !call.seed, maker()).await?;
+    let leavers = receptions.made().sessions.split_off(trial.crowd.len());
+    // Their tools are closed while nobody hears them.
+    receptions.leave_ends();
+    let are_there = trial.relays.wait_for_pairs(2 * sessions, PATIENCE).await?;
+    anyhow::ensure!(are_there, "not every session has a spare path");
 
     let gone_at = Instant::now();
-    world.kill_manager().await?;
-    go_on(outcome, [&leaving, &staying], Instant::now(), "without a manager").await;
-    outcome.faults = outcome.faults.saturating_add(1);
+    trial.relays.world_mut().kill_manager().await?;
+    go_on(&mut trial, Some(&leaving), Instant::now(), "without a manager").await;
+    trial.outcome.faults = trial.outcome.faults.saturating_add(1);
     sleep_until(gone_at + away.mul_f64(RELAY_DIES_AFTER)).await;
-    lose_a_relay(&mut world, &receptions, [&leaving, &staying], (outcome, gaps)).await?;
+    lose_a_relay(&mut trial, &leaving, gaps).await?;
 
     let ended_from = Clock::system().now_ms();
-    finish(outcome, leaving).await;
+    Trial::part(&mut trial.outcome, leaving).await;
     sleep_until(gone_at + away).await;
-    world.restart_manager().await?;
+    trial.relays.world_mut().restart_manager().await?;
     let back_at = Instant::now();
     let ended = (ended_from, Clock::system().now_ms());
-    check_log(&world, outcome, &leavers, ended).await?;
-    outcome
-        .note(format!("the relays' reports were in the log {:.0} s after its return", back_at.elapsed().as_secs_f64()));
-    go_on(outcome, [&staying], Instant::now(), "after the manager's return").await;
+    check_ends(&mut trial, &leavers, ended).await?;
+    let took_secs = back_at.elapsed().as_secs_f64();
+    trial.outcome.note(format!("the relays' reports were in the log {took_secs:.0} s after its return"));
+    go_on(&mut trial, None, Instant::now(), "after the manager's return").await;
 
-    until_relays_live(&world, RELAYS - 1).await?;
+    until_relays_live(trial.relays.world(), RELAYS - 1).await?;
     let newcomer = Crowd::start(Load::of(1), call.seed, maker()).await.context("a session after the return")?;
-    let ended_from = Clock::system().now_ms();
-    finish(outcome, newcomer).await;
-    finish(outcome, staying).await;
-    let rest = receptions.made().sessions.split_off(leavers.len());
-    check_log(&world, outcome, &rest, (ended_from, i64::MAX)).await?;
-    check_whole(&world, outcome, &receptions.made().sessions).await?;
-    until_relays_hold(&world, 0).await?;
-    world.stop().await
+    Trial::part(&mut trial.outcome, newcomer).await;
+    *outcome = trial.finish().await?;
+    Ok(())
 }
 
 /// The relay dies over which most sessions go, and they go on.
-async fn lose_a_relay(
-    world: &mut World,
-    receptions: &Receptions,
-    crowds: [&Crowd; 2],
-    (outcome, gaps): (&mut Outcome, &mut Gaps),
-) -> Result<()> {
-    let busiest = crowds[1].busiest().context("there is no session")?;
-    let known = receptions.made().relays;
-    let known = known.iter().find(|relay| relay.relay_id == busiest).context("a relay that no ticket names")?;
-    let place = world.relays().iter().position(|relay| relay.address.to_string() == known.address);
-    let place = place.context("a session is at a relay that nobody started")?;
-    let marks = crowds.map(Crowd::mark);
-    world.kill_relay(place);
-    anyhow::ensure!(world.relay_left(place, PATIENCE).await?, "the relay did not die");
-    go_on(outcome, crowds, marks[1].at + AFTER_DEATH, "after a relay's death without a manager").await;
-    for (crowd, mark) in crowds.iter().zip(&marks) {
+async fn lose_a_relay(trial: &mut Trial, leaving: &Crowd, gaps: &mut Gaps) -> Result<()> {
+    let (busiest, place) = trial.busiest()?;
+    let marks = [leaving.mark(), trial.crowd.mark()];
+    trial.relays.kill(place).await?;
+    go_on(trial, Some(leaving), marks[1].at + AFTER_DEATH, "after a relay's death without a manager").await;
+    for (crowd, mark) in [leaving, &trial.crowd].into_iter().zip(&marks) {
         crowd.take_gaps(mark, Some(busiest), gaps);
     }
-    outcome.faults = outcome.faults.saturating_add(1);
+    trial.outcome.faults = trial.outcome.faults.saturating_add(1);
     Ok(())
 }
 
 /// What is said from `since` on arrives.
-async fn go_on<const N: usize>(outcome: &mut Outcome, crowds: [&Crowd; N], since: Instant, when: &str) {
-    for crowd in crowds {
+async fn go_on(trial: &mut Trial, leaving: Option<&Crowd>, since: Instant, when: &str) {
+    for crowd in leaving.into_iter().chain([&trial.crowd]) {
         let flows = crowd.flows_since(since, PATIENCE).await;
-        outcome.must(flows.is_some(), || format!("not every session went on {when}: {}", crowd.whereabouts(since)));
+        trial
+            .outcome
+            .must(flows.is_some(), || format!("not every session went on {when}: {}", crowd.whereabouts(since)));
     }
 }
 
-/// Says nothing more, adds up, and ends every session as its operator does.
-async fn finish(outcome: &mut Outcome, crowd: Crowd) {
-    let sum = crowd.settle(PATIENCE).await;
-    outcome.count(sum);
-    outcome.must(sum.is_clean(), || format!("messages were lost or doubled: {sum:?}"));
-    let cut = crowd.cut();
-    outcome.cut = outcome.cut.saturating_add(cut.len());
-    outcome.must(cut.is_empty(), || format!("{} sessions ended by themselves: {:?}", cut.len(), cut.first()));
-    if let Err(error) = crowd.end().await {
-        outcome.must(false, || error.to_string());
-    }
-}
-
-/// Waits until the support log has the end of these sessions, and looks whether it is the right one.
-async fn check_log(world: &World, outcome: &mut Outcome, sessions: &[SessionId], span: Span) -> Result<()> {
-    let until = Instant::now() + PATIENCE;
-    let mut rows = support_log(world).await?;
-    let lacks = |rows: &[SessionBody]| {
-        let ended = rows.iter().filter(|row| row.ended_at_ms.is_some() && sessions.contains(&row.session_id));
-        ended.count() < sessions.len()
-    };
-    while lacks(&rows) && Instant::now() < until {
-        pause(LOOK).await;
-        rows = support_log(world).await?;
-    }
+/// Waits until the support log has the end of these sessions, and looks whether it is in time.
+async fn check_ends(trial: &mut Trial, sessions: &[SessionId], span: Span) -> Result<()> {
+    let rows = ended_rows(trial.relays.world(), sessions).await?;
     for row in rows.iter().filter(|row| sessions.contains(&row.session_id)) {
-        let is_right = row.state == SessionState::Ended
-            && row.end_reason == Some(CloseReason::OperatorEnded)
-            && row.connected_at_ms.is_some()
-            && row.ended_at_ms.is_some_and(|at_ms| span.0 <= at_ms && at_ms <= span.1);
-        outcome.must(is_right, || format!("ended between {} and {}, but the log says {row:?}", span.0, span.1));
+        let is_right = row.ended_at_ms.is_some_and(|at_ms| span.0 <= at_ms && at_ms <= span.1);
+        trial.outcome.must(is_right, || format!("ended between {} and {}, but the log says {row:?}", span.0, span.1));
     }
     Ok(())
-}
-
-/// Each session stands in the support log once, was ended once, and the audit record is whole.
-async fn check_whole(world: &World, outcome: &mut Outcome, sessions: &[SessionId]) -> Result<()> {
-    let mut rows = BTreeMap::new();
-    for row in support_log(world).await? {
-        *rows.entry(row.session_id).or_insert(0u32) += 1;
-    }
-    let log = tokio::fs::read_to_string(world.folder().join("manager.log")).await?;
-    for session in sessions {
-        let found = rows.remove(session).unwrap_or(0);
-        outcome.must(found == 1, || format!("session {session} stands {found} times in the support log"));
-        let name = session.to_string();
-        let ends = log.lines().filter(|line| line.contains("session.ended") && line.contains(&name)).count();
-        outcome.must(ends == 1, || format!("session {session} was ended {ends} times"));
-    }
-    outcome.must(rows.is_empty(), || format!("the support log has sessions that nobody made: {rows:?}"));
-    let verdict = world.manager_command(&["audit", "verify"]).await;
-    outcome.must(verdict.is_ok(), || format!("the audit record is not whole: {:?}", verdict.err()));
-    Ok(())
-}
-
-async fn support_log(world: &World) -> Result<Vec<SessionBody>> {
-    let printed = world.manager_command(&["sessions", "list", "--limit", "200", "--json"]).await?;
-    Ok(serde_json::from_str::<SessionList>(&printed).context("sessions list --json is no list of sessions")?.sessions)
-}
-
-/// Waits until all living relays together hold this many pairs of tools, and nobody who waits for the other.
-async fn until_relays_hold(world: &World, pairs: usize) -> Result<()> {
-    let until = Instant::now() + PATIENCE;
-    loop {
-        let (mut held, mut waiting) = (0.0, 0.0);
-        for relay in world.relays().iter().filter(|relay| relay.id() != 0) {
-            held += metric(relay.private, "relay_sessions_active").await?;
-            waiting += metric(relay.private, "relay_sessions_waiting").await?;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "some hundred pairs")]
-        let off = f64::abs(held - pairs as f64) + waiting;
-        if off < 0.5 {
-            return Ok(());
-        }
-        anyhow::ensure!(Instant::now() < until, "the relays hold {held} pairs and not {pairs}, and {waiting} wait");
-        pause(LOOK).await;
-    }
 }
 
 /// Waits until the manager counts so many living relays.
-async fn until_relays_live(world: &World, count: u32) -> Result<()> {
-    let until = Instant::now() + PATIENCE;
+async fn until_relays_live(world: &World, count: usize) -> Result<()> {
+    let (until, count) = (Instant::now() + PATIENCE, u32::try_from(count)?);
     while world.manager_metric("manager_relays_alive").await? + 0.5 < f64::from(count) {
         anyhow::ensure!(Instant::now() < until, "the relays do not come back to the manager");
         pause(LOOK).await;
