@@ -239,8 +239,9 @@ impl Relay {
         shutdown: Shutdown,
     ) -> io::Result<()> {
         let mut readiness = Readiness::new();
-        let has_key = readiness.condition("ticket key");
-        has_key.set(self.keys.has_any());
+        let told = report::Told { has_key: readiness.condition("ticket key"), clock: readiness.condition("clock") };
+        told.has_key.set(self.keys.has_any());
+        told.clock.set(true);
         self.say_started(&listeners, private_listener.as_ref())?;
         let private = async {
             match private_listener {
@@ -256,7 +257,7 @@ impl Relay {
                     drain::drained(&self, &shutdown).await;
                     closed.cancel();
                 },
-                report::heartbeats(&self, &has_key, &shutdown),
+                report::heartbeats(&self, &told, &shutdown),
                 report::deliver(&self, &shutdown),
                 self.watch_certificate(&shutdown),
             );

@@ -55,7 +55,7 @@ ops::metrics! {
         pub relay_reports_dropped_total: IntCounterVec["reason"],
         /// Heartbeats, by how they went.
         pub relay_heartbeats_total: IntCounterVec["result"],
-        /// Seconds by which the manager's clock is ahead of this one.
+        /// Seconds by which the manager's clock is ahead of this one, at least; above 60 either way the relay is not ready.
         pub relay_clock_offset_seconds: Gauge,
     }
 }

@@ -44,6 +44,10 @@ const HEARTBEAT_MAX: Duration = Duration::from_secs(30);
 /// After the relay has drained, its last reports have this long.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// The clocks of relay and manager may differ by this much for the relay to be ready: half of what tickets allow
+/// (`limits::CLOCK_SKEW_MAX`), so that somebody hears of it before a ticket is refused.
+const CLOCK_OFFSET_MAX: Duration = Duration::from_mins(1);
+
 /// Reports that wait.
 #[derive(Debug)]
 pub struct Reports {
@@ -151,13 +155,23 @@ impl Reports {
     }
 }
 
-/// Sends heartbeats until the relay is stopped, and takes keys and revocations from their answers.
-pub(crate) async fn heartbeats(relay: &Relay, has_key: &Condition, shutdown: &Shutdown) {
+/// What must be true for the relay to be ready, as far as the manager tells.
+pub(crate) struct Told {
+    /// A ticket key is known.
+    pub(crate) has_key: Condition,
+    /// The manager's clock was not far off when it last answered. Until then, and without a manager, nobody says that one
+    /// of both is wrong.
+    pub(crate) clock: Condition,
+}
+
+/// Sends heartbeats until the relay is stopped, and takes keys, revocations and the time from their answers.
+pub(crate) async fn heartbeats(relay: &Relay, told: &Told, shutdown: &Shutdown) {
+    let Told { has_key, clock } = told;
     let Some(manager) = &relay.manager else { return };
     let draining = shutdown.draining();
     let mut failures = 0;
     loop {
-        let is_draining = draining.is_cancelled();
+        let (is_draining, asked_ms) = (draining.is_cancelled(), relay.clock.now_ms());
         let pause = match manager.heartbeat(&heartbeat_of(relay, is_draining)).await {
             Ok(answer) => {
                 if 0 < failures || !has_key.is_met() {
@@ -165,6 +179,7 @@ pub(crate) async fn heartbeats(relay: &Relay, has_key: &Condition, shutdown: &Sh
                 }
                 failures = 0;
                 let pause = Duration::from_secs(u64::from(answer.next_secs)).clamp(RETRY_MIN, HEARTBEAT_MAX);
+                compare_clocks(relay, clock, offset_ms(answer.now_ms, asked_ms, relay.clock.now_ms()));
                 learn(relay, answer);
                 has_key.set(relay.keys.has_any());
                 relay.metrics.relay_heartbeats_total.with_label_values(&["ok"]).inc();
@@ -285,11 +300,34 @@ fn heartbeat_of(relay: &Relay, draining: bool) -> HeartbeatRequest {
     }
 }
 
+/// Milliseconds by which the manager's clock is ahead of this one, or behind when negative: the least that fits what it
+/// said at some time between the question and the answer.
+fn offset_ms(manager_ms: UnixMillis, asked_ms: UnixMillis, heard_ms: UnixMillis) -> i64 {
+    manager_ms.saturating_sub(manager_ms.clamp(asked_ms, heard_ms.max(asked_ms)))
+}
+
+/// Says how far the clocks differ, and whether that is little enough.
+fn compare_clocks(relay: &Relay, clock: &Condition, offset_ms: i64) {
+    let offset = Duration::from_millis(offset_ms.unsigned_abs());
+    let offset_secs = if offset_ms < 0 { -offset.as_secs_f64() } else { offset.as_secs_f64() };
+    relay.metrics.relay_clock_offset_seconds.set(offset_secs);
+    let is_right = offset <= CLOCK_OFFSET_MAX;
+    if is_right != clock.is_met() {
+        if is_right {
+            info!(event = "clock.right", offset_secs, "The clocks of manager and relay agree again");
+        } else {
+            warn!(
+                event = "clock.off",
+                offset_secs,
+                "The manager's clock is {offset_secs} s ahead of this one: set the wrong one, or tickets will be refused"
+            );
+        }
+    }
+    clock.set(is_right);
+}
+
 /// Takes keys and revocations, and ends what is revoked.
 fn learn(relay: &Relay, answer: HeartbeatAnswer) {
-    let offset_ms = answer.now_ms.saturating_sub(relay.clock.now_ms());
-    let offset_secs = Duration::from_millis(offset_ms.unsigned_abs()).as_secs_f64();
-    relay.metrics.relay_clock_offset_seconds.set(if offset_ms < 0 { -offset_secs } else { offset_secs });
     let mut keys = Vec::new();
     for key in answer.ticket_keys {
         match VerifyingKey::from_hex(&key.key_id, &key.public_key) {
@@ -385,6 +423,14 @@ mod tests {
 
         assert_eq!(stored, (1..=1_000).filter(|seq| *seq != BAD).collect::<Vec<_>>());
         assert!(dropped == 1 && calls < 50, "{dropped} dropped after {calls} calls");
+    }
+
+    #[test]
+    fn a_slow_answer_is_no_wrong_clock() {
+        assert_eq!(offset_ms(5_000, 1_000, 9_000), 0);
+        assert_eq!(offset_ms(10_000, 1_000, 9_000), 1_000);
+        assert_eq!(offset_ms(-500, 1_000, 9_000), -1_500);
+        assert_eq!(offset_ms(5_000, 9_000, 1_000), -4_000, "a clock that was set back meanwhile");
     }
 
     #[test]

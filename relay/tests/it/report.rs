@@ -1,9 +1,12 @@
 //! Heartbeats, reports, keys and revocations, with something that answers like a manager.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
-use ops::{shutdown::Shutdown, tls, web};
+use ops::{clock::Clock, shutdown::Shutdown, tls, web};
 use proto::{
     api::{
         error::{ErrorBody, ErrorCode},
@@ -41,7 +44,7 @@ type Shared = Arc<Mutex<Desk>>;
 
 async fn heartbeat(State(desk): State<Shared>, Json(request): Json<HeartbeatRequest>) -> Json<HeartbeatAnswer> {
     let mut desk = desk.lock().unwrap();
-    let now_ms = ops::clock::Clock::system().now_ms();
+    let now_ms = Clock::system().now_ms();
     desk.heartbeats.push(request);
     let key = SigningKey::from_seed("test", [7; 32]).unwrap().verifying_key();
     let ticket_keys = vec![TicketKey { key_id: key.key_id().to_owned(), public_key: key.to_hex() }];
@@ -76,6 +79,10 @@ async fn start() -> (World, Shared, Shutdown) {
 
 /// The desk asks for this pause between heartbeats.
 async fn start_with(own: Config, next_secs: u32) -> (World, Shared, Shutdown) {
+    start_by(own, next_secs, Clock::system()).await
+}
+
+async fn start_by(own: Config, next_secs: u32, clock: Clock) -> (World, Shared, Shutdown) {
     link::tls::install_provider();
     let desk: Shared = Arc::new(Mutex::new(Desk { next_secs, ..Desk::default() }));
     let authority = tls::authority().unwrap();
@@ -100,7 +107,7 @@ async fn start_with(own: Config, next_secs: u32) -> (World, Shared, Shutdown) {
         token_file: Some(token),
         ..own
     };
-    (World::start_with(config).await, desk, stop)
+    (World::start_by(config, clock).await, desk, stop)
 }
 
 #[tokio::test]
@@ -131,6 +138,35 @@ async fn keys_come_by_heartbeat_and_a_session_is_reported_once_from_join_to_end(
     assert_eq!((first.spki, first.draining), (world.relay.spki(), false));
     world.stop().await;
     stop.force();
+}
+
+#[tokio::test]
+async fn a_relay_whose_clock_is_more_than_a_minute_off_the_managers_is_not_ready_until_it_is_right() {
+    let clock = Clock::manual(Clock::system().now_ms() - 90_000);
+    let (world, _desk, stop) = start_by(config(), 1, clock.clone()).await;
+
+    world.until_readiness("not ready: clock").await;
+    let offset_secs = world.metric("relay_clock_offset_seconds");
+    assert!((89.0..120.0).contains(&offset_secs), "{offset_secs}");
+    // Whoever comes with a good ticket is served all the same.
+    world.pair(1).await;
+
+    clock.advance(Duration::from_mins(1));
+    world.until_readiness("ready").await;
+    assert!(world.metric("relay_clock_offset_seconds") < 60.0);
+    clock.advance(Duration::from_mins(2));
+    world.until_readiness("not ready: clock").await;
+    assert!(world.metric("relay_clock_offset_seconds") < -60.0);
+    world.stop().await;
+    stop.force();
+}
+
+#[tokio::test]
+async fn a_relay_that_never_heard_a_manager_takes_its_own_clock_for_right() {
+    let world = World::start_by(config(), Clock::manual(1_000)).await;
+
+    world.until_readiness("ready").await;
+    world.stop().await;
 }
 
 #[tokio::test]

@@ -26,7 +26,12 @@ use relay::{
     config::{Config, Deadlines, TicketKey},
     listen::Listeners,
 };
-use tokio::{task::JoinHandle, time::timeout};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinHandle,
+    time::timeout,
+};
 
 /// Nothing in these tests takes longer unless it is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -36,6 +41,8 @@ pub(crate) const SHORT: Span = Span::new(Duration::from_millis(700));
 pub(crate) struct World {
     pub(crate) relay: Arc<Relay>,
     pub(crate) address: SocketAddr,
+    /// Where metrics and health are.
+    pub(crate) private: SocketAddr,
     pub(crate) shutdown: Shutdown,
     pub(crate) serving: JoinHandle<std::io::Result<()>>,
     pub(crate) key: SigningKey,
@@ -72,14 +79,20 @@ impl World {
     }
 
     pub(crate) async fn start_with(config: Config) -> Self {
+        Self::start_by(config, Clock::system()).await
+    }
+
+    pub(crate) async fn start_by(config: Config, clock: Clock) -> Self {
         tls::install_provider();
-        let relay = Relay::prepare(&config, Clock::system()).unwrap();
+        let relay = Relay::prepare(&config, clock).unwrap();
         let listeners = Listeners::bind(&config).await.unwrap();
         let address = listeners.tcp.local_addr().unwrap();
         let shutdown = Shutdown::new();
-        let serving = tokio::spawn(Arc::clone(&relay).serve(listeners, None, shutdown.clone()));
+        let private_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let private = private_listener.local_addr().unwrap();
+        let serving = tokio::spawn(Arc::clone(&relay).serve(listeners, Some(private_listener), shutdown.clone()));
         let key = SigningKey::from_seed("test", [7; 32]).unwrap();
-        Self { relay, address, shutdown, serving, key }
+        Self { relay, address, private, shutdown, serving, key }
     }
 
     pub(crate) fn side(&self, role: Role, session: u8) -> Side {
@@ -187,6 +200,21 @@ impl World {
         };
         let waited = timeout(PATIENCE, wait).await;
         assert!(waited.is_ok(), "{what} did not happen; metrics:\n{}", self.relay.metrics_text());
+    }
+
+    /// Waits until `/readyz` answers this line.
+    pub(crate) async fn until_readiness(&self, line: &str) {
+        let mut last = String::new();
+        let wait = async {
+            while last.lines().last() != Some(line) {
+                let mut socket = TcpStream::connect(self.private).await.unwrap();
+                socket.write_all(b"GET /readyz HTTP/1.1\r\nHost: r\r\nConnection: close\r\n\r\n").await.unwrap();
+                last.clear();
+                socket.read_to_string(&mut last).await.unwrap();
+            }
+        };
+        let waited = timeout(PATIENCE, wait).await;
+        assert!(waited.is_ok(), "the relay does not become {line:?}, but says {last:?}");
     }
 
     pub(crate) async fn until_metric(&self, name: &str, value: f64) {
