@@ -8,7 +8,7 @@ use quinn::{
     crypto::rustls::{QuicClientConfig, QuicServerConfig},
 };
 
-use super::limits;
+use super::{limits, pace::Steady};
 use crate::tls::{self, Pin};
 
 /// What both ends have in common.
@@ -20,6 +20,7 @@ fn transport() -> Result<TransportConfig, io::Error> {
     transport.max_concurrent_uni_streams(VarInt::from_u32(0)).datagram_receive_buffer_size(None);
     // Starts with the 1,200 bytes that every network carries, and finds out what more this one does.
     transport.initial_mtu(1200).min_mtu(1200);
+    transport.congestion_controller_factory(Arc::new(Steady::default()));
     // Two streams of one priority do not exist; and nobody on the way need see round trips.
     transport.send_fairness(false).allow_spin(false);
     Ok(transport)

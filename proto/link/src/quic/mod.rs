@@ -13,6 +13,8 @@
 
 pub mod limits;
 
+mod pace;
+
 mod config;
 
 pub mod unread;
