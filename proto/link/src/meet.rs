@@ -46,6 +46,8 @@ use crate::{
 const GENERATION: PathId = 1;
 /// Connections for which a tool has numbers each time it is started: 36 a second in the longest session.
 const GENERATIONS: PathId = 1 << 20;
+/// Restarts of one tool in one session at most: there are no numbers for more.
+pub const RESTARTS_MAX: u32 = (PathId::MAX / GENERATIONS) - 1;
 
 /// Who meets whom.
 pub struct Meeting {
@@ -161,9 +163,13 @@ pub async fn meet(meeting: Meeting) -> Result<Sealed, MeetError> {
 /// Cancel-safe: dropping it closes whatever was opened.
 ///
 /// # Errors
-/// Why the session is over for this tool; [`CloseReason::TransportLost`] when nobody was found.
+/// Why the session is over for this tool; [`CloseReason::TransportLost`] when nobody was found, and after
+/// [`RESTARTS_MAX`] restarts.
 pub async fn rejoin(back: Return) -> Result<Sealed, CloseReason> {
     let Return { role, pairing, proof_key, secret, restarts, renew, dialer } = back;
+    if RESTARTS_MAX < restarts {
+        return Err(CloseReason::TransportLost);
+    }
     let way = Way {
         dial: dial_with(dialer),
         ticket: pairing.ticket,

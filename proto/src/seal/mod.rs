@@ -33,6 +33,17 @@
 //! counts from a number that these keys decide, in `n` above from 0. So a frame from before is known by its number
 //! ([`Opener::is_foreign`]), wherever it comes, and breaks nothing.
 
+/// Secrets are not for logs.
+macro_rules! prints_as_nothing {
+    ($($name:ident)*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    )*};
+}
+
 pub mod handshake;
 pub mod rejoin;
 pub mod resume;
@@ -402,16 +413,6 @@ fn nonce(lane: Lane, sequence: u64) -> Nonce {
     lane_part.copy_from_slice(&[lane.code(), 0, 0, 0]);
     sequence_part.copy_from_slice(&sequence.to_le_bytes());
     nonce
-}
-
-macro_rules! prints_as_nothing {
-    ($($name:ident)*) => {$(
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(concat!(stringify!($name), "(…)"))
-            }
-        }
-    )*};
 }
 
 prints_as_nothing! { SessionKeys Sealer Opener }

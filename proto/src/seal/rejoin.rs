@@ -219,16 +219,6 @@ fn payload(kind: u8, steps: &[&[u8]]) -> Bytes {
     payload.into()
 }
 
-macro_rules! prints_as_nothing {
-    ($($name:ident)*) => {$(
-        impl std::fmt::Debug for $name {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(concat!(stringify!($name), "(…)"))
-            }
-        }
-    )*};
-}
-
 prints_as_nothing! { RejoinSecret Call Answer }
 
 #[cfg(test)]

@@ -75,10 +75,9 @@ impl Exchange {
         Some(payload)
     }
 
-    /// Whether the other side may have keys already that this side does not have, or does not use yet.
-    pub(super) fn is_open(&self, id: PathId) -> bool {
-        let confirmed = matches!(&self.call, Some((path, Called::Confirmed)) if *path == id);
-        confirmed || self.answers.get(&id).is_some_and(|answered| answered.newest.is_some())
+    /// Whether the call of this side was answered and confirmed on this path: the other side may have the keys already.
+    pub(super) fn is_confirmed(&self, id: PathId) -> bool {
+        matches!(&self.call, Some((path, Called::Confirmed)) if *path == id)
     }
 
     /// Takes a payload of the other side.
@@ -107,7 +106,7 @@ impl Exchange {
     pub(super) fn end(&mut self) {
         self.is_reborn = false;
         self.call = None;
-        self.answers.values_mut().for_each(|answered| answered.newest = None);
+        self.answers.clear();
     }
 
     fn on_call(&mut self, id: PathId, payload: &[u8]) -> Heard {

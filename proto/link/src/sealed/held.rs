@@ -5,13 +5,18 @@
 
 use std::collections::HashMap;
 
+use bytes::Bytes;
 use proto::frame::{FrameType, Lane};
 
 use crate::{framed::WireFrame, roam::PathId};
 
-/// Bytes that wait for one path at most: the other side has no more under way than its credit, and what is not the
-/// screen is little.
-const HELD_MAX: u64 = Lane::Screen.credit();
+/// Bytes that wait for one path at most, and a frame counts for [`FRAME_COST`] more: the other side has no more under way
+/// than its credit, and what is not the screen is little. A quarter more is for the frames around it.
+const HELD_MAX: u64 = Lane::Screen.credit() / 4 * 5;
+/// What a frame costs beside its bytes: many small ones must not cost more than few large ones.
+const FRAME_COST: u64 = 128;
+/// A frame is a slice of the read it came in; a shorter one is copied, else it would hold on to all of a large read.
+const COPY_LEN_MAX: usize = 16 * 1024;
 
 /// Frames by their path.
 #[derive(Debug, Default)]
@@ -41,11 +46,13 @@ impl Held {
             return Ok(());
         }
         let waiting = self.paths.entry(id).or_default();
-        waiting.len = waiting.len.saturating_add(u64::from(frame.header.len));
+        waiting.len = waiting.len.saturating_add(u64::from(frame.header.len)).saturating_add(FRAME_COST);
         if HELD_MAX < waiting.len {
             return Err(Full);
         }
-        waiting.frames.push(frame.clone());
+        let is_short = frame.wire.len() < COPY_LEN_MAX;
+        let wire = if is_short { Bytes::copy_from_slice(&frame.wire) } else { frame.wire.clone() };
+        waiting.frames.push(WireFrame { header: frame.header, wire });
         Ok(())
     }
 
@@ -62,7 +69,6 @@ impl Held {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use proto::frame::Frame;
 
     use super::*;
@@ -93,6 +99,15 @@ mod tests {
 
         let kept = (0..1_000).take_while(|_| held.keep(1, &large).is_ok()).count();
 
-        assert_eq!(kept, 256);
+        assert_eq!(kept, 318);
+    }
+
+    #[test]
+    fn frames_of_nothing_are_no_more_than_so_many_either() {
+        let (mut held, empty) = (Held::default(), frame(Lane::Input, 0));
+
+        let kept = (0..1_000_000).take_while(|_| held.keep(1, &empty).is_ok()).count();
+
+        assert_eq!(kept, 81_920);
     }
 }

@@ -26,7 +26,7 @@ use proto::{
     id::RelayId,
     limits,
     role::Role,
-    seal::rejoin::RejoinSecret,
+    seal::rejoin::{Kind, RejoinSecret},
     ticket::ProofKey,
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
@@ -59,6 +59,7 @@ pub struct Board {
     manager: Arc<Mutex<Manager>>,
     tools: Arc<Mutex<HashMap<Role, Tool>>>,
     said: Arc<Mutex<Vec<(Role, Bytes)>>>,
+    cut_at: Arc<Mutex<Option<Kind>>>,
     begun: Instant,
 }
 
@@ -101,6 +102,7 @@ impl Board {
             manager: Arc::default(),
             tools: Arc::default(),
             said: Arc::default(),
+            cut_at: Arc::default(),
             begun: Instant::now(),
         }
     }
@@ -210,6 +212,11 @@ impl Board {
     /// The frames by which tools came back so far, and who said each, in order.
     pub fn said(&self) -> Vec<(Role, Bytes)> {
         lock(&self.said).clone()
+    }
+
+    /// Cuts off whoever says the next such step of a rejoin, before it arrives.
+    pub fn cut_at_step(&self, step: Kind) {
+        *lock(&self.cut_at) = Some(step);
     }
 
     /// Says something to whoever sits at a relay, as only an evil one does.
@@ -337,6 +344,9 @@ impl Board {
             } else if matches!(frame.header.kind, FrameType::Sealed | FrameType::Resume | FrameType::Rejoin) {
                 if frame.header.kind == FrameType::Rejoin {
                     lock(&self.said).push((role, frame.wire.clone()));
+                    if lock(&self.cut_at).take_if(|step| Kind::of(&frame.payload()) == Some(*step)).is_some() {
+                        return;
+                    }
                 }
                 let delay = self.delay_max.mul_f64(lock(&self.random).random());
                 let at = Instant::now() + delay;

@@ -8,7 +8,7 @@ use link::{
     testing::Board,
 };
 use proptest::prelude::*;
-use proto::{close::CloseReason, message::Message, role::Role};
+use proto::{close::CloseReason, message::Message, role::Role, seal::rejoin::Kind};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::world::{key, picture};
@@ -90,6 +90,23 @@ async fn two_tools_that_were_both_killed_find_each_other() {
         let (customer, operator) = timeout(PATIENCE, async { tokio::join!(first, second) }).await.unwrap();
 
         both_arrive(&mut customer.unwrap(), &mut operator.unwrap(), 3).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_of_the_return_that_is_lost_with_its_connection_is_made_up_for() {
+    for (seed, step) in (0..).zip([Kind::Call, Kind::Answer, Kind::Confirmation]) {
+        for (role, relays) in [(Role::Customer, 1), (Role::Operator, 1), (Role::Customer, 3), (Role::Operator, 3)] {
+            let board = Board::new(relays, DELAY, seed);
+            let (customer, operator) = board.meet().await.unwrap();
+            let (dead, mut other) = if role == Role::Customer { (customer, operator) } else { (operator, customer) };
+            board.cut_at_step(step);
+
+            let mut back = restarted(&board, role, dead).await;
+
+            assert_eq!(next(&mut other.receiver).await, SealedEvent::PeerRestarted);
+            both_arrive(&mut back, &mut other, 1).await;
+        }
     }
 }
 
@@ -248,6 +265,8 @@ enum Fault {
     Kill(usize),
     Cut(usize, Role),
     Restart(Role),
+    /// Killed again so many milliseconds after it was started.
+    RestartTwice(Role, u64),
 }
 
 fn fault() -> impl Strategy<Value = Fault> {
@@ -256,6 +275,7 @@ fn fault() -> impl Strategy<Value = Fault> {
         1 => (0..3usize).prop_map(Fault::Kill),
         1 => (0..3usize, role()).prop_map(|(relay, role)| Fault::Cut(relay, role)),
         2 => role().prop_map(Fault::Restart),
+        2 => (role(), 0u64..600).prop_map(|(role, after)| Fault::RestartTwice(role, after)),
     ]
 }
 
@@ -280,9 +300,13 @@ async fn live(relays: usize, delay: Duration, seed: u64, faults: Vec<(u64, Fault
                 });
             }
             Fault::Cut(relay, role) => board.cut(relay, role),
-            Fault::Restart(role) => {
+            Fault::Restart(role) | Fault::RestartTwice(role, _) => {
                 let (_, place) = tools.iter_mut().find(|(other, _)| *other == role).unwrap();
                 let secret = place.take().unwrap().secret.clone();
+                if let Fault::RestartTwice(role, after) = fault {
+                    let first = board.restart(role, secret.clone());
+                    drop(timeout(Duration::from_millis(after), first).await);
+                }
                 let back = timeout(PATIENCE, board.restart(role, secret)).await;
                 *place = Some(back.unwrap().unwrap());
             }

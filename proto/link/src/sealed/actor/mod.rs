@@ -274,14 +274,21 @@ impl Actor {
     }
 
     fn on_resume(&mut self, id: PathId, frame: &Frame) {
+        let is_reborn = self.is_reborn();
         // Whoever was started again opens none before it has keys.
         let Some(life) = &mut self.life else { return };
-        let Ok(due) = life.opener.open_resume(frame) else {
+        let due = match life.opener.open_resume(frame) {
+            Ok(due) => due,
+            // The other tool has not heard, or not understood, that this one was started again. It is called once more.
+            Err(_) if is_reborn => return,
             // The seal holds: whoever made this up is the relay.
-            return self.lose(id, CloseReason::Malformed);
+            Err(_) => return self.lose(id, CloseReason::Malformed),
         };
         if life.keeper.resumed(due).is_err() {
             return self.shared.close(CloseReason::Malformed, Goodbye::Skip);
+        }
+        if is_reborn {
+            self.end_rejoin();
         }
         self.roam(id, PathEvent::Resumed);
     }
@@ -386,7 +393,7 @@ impl Actor {
                         state.transport = transport.unwrap_or(state.transport);
                     }
                     self.note_switching(false);
-                    self.rejoined();
+                    self.note_met();
                     tracing::info!(event = "session.moved", "The session goes on over another connection");
                 }
                 Effect::GiveUp => self.shared.close(CloseReason::TransportLost, Goodbye::Skip),

@@ -27,25 +27,23 @@ impl Actor {
 
     /// What is done with a sealed frame of the other side.
     pub(super) fn fate(&self, id: PathId, frame: &Frame) -> Fate {
-        let is_open = self.exchange.as_ref().is_some_and(|exchange| exchange.is_open(id));
         let is_active = self.roam.active() == Some(id);
         let Some(life) = self.life.as_ref().filter(|_| !self.is_reborn()) else {
-            // Before its keys are made nothing can be for this tool.
-            return if is_open { Fate::Hold } else { Fate::Drop };
+            // Before its call is confirmed nothing can be for this tool.
+            let is_confirmed = self.exchange.as_ref().is_some_and(|exchange| exchange.is_confirmed(id));
+            return if is_confirmed { Fate::Hold } else { Fate::Drop };
         };
         if life.opener.is_foreign(frame) {
-            return match (is_open, is_active && life.opener.is_first()) {
-                (true, _) => Fate::Hold,
-                // No rejoin has been: it is no frame from before.
-                (false, true) => Fate::Open,
-                (false, false) => Fate::Drop,
-            };
+            // Without a rejoin there is no frame from before.
+            return if is_active && life.opener.is_first() { Fate::Open } else { Fate::Drop };
         }
         if is_active { Fate::Open } else { Fate::Hold }
     }
 
-    /// Calls the other tool over the path that was chosen.
+    /// Calls the other tool over the path that was chosen. Whatever an earlier call has made is void: the other tool may
+    /// never have heard of it.
     pub(super) fn call(&mut self, id: PathId) {
+        self.life = None;
         if let Some(payload) = self.exchange.as_mut().and_then(|exchange| exchange.call(id)) {
             self.say_rejoin(id, payload);
         }
@@ -86,14 +84,18 @@ impl Actor {
         }
     }
 
-    /// This tool was started again, and the other one has been heard.
-    pub(super) fn rejoined(&mut self) {
-        if let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.is_reborn) {
+    /// This tool was started again, and the other one has been heard under the keys of its call.
+    pub(super) fn end_rejoin(&mut self) {
+        if let Some(exchange) = &mut self.exchange {
             exchange.end();
-            if let Some(life) = &self.life {
-                self.timers.begin_anew(life.opener.due());
-            }
         }
+        if let Some(life) = &self.life {
+            self.timers.begin_anew(life.opener.due());
+        }
+    }
+
+    /// The session goes on: a tool that was started again has met the other one.
+    pub(super) fn note_met(&self) {
         let is_new = !std::mem::replace(&mut self.shared.lock().is_met, true);
         if is_new {
             self.shared.arrived.notify_one();
