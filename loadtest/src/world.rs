@@ -4,7 +4,7 @@
 //! temporary one and goes when the world ends.
 
 use std::{
-    net::{SocketAddr, TcpListener},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -76,10 +76,18 @@ impl World {
     /// # Errors
     /// See [`Self::start`].
     pub async fn with_manager() -> Result<Self> {
+        Self::with_manager_at(Ipv4Addr::LOCALHOST.into()).await
+    }
+
+    /// As [`Self::with_manager`], at another address of this machine.
+    ///
+    /// # Errors
+    /// See [`Self::start`].
+    pub async fn with_manager_at(ip: IpAddr) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("uketsuke-").tempdir()?;
         let at = folder.path().to_owned();
-        let authority = write_authority(&at)?;
-        let (manager_at, manager_private) = (free_address()?, free_address()?);
+        let authority = write_authority(&at, ip)?;
+        let (manager_at, manager_private) = (free_address_at(ip)?, free_address()?);
         write_manager_config(&at, manager_at, manager_private)?;
         let account = Account {
             manager: format!("https://{manager_at}"),
@@ -315,11 +323,11 @@ async fn manager_command(folder: &Path, args: &[&str]) -> Result<String> {
     process::run(our_binary("uketsuke-manager")?, &all).await
 }
 
-fn write_authority(folder: &Path) -> Result<PathBuf> {
+fn write_authority(folder: &Path, ip: IpAddr) -> Result<PathBuf> {
     let authority = tls::authority()?;
     let ca = folder.join("ca.pem");
     std::fs::write(&ca, authority.ca_pem())?;
-    let server = authority.issue(&["localhost", "127.0.0.1"])?;
+    let server = authority.issue(&["localhost", "127.0.0.1", &ip.to_string()])?;
     std::fs::write(folder.join("server.pem"), server.cert_pem)?;
     std::fs::write(folder.join("server.key"), server.key_pem)?;
     Ok(ca)
@@ -498,7 +506,12 @@ async fn ask_private(private: SocketAddr, path: &str) -> Result<String> {
 
 /// An address on loopback that nobody listens on at this moment.
 pub(crate) fn free_address() -> Result<SocketAddr> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?)
+    free_address_at(Ipv4Addr::LOCALHOST.into())
+}
+
+/// The same at another address of this machine.
+pub(crate) fn free_address_at(ip: IpAddr) -> Result<SocketAddr> {
+    Ok(TcpListener::bind((ip, 0))?.local_addr()?)
 }
 
 #[expect(clippy::print_stdout, reason = "the user of the demo needs these to log in")]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Longest pause that is told apart; a longer one counts as this long.
 const LONGEST: Duration = Duration::from_mins(10);
@@ -16,7 +16,7 @@ pub struct Gaps {
 }
 
 /// What is told of a histogram, in milliseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Percentiles {
     /// Readings.
     pub count: u64,

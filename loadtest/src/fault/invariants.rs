@@ -10,7 +10,7 @@ use proto::{
     close::CloseReason,
     id::SessionId,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -24,7 +24,7 @@ use super::{
 use crate::{desktop::pause, world::World};
 
 /// What must hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Invariant {
     /// Every message came once, in order and whole, and nobody was cut off.
@@ -44,7 +44,7 @@ pub enum Invariant {
 }
 
 /// How it stood with one of them.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Finding {
     /// Which.
     pub invariant: Invariant,

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`ledger`] proves that nothing is lost or doubled, [`crowd`] is the standing load with the tools' own
 //! code, [`relays`] starts a real manager and real relays, [`receptions`] makes sessions there, [`gate`] is a bad network
-//! in front of them, [`trial`] puts them together, [`invariants`] checks what must hold after every fault, with
+//! in front of them and [`house`] one of the kernel's, [`trial`] puts them together, [`invariants`] checks what must hold after every fault, with
 //! [`bounds`], [`canary`] and [`footprint`]; [`rows`] are the faults, [`score`] tells what came of it.
 //! Everything is on loopback, bounded in time, and ended by its process id.
 
@@ -12,6 +12,7 @@ pub mod crowd;
 pub mod footprint;
 pub mod gaps;
 pub mod gate;
+pub mod house;
 pub mod invariants;
 pub mod ledger;
 pub mod receptions;
@@ -33,6 +34,7 @@ use self::{
 
 /// What to run.
 #[derive(Debug, Clone, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own on the command line")]
 pub struct Flags {
     /// These rows: F01, F02 and so on; `--list` shows them.
     #[arg(value_name = "ROWS", value_enum, ignore_case = true)]
@@ -52,6 +54,9 @@ pub struct Flags {
     /// Shows the rows and runs nothing.
     #[arg(long)]
     pub list: bool,
+    /// This program was started by [`house`], in namespaces of its own.
+    #[arg(long, hide = true)]
+    pub housed: bool,
     /// Writes the scorecard as JSON into this file, too.
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
@@ -75,6 +80,16 @@ pub struct Call {
 /// # Errors
 /// When a row cannot be run, or has not passed.
 pub async fn run(flags: &Flags, tell: impl Fn(&str)) -> Result<()> {
+    if !flags.housed {
+        return run_rows(flags, tell).await;
+    }
+    tokio::select! {
+        ran = run_rows(flags, tell) => ran,
+        left = house::until_left() => left.and_then(|()| bail!("whoever started this is gone")),
+    }
+}
+
+async fn run_rows(flags: &Flags, tell: impl Fn(&str)) -> Result<()> {
     if flags.list {
         for row in Row::ALL {
             tell(&row.describe());
@@ -90,7 +105,8 @@ pub async fn run(flags: &Flags, tell: impl Fn(&str)) -> Result<()> {
     for row in rows {
         let repeat = flags.repeat.unwrap_or(if flags.quick { row.quick() } else { row.repeat() });
         tell(&format!("{} {} …", row.id(), row.what()));
-        let outcome = run_row(Call { row: *row, repeat, seed, is_quick: flags.quick }).await;
+        let call = Call { row: *row, repeat, seed, is_quick: flags.quick };
+        let outcome = if flags.housed { run_row_here(call).await } else { run_row(call).await };
         tell(&outcome.details());
         score.rows.push(outcome);
         // A run that is given up has told what it found so far.
@@ -132,15 +148,26 @@ pub async fn run_row(call: Call) -> Outcome {
     {
         return Outcome { skipped: Some(why.to_owned()), ..call.row.outcome() };
     }
+    if call.row.is_housed() {
+        let outcome = house::run(&call).await;
+        return outcome.unwrap_or_else(|error| broken_off(&call, &error));
+    }
+    run_row_here(call).await
+}
+
+/// Runs one row in the network in which this program is.
+async fn run_row_here(call: Call) -> Outcome {
     let begun = Instant::now();
     let mut outcome = match call.row.run(&call).await {
         Ok(outcome) => outcome,
-        Err(error) => {
-            let mut outcome = call.row.outcome();
-            outcome.missed.push(format!("the row broke off: {error:#}"));
-            outcome
-        }
+        Err(error) => broken_off(&call, &error),
     };
     outcome.took_secs = begun.elapsed().as_secs_f64();
+    outcome
+}
+
+fn broken_off(call: &Call, error: &anyhow::Error) -> Outcome {
+    let mut outcome = call.row.outcome();
+    outcome.missed.push(format!("the row broke off: {error:#}"));
     outcome
 }

@@ -5,7 +5,12 @@
 //! Each relay keeps its address, certificate and configuration, so that one that was killed comes back as the same
 //! relay. With gates, each tool reaches each relay through a [`Gate`] of its own, so that one side can be cut off.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use link::{
@@ -30,7 +35,8 @@ use zeroize::Zeroizing;
 
 use super::{
     crowd::Matchmaker,
-    gate::Gate,
+    gate::{Climate, Gate},
+    house::{self, House},
     receptions::{Detour, Receptions},
 };
 use crate::{
@@ -60,6 +66,9 @@ pub struct Relays {
     key: Arc<SigningKey>,
     all: Vec<Relay>,
     transport: Transport,
+    house: Option<House>,
+    /// On the cable of the house, by relay.
+    climates: Vec<[Climate; 2]>,
 }
 
 /// One relay.
@@ -69,6 +78,8 @@ pub struct Relay {
     name: String,
     spki: String,
     listen: SocketAddr,
+    /// Where operators find it, when that is elsewhere than where customers do.
+    operators_at: SocketAddr,
     private: SocketAddr,
     process: Option<Process>,
     gates: Option<[Gate; 2]>,
@@ -87,12 +98,14 @@ pub struct Plan {
     pub transport: Transport,
     /// Whether relays have their own limits by source, and not wide ones for tools that share one address.
     pub strict: bool,
+    /// Whether relays are in a network of their own ([`House`]); the tools must be in the namespaces that it needs.
+    pub housed: bool,
 }
 
 impl Plan {
     /// So many relays, with TLS over TCP and wide limits.
     pub const fn of(count: usize, gated: bool, seed: u64) -> Self {
-        Self { count, gated, seed, transport: Transport::Tcp, strict: false }
+        Self { count, gated, seed, transport: Transport::Tcp, strict: false, housed: false }
     }
 }
 
@@ -103,13 +116,19 @@ impl Relays {
     /// When one is not built or does not start.
     pub async fn start(plan: Plan) -> Result<Self> {
         ensure!((1..=limits::TICKET_RELAYS_MAX).contains(&plan.count), "a ticket names 1 to 4 relays");
-        let world = World::with_manager().await?;
+        let (world, house) = if plan.housed {
+            let folder = tempfile::tempdir()?;
+            let house = House::build(folder.path()).await?;
+            (World::with_manager_at(house::TOOLS).await?, Some(house))
+        } else {
+            (World::with_manager().await?, None)
+        };
         let mut seed = [0; 32];
         OsRng.fill_bytes(&mut seed);
         let key = Arc::new(SigningKey::from_seed("fault", seed)?);
         let mut relays = Vec::new();
         for index in 1..=plan.count {
-            let mut relay = Relay::prepare(index, &world, &key, plan.strict).await?;
+            let mut relay = Relay::prepare(index, &world, &key, plan).await?;
             if plan.gated {
                 let chance = plan.seed.wrapping_add(u64::try_from(index)?);
                 let listen = relay.listen;
@@ -117,7 +136,8 @@ impl Relays {
             }
             relays.push(relay);
         }
-        let mut own = Self { world, key, all: relays, transport: plan.transport };
+        let climates = vec![[Climate::default(); 2]; plan.count];
+        let mut own = Self { world, key, all: relays, transport: plan.transport, house, climates };
         for index in 0..plan.count {
             own.restart(index).await?;
         }
@@ -177,8 +197,9 @@ impl Relays {
     /// When it does not start.
     pub async fn restart(&mut self, place: usize) -> Result<()> {
         let folder = self.folder().to_owned();
+        let program = our_binary("uketsuke-relay")?;
+        let mut command = self.house.as_ref().map_or_else(|| Command::new(&program), |house| house.command(&program));
         let relay = self.all.get_mut(place).context("there is no relay in this place")?;
-        let mut command = Command::new(our_binary("uketsuke-relay")?);
         command.args(["serve", "--config", &format!("{}.toml", relay.name)]).current_dir(&folder);
         relay.process = Some(Process::start(&relay.name, command, &folder)?);
         wait_ready(&relay.name, relay.private).await
@@ -267,6 +288,30 @@ impl Relays {
         &mut self.world
     }
 
+    /// Puts weather between a relay and the customers, and the operators: at its gates, or on the cable of the house.
+    ///
+    /// # Errors
+    /// When there are neither, or the house cannot make this weather.
+    pub async fn set_weather(&mut self, place: usize, climates: &[Climate; 2]) -> Result<()> {
+        let Some(house) = &self.house else {
+            for (gate, climate) in self.relay(place)?.gates()?.iter().zip(climates) {
+                gate.set(*climate);
+            }
+            return Ok(());
+        };
+        *self.climates.get_mut(place).context("there is no relay in this place")? = *climates;
+        let ports = self.all.iter().map(|relay| relay.listen.port());
+        house.set(ports.zip(&self.climates)).await
+    }
+
+    /// The network of the relays.
+    ///
+    /// # Errors
+    /// When they have none of their own.
+    pub fn house(&self) -> Result<&House> {
+        self.house.as_ref().context("these relays are in no house")
+    }
+
     /// Names and process ids of the servers that run: the manager and the relays.
     pub fn servers(&self) -> Vec<(String, u32)> {
         let relays = self.all.iter().map(|relay| (relay.name.clone(), relay.process_id()));
@@ -310,7 +355,7 @@ impl Relays {
 }
 
 impl Relay {
-    async fn prepare(index: usize, world: &World, key: &SigningKey, strict: bool) -> Result<Self> {
+    async fn prepare(index: usize, world: &World, key: &SigningKey, plan: Plan) -> Result<Self> {
         let name = format!("relay-{index}");
         let (id, token_file) = world.enroll(&name).await?;
         let (folder, account) = (world.folder(), world.account());
@@ -318,12 +363,20 @@ impl Relay {
         let at = |kind: &str| folder.join(format!("{name}.{kind}"));
         tokio::fs::write(at("pem"), &files.cert_pem).await?;
         tokio::fs::write(at("key"), &files.key_pem).await?;
-        let (listen, private) = (free_address()?, free_address()?);
-        let wide = if strict { "" } else { WIDE };
+        let (mut listen, mut private) = (free_address()?, free_address()?);
+        let (mut operators_at, mut bind) = (listen, listen);
+        if plan.housed {
+            // A port that is free here is free there, where nobody else is.
+            listen.set_ip(house::RELAYS[0]);
+            operators_at.set_ip(house::RELAYS[1]);
+            private.set_ip(house::RELAYS[0]);
+            bind.set_ip(Ipv4Addr::UNSPECIFIED.into());
+        }
+        let wide = if plan.strict { "" } else { WIDE };
         let sessions = ROOM_MIN + ROOM_LESS * limits::TICKET_RELAYS_MAX.saturating_sub(index);
         let text = format!(
             r#"
-listen = "{listen}"
+listen = "{bind}"
 public_address = "{listen}"
 private_listen = "{private}"
 log_format = "json"
@@ -349,7 +402,7 @@ public_key = "{}"
             key.verifying_key().to_hex(),
         );
         tokio::fs::write(at("toml"), text).await?;
-        Ok(Self { id, name, spki: files.spki_hash, listen, private, process: None, gates: None })
+        Ok(Self { id, name, spki: files.spki_hash, listen, operators_at, private, process: None, gates: None })
     }
 
     /// Its name in files.
@@ -406,7 +459,8 @@ public_key = "{}"
     /// Where tools of a side dial: 0 for customers, 1 for operators.
     fn address(&self, side: usize) -> RelayAddress {
         let gate = self.gates.as_ref().and_then(|gates| gates.get(side));
-        self.own_address(gate.map_or(self.listen, Gate::address))
+        let own = if side == 0 { self.listen } else { self.operators_at };
+        self.own_address(gate.map_or(own, Gate::address))
     }
 
     fn own_address(&self, address: SocketAddr) -> RelayAddress {

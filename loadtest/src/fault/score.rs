@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     gaps::Percentiles,
@@ -12,7 +12,7 @@ use super::{
 use crate::report::table::columns;
 
 /// What one row came to.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Outcome {
     /// `F01` and so on.
     pub row: String,
@@ -57,7 +57,7 @@ pub struct Outcome {
 }
 
 /// All rows of a run.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Score {
     /// Seed of everything that is random in it.
     pub seed: u64,

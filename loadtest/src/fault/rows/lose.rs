@@ -1,4 +1,4 @@
-//! F01, F02, F04 and the thousand: a relay is gone, or as good as gone.
+//! F01, F02, F02n, F04 and the thousand: a relay is gone, or as good as gone.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::fault::{
     crowd::Load,
     gaps::Gaps,
     gate::{Climate, Weather},
-    relays::{Plan, Relay},
+    relays::Plan,
     score::Outcome,
     trial::{PATIENCE, Trial},
 };
@@ -57,20 +57,35 @@ async fn kill_and_judge(call: &Call, mut trial: Trial, p50_max: f64, p99_max: f6
 
 /// F02: the active relay is cut off from both tools, from one, or in one direction of one.
 pub(super) async fn partition(call: &Call) -> Result<Outcome> {
-    let mut trial = Trial::start(call, 3, true).await?;
+    let trial = Trial::start(call, 3, true).await?;
+    cut_off_and_judge(call, trial).await
+}
+
+/// F02 in a network of our own: the kernel drops the packets, and nobody tells of it.
+pub(super) async fn partition_housed(call: &Call) -> Result<Outcome> {
+    let load = if call.is_quick { Load::of(12) } else { Load::STANDING };
+    let plan = Plan { housed: true, ..Plan::of(3, false, call.seed) };
+    let trial = Trial::start_with(call, plan, load).await?;
+    cut_off_and_judge(call, trial).await
+}
+
+async fn cut_off_and_judge(call: &Call, mut trial: Trial) -> Result<Outcome> {
     let mut longest = [0.0_f64; KINDS.len()];
     for round in 0..usize::try_from(call.repeat)? {
         let kind = round % KINDS.len();
         let (id, place) = trial.busiest()?;
         let mark = trial.crowd.mark();
-        KINDS[kind].1(trial.relays.relay(place)?)?;
+        trial.relays.set_weather(place, &KINDS[kind].1).await?;
         trial.recover(&mark, CUT_OFF, id).await;
         let mut own = Gaps::new()?;
         trial.crowd.take_gaps(&mark, Some(id), &mut own);
         longest[kind] = longest[kind].max(own.pauses().max);
-        for gate in trial.relays.relay(place)?.gates()? {
-            gate.set(Climate::default());
+        if let Ok(house) = trial.relays.house() {
+            let dropped = house.dropped().await?;
+            trial.outcome.must(0 < dropped, || format!("{}: the filters dropped nothing", KINDS[kind].0));
+            trial.outcome.note(format!("{}: {dropped} packets dropped", KINDS[kind].0));
         }
+        trial.relays.set_weather(place, &[Climate::default(); 2]).await?;
         trial.ready().await?;
         no_split(&mut trial).await;
         if round < KINDS.len() {
@@ -85,28 +100,23 @@ pub(super) async fn partition(call: &Call) -> Result<Outcome> {
     trial.finish().await
 }
 
-/// Who is cut off: name, and what the gates of the customers and of the operators do.
-type Kind = (&'static str, fn(&Relay) -> Result<()>);
+/// Who is cut off: name, and the weather between a relay and the customers, and the operators.
+type Kind = (&'static str, [Climate; 2]);
 
 const KINDS: [Kind; 7] = [
-    ("both tools", |relay| set(relay, &[Climate::hole(), Climate::hole()])),
-    ("the customer", |relay| set(relay, &[Climate::hole(), Climate::default()])),
-    ("customer to relay", |relay| set(relay, &[THERE, Climate::default()])),
-    ("the operator", |relay| set(relay, &[Climate::default(), Climate::hole()])),
-    ("relay to customer", |relay| set(relay, &[BACK, Climate::default()])),
-    ("operator to relay", |relay| set(relay, &[Climate::default(), THERE])),
-    ("relay to operator", |relay| set(relay, &[Climate::default(), BACK])),
+    ("both tools", [HOLES, HOLES]),
+    ("the customer", [HOLES, FAIR]),
+    ("customer to relay", [THERE, FAIR]),
+    ("the operator", [FAIR, HOLES]),
+    ("relay to customer", [BACK, FAIR]),
+    ("operator to relay", [FAIR, THERE]),
+    ("relay to operator", [FAIR, BACK]),
 ];
 const HOLE: Weather = Weather { hole: true, ..Weather::GOOD };
+const FAIR: Climate = Climate::both(Weather::GOOD);
+const HOLES: Climate = Climate::both(HOLE);
 const THERE: Climate = Climate { there: HOLE, back: Weather::GOOD };
 const BACK: Climate = Climate { there: Weather::GOOD, back: HOLE };
-
-fn set(relay: &Relay, climates: &[Climate; 2]) -> Result<()> {
-    for (gate, climate) in relay.gates()?.iter().zip(climates) {
-        gate.set(*climate);
-    }
-    Ok(())
-}
 
 /// Both tools of each session are at one relay, and what they say arrives.
 async fn no_split(trial: &mut Trial) {

@@ -6,6 +6,7 @@ mod drain;
 mod evil;
 mod flood;
 mod lose;
+mod lossy;
 mod outage;
 mod soup;
 mod times;
@@ -28,6 +29,9 @@ pub enum Row {
     /// A relay is cut off.
     #[value(name = "F02")]
     Partition,
+    /// A relay is cut off by the kernel.
+    #[value(name = "F02n")]
+    PartitionHoused,
     /// All relays are replaced one after another.
     #[value(name = "F03")]
     Drain,
@@ -43,6 +47,9 @@ pub enum Row {
     /// The network is bad, and sessions go by QUIC.
     #[value(name = "F13q")]
     WeatherQuic,
+    /// The kernel loses packets.
+    #[value(name = "F13n")]
+    Lossy,
     /// UDP is swallowed, nearly all lost, or cut to small packets.
     #[value(name = "F14")]
     Blocked,
@@ -81,11 +88,13 @@ impl Row {
         Self::Kill,
         Self::KillQuic,
         Self::Partition,
+        Self::PartitionHoused,
         Self::Drain,
         Self::Freeze,
         Self::Outage,
         Self::Weather,
         Self::WeatherQuic,
+        Self::Lossy,
         Self::Blocked,
         Self::Slow,
         Self::Clocks,
@@ -104,10 +113,12 @@ impl Row {
             Self::Kill => "F01",
             Self::KillQuic => "F01q",
             Self::Partition => "F02",
+            Self::PartitionHoused => "F02n",
             Self::Drain => "F03",
             Self::Freeze => "F04",
             Self::Outage => "F07",
             Self::Weather => "F13",
+            Self::Lossy => "F13n",
             Self::WeatherQuic => "F13q",
             Self::Blocked => "F14",
             Self::Slow => "F15",
@@ -128,11 +139,13 @@ impl Row {
             Self::Kill => "SIGKILL of the active relay",
             Self::KillQuic => "the same over QUIC",
             Self::Partition => "relay cut off: both, one side, one way",
+            Self::PartitionHoused => "the same by packet filters, unanswered",
             Self::Drain => "rolling drain of all relays",
             Self::Freeze => "SIGSTOP of the active relay for 5 s",
             Self::Outage => "SIGKILL of the manager, then of a relay",
             Self::Weather => "delay, jitter, loss and rates, over TCP",
             Self::WeatherQuic => "the same over QUIC, reorder, doubles",
+            Self::Lossy => "packets lost by filters, TCP and QUIC",
             Self::Blocked => "UDP swallowed, 90 % lost, MTU 1,280",
             Self::Slow => "a slow receiver beside the others",
             Self::Clocks => "clocks of signer and relay differ",
@@ -150,11 +163,12 @@ impl Row {
     pub const fn target(self) -> &'static str {
         match self {
             Self::Kill | Self::KillQuic => "gap p50 < 150 ms, p99 < 500 ms",
-            Self::Partition => "gap p99 < 2.5 s",
+            Self::Partition | Self::PartitionHoused => "gap p99 < 2.5 s",
             Self::Drain => "gap p99 < 100 ms, no session lost",
             Self::Freeze => "gap p99 < 2.5 s, no split session",
             Self::Outage => "each session once in the log with its end, audit whole",
             Self::Weather | Self::WeatherQuic => "input p99 <= round trip + jitter + 100 ms up to 5 % loss",
+            Self::Lossy => "sessions go on, input p99 told",
             Self::Blocked => "begins <= 300 ms later, then <= 50 ms",
             Self::Slow => "input p99 of the others + < 1 ms, relay + <= 4 MiB",
             Self::Clocks => "tickets out of their time: none taken",
@@ -174,10 +188,12 @@ impl Row {
             Self::Kill | Self::Rehome => "proto/link/src/roam.rs (who moves) and sealed/actor.rs (what is sent again)",
             Self::KillQuic => "proto/link/src/quic/refusals.rs (what the system tells), then keepalive.rs",
             Self::Blocked => "proto/link/src/race/",
-            Self::Partition | Self::Freeze => "proto/link/src/keepalive.rs (when silence is noticed), then roam.rs",
+            Self::Partition | Self::PartitionHoused | Self::Freeze => {
+                "proto/link/src/keepalive.rs (when silence is noticed), then roam.rs"
+            }
             Self::Outage => "relay/src/report.rs (what waits), manager/src/session/sweep.rs (what is closed)",
             Self::Drain => "relay/src/drain.rs (goaway), then proto/link/src/roam.rs (make before break)",
-            Self::Weather => "proto/link/src/keepalive.rs (patience), relay/src/forward/ (lanes)",
+            Self::Weather | Self::Lossy => "proto/link/src/keepalive.rs (patience), relay/src/forward/ (lanes)",
             Self::WeatherQuic => "proto/link/src/quic/config.rs (congestion, loss)",
             Self::Slow => "relay/src/forward/seat.rs (queues and room)",
             Self::Clocks => "proto/src/ticket.rs (times), relay/src/admit.rs",
@@ -195,19 +211,20 @@ impl Row {
         match self {
             Self::Kill | Self::KillQuic => 50,
             Self::Partition => 28,
+            Self::PartitionHoused => 14,
             Self::Freeze => 20,
             Self::Evil | Self::Blocked => 10,
             Self::Slow | Self::Slowloris => 7,
             Self::Drain | Self::Outage | Self::Flood => 3,
             Self::Soup => 5,
             Self::Certificates | Self::Busy => 2,
-            Self::Weather | Self::WeatherQuic | Self::Clocks | Self::Rehome => 1,
+            Self::Weather | Self::WeatherQuic | Self::Lossy | Self::Clocks | Self::Rehome => 1,
         }
     }
 
     /// How often in a short run.
     pub const fn quick(self) -> u32 {
-        if matches!(self, Self::Kill) { 3 } else { 1 }
+        if matches!(self, Self::Kill | Self::PartitionHoused) { 3 } else { 1 }
     }
 
     /// Why it is not run in its short form, if so.
@@ -218,11 +235,13 @@ impl Row {
             | Self::KillQuic
             | Self::Blocked
             | Self::Partition
+            | Self::PartitionHoused
             | Self::Drain
             | Self::Freeze
             | Self::Outage
             | Self::Weather
             | Self::WeatherQuic
+            | Self::Lossy
             | Self::Slow
             | Self::Clocks
             | Self::Busy
@@ -232,6 +251,11 @@ impl Row {
             | Self::Soup
             | Self::Rehome => None,
         }
+    }
+
+    /// Whether it runs in namespaces of its own ([`super::house`]).
+    pub const fn is_housed(self) -> bool {
+        matches!(self, Self::PartitionHoused | Self::Lossy)
     }
 
     /// The row in one line.
@@ -261,10 +285,12 @@ impl Row {
             Self::KillQuic => lose::kill_quic(call).await,
             Self::Blocked => blocked::blocked(call).await,
             Self::Partition => lose::partition(call).await,
+            Self::PartitionHoused => lose::partition_housed(call).await,
             Self::Drain => drain::drain(call).await,
             Self::Freeze => lose::freeze(call).await,
             Self::Outage => outage::outage(call).await,
             Self::Weather => weather::grid(call).await,
+            Self::Lossy => lossy::lossy(call).await,
             Self::WeatherQuic => weather::grid_quic(call).await,
             Self::Slow => weather::slow_receiver(call).await,
             Self::Clocks => times::clocks(call).await,
