@@ -1,6 +1,6 @@
 //! Opens one page of the window with sample data: `client-gallery PAGE LANG`, to look at it and to take pictures.
 //!
-//! Pages: number, trouble, connecting, who, view, control, device, viewing, controlling, paused, ended, lost,
+//! Pages: left, number, trouble, connecting, who, view, control, device, viewing, restarted, controlling, paused, ended, lost,
 //! bar-viewing, bar-controlling, bar-paused.
 
 use std::time::{Duration, Instant};
@@ -51,6 +51,9 @@ fn sample(page: &str, lang: Lang) -> App {
     if page == "number" {
         return app;
     }
+    if page == "left" {
+        return App::found(SessionId::from_bytes([1; 16]), introduction(lang));
+    }
     app.on(Event::Typed("４１２９０５３３８１".to_owned()), start);
     app.on(Event::Connect, start);
     if page == "trouble" {
@@ -76,6 +79,9 @@ fn sample(page: &str, lang: Lang) -> App {
     grant(&mut app, GrantKind::View, start);
     match page {
         "control" => ask(&mut app, GrantKind::Control),
+        "restarted" => {
+            app.on(Event::Step(Step::Session(News::PeerRestarted)), start);
+        }
         "device" => ask(&mut app, GrantKind::Device),
         "controlling" | "bar-controlling" => {
             ask(&mut app, GrantKind::Control);

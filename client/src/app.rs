@@ -9,6 +9,7 @@ use proto::{
     close::CloseReason,
     device::DeviceFact,
     grant::{GrantKind, Grants},
+    id::SessionId,
     introduction::Introduction,
     message::Monitor,
     number::ReceptionNumber,
@@ -18,7 +19,7 @@ use crate::{
     consent::{Brake, Question},
     enter::EnterError,
     session::{Command, News},
-    visit::Step,
+    visit::{Begin, Step},
 };
 
 /// Digits of a reception number.
@@ -29,6 +30,8 @@ pub const DIGITS: usize = 10;
 #[expect(clippy::struct_excessive_bools, reason = "four facts that are true or not, independently")]
 pub struct App {
     page: Page,
+    /// The session that an earlier process left; only on its page.
+    left: Option<SessionId>,
     /// What is in the number field, grouped 3-3-4.
     typed: String,
     introduction: Option<Introduction>,
@@ -46,6 +49,8 @@ pub struct App {
 /// What the window shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Page {
+    /// An earlier process died in a session: go on with it, or end it.
+    Left,
     /// The number field, perhaps with what went wrong before.
     Number(Option<Trouble>),
     /// The manager is asked, the operator is met.
@@ -94,6 +99,10 @@ pub enum Event {
     Typed(String),
     /// The customer wants to connect.
     Connect,
+    /// The customer wants to go on with the session that an earlier process left.
+    Resume,
+    /// The customer wants to end that session.
+    EndLeft,
     /// The customer answers the question for this grant.
     Answer(GrantKind, bool),
     /// The customer pauses, or goes on.
@@ -112,7 +121,9 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Effect {
     /// Start a visit.
-    Visit(ReceptionNumber),
+    Visit(Begin),
+    /// End the session that an earlier process left.
+    EndLeft(SessionId),
     /// Put this brake on at once.
     Brake(Brake),
     /// Tell the visit.
@@ -128,6 +139,7 @@ impl App {
     pub const fn new() -> Self {
         Self {
             page: Page::Number(None),
+            left: None,
             typed: String::new(),
             introduction: None,
             safety_code: None,
@@ -140,6 +152,11 @@ impl App {
             shared_since: None,
             ending: false,
         }
+    }
+
+    /// Begins with the session that an earlier process left, and who is in it.
+    pub fn found(session_id: SessionId, introduction: Introduction) -> Self {
+        Self { page: Page::Left, left: Some(session_id), introduction: Some(introduction), ..Self::new() }
     }
 
     /// What to show.
@@ -215,6 +232,8 @@ impl App {
         match event {
             Event::Typed(text) => self.typing(&text),
             Event::Connect => self.connect(),
+            Event::Resume => self.resume(),
+            Event::EndLeft => self.end_left(),
             Event::Answer(kind, allow) => self.answer(kind, allow),
             Event::Pause(paused) => self.pause(paused),
             Event::TakeBackControl => self.take_back_control(),
@@ -239,7 +258,19 @@ impl App {
             return Vec::new();
         };
         *self = Self { page: Page::Connecting, typed: std::mem::take(&mut self.typed), ..Self::new() };
-        vec![Effect::Brake(Brake::Off), Effect::Visit(number)]
+        vec![Effect::Brake(Brake::Off), Effect::Visit(Begin::Number(number))]
+    }
+
+    fn resume(&mut self) -> Vec<Effect> {
+        let Some(session_id) = self.left.take().filter(|_| self.page == Page::Left) else { return Vec::new() };
+        self.page = Page::Connecting;
+        vec![Effect::Brake(Brake::Off), Effect::Visit(Begin::Bookmark(session_id))]
+    }
+
+    fn end_left(&mut self) -> Vec<Effect> {
+        let Some(session_id) = self.left.take().filter(|_| self.page == Page::Left) else { return Vec::new() };
+        *self = Self::new();
+        vec![Effect::EndLeft(session_id)]
     }
 
     /// Only the question that is shown can be answered.
@@ -292,7 +323,7 @@ impl App {
     const fn is_visiting(&self) -> bool {
         match self.page {
             Page::Connecting | Page::Who | Page::Sharing => true,
-            Page::Number(_) | Page::Ended(_) => false,
+            Page::Left | Page::Number(_) | Page::Ended(_) => false,
         }
     }
 
@@ -302,7 +333,7 @@ impl App {
         }
         match step {
             Step::Introduced(introduction) => self.introduction = Some(introduction),
-            Step::Proved { safety_code, .. } => {
+            Step::Proved { safety_code, .. } | Step::Rejoined { safety_code, .. } => {
                 self.safety_code = Some(safety_code);
                 self.page = Page::Who;
                 return vec![Effect::Raise];
@@ -405,7 +436,6 @@ pub fn digits(text: &str) -> impl Iterator<Item = char> {
 mod tests {
     use link::transport::Transport;
     use proptest::prelude::*;
-    use proto::id::SessionId;
 
     use super::*;
 
@@ -549,7 +579,7 @@ mod tests {
                         prop_assert!(matches!(effects[0], Effect::Brake(Brake::Act | Brake::All)));
                     }
                     if matches!(effect, Effect::Visit(_)) {
-                        prop_assert!(matches!(event, Event::Connect));
+                        prop_assert!(matches!(event, Event::Connect | Event::Resume));
                     }
                 }
                 if matches!(app.page(), Page::Number(_) | Page::Ended(_)) {

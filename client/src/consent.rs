@@ -146,6 +146,15 @@ impl Consent {
         Self { ceiling, live: Grants::NONE, paused: false, over: false, question: None, waiting: Vec::new(), permit }
     }
 
+    /// As [`Self::new`], with the view that the customer allowed before this tool was started again; they have just said
+    /// that it shall go on.
+    pub fn going_on(ceiling: Grants, permit: Permit, paused: bool) -> Self {
+        let live = Grants::NONE.with(GrantKind::View).within(ceiling);
+        let consent = Self { live, paused, ..Self::new(ceiling, permit) };
+        consent.settle();
+        consent
+    }
+
     /// What is granted now, paused or not.
     pub const fn live(&self) -> Grants {
         self.live
@@ -348,6 +357,21 @@ mod tests {
         let outcomes = consent.answer(GrantKind::View, false, now);
         let refused = |kind| Outcome::Refused { kind, timed_out: false };
         assert_eq!(outcomes, [refused(GrantKind::View), refused(GrantKind::Control)]);
+    }
+
+    #[test]
+    fn after_a_restart_of_this_tool_what_was_shown_is_shown_and_what_was_paused_is_paused() {
+        let all = ALL.into_iter().collect();
+        for paused in [false, true] {
+            let permit = Permit::none();
+            let mut consent = Consent::going_on(all, permit.clone(), paused);
+            assert_eq!((permit.may_see(), permit.may_act()), (!paused, false));
+            consent.pause(false);
+            assert!(permit.may_see() && !permit.may_act(), "control must be asked for again");
+        }
+        let permit = Permit::none();
+        Consent::going_on(Grants::NONE, permit.clone(), false);
+        assert!(!permit.may_see(), "the ceiling narrows it, too");
     }
 
     #[test]

@@ -6,9 +6,10 @@
 
 use std::sync::Arc;
 
+use desk::bookmark::Bookmark;
 use link::{
     api::{ApiError, ManagerApi},
-    meet::{self, MeetError, Meeting},
+    meet::{self, MeetError, Meeting, Return},
     proxy::ProxyError,
     race::Dialer,
     sealed::Sealed,
@@ -33,6 +34,7 @@ pub struct Entered {
     pub session_id: SessionId,
     /// The manager, with the session's token.
     pub api: ManagerApi,
+    token: String,
     meeting: Meeting,
 }
 
@@ -46,6 +48,8 @@ pub struct Met {
     pub session_id: SessionId,
     /// The manager, with the session's token.
     pub api: ManagerApi,
+    /// With it a later process comes back to the session.
+    pub bookmark: Bookmark,
 }
 
 /// Why nobody was met.
@@ -54,6 +58,9 @@ pub enum EnterError {
     /// Unknown, expired, used, burned or throttled: one answer for all.
     #[error("this number cannot be used")]
     NumberUnusable,
+    /// No session can be gone on with.
+    #[error("there is no session to resume")]
+    NoBookmark,
     /// The manager was not reached.
     #[error("the manager cannot be reached")]
     ManagerUnreachable,
@@ -83,6 +90,7 @@ impl EnterError {
         match self {
             // To a stranger a wrong secret reads like a wrong locator.
             Self::NumberUnusable | Self::WrongSecret => "number_unusable",
+            Self::NoBookmark => "no_bookmark",
             Self::ManagerUnreachable => "manager_unreachable",
             Self::Busy => "busy",
             Self::NotUnderstood => "not_understood",
@@ -144,10 +152,10 @@ pub async fn enter(api: &ManagerApi, number: &ReceptionNumber, dialer: Dialer) -
     let introduction =
         Introduction::read(&answer.pairing.introduction).map_err(|_bad_form| EnterError::NotUnderstood)?;
     let secret = Zeroizing::new(number.secret().as_bytes().to_vec());
-    let api = api.with_token(&answer.token);
+    let (api, token) = (api.with_token(&answer.token), answer.token);
     let renew = Some(meet::renewal(api.clone(), session_id));
     let meeting = Meeting { role: Role::Customer, pairing: answer.pairing, proof_key, secret, renew, dialer };
-    Ok(Entered { introduction, session_id, api, meeting })
+    Ok(Entered { introduction, session_id, api, token, meeting })
 }
 
 impl Entered {
@@ -156,9 +164,14 @@ impl Entered {
     /// # Errors
     /// See [`EnterError`]; the manager has been told.
     pub async fn meet(self) -> Result<Met, EnterError> {
-        let Self { introduction, session_id, api, meeting } = self;
+        let Self { introduction, session_id, api, token, meeting } = self;
+        let (pairing, proof_key) = (meeting.pairing.clone(), Arc::clone(&meeting.proof_key));
         match meet::meet(meeting).await {
-            Ok(sealed) => Ok(Met { sealed, introduction, session_id, api }),
+            Ok(sealed) => {
+                let manager = (api.url().to_owned(), token);
+                let bookmark = Bookmark::new(Role::Customer, pairing, proof_key, sealed.secret.clone(), manager);
+                Ok(Met { sealed, introduction, session_id, api, bookmark })
+            }
             Err(error) => {
                 let reason = error.reason();
                 tracing::info!(
@@ -172,6 +185,27 @@ impl Entered {
             }
         }
     }
+}
+
+/// Comes back to the session of a bookmark that was taken up.
+///
+/// # Errors
+/// Why the session is over for this tool.
+pub async fn rejoin(api: &ManagerApi, bookmark: Bookmark, dialer: Dialer) -> Result<Met, CloseReason> {
+    let session_id = bookmark.pairing.session_id;
+    let introduction = bookmark.introduction().map_err(|_not_read| CloseReason::Malformed)?;
+    let api = api.with_token(&bookmark.manager.1);
+    let back = Return {
+        role: Role::Customer,
+        pairing: bookmark.pairing.clone(),
+        proof_key: Arc::clone(&bookmark.proof_key),
+        secret: bookmark.secret.clone(),
+        restarts: bookmark.restarts,
+        renew: Some(meet::renewal(api.clone(), session_id)),
+        dialer,
+    };
+    let sealed = meet::rejoin(back).await?;
+    Ok(Met { sealed, introduction, session_id, api, bookmark })
 }
 
 #[cfg(test)]

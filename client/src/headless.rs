@@ -5,6 +5,8 @@
 use std::process::ExitCode;
 
 use desk::{
+    bookmark::{Bookmark, Shelf},
+    clock,
     lines::{Events, LineError},
     signals::Signals,
 };
@@ -14,6 +16,7 @@ use proto::{
     device::DeviceFact,
     grant::{GrantKind, Grants},
     number::ReceptionNumber,
+    role::Role,
 };
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
@@ -24,7 +27,7 @@ use crate::{
     enter::EnterError,
     screen::capture::synthetic::Easel,
     session::{Command, News},
-    visit::{self, Plan, Step},
+    visit::{self, Begin, Plan, Stage, Step},
 };
 
 /// Steps and commands under way at most.
@@ -34,8 +37,11 @@ const QUEUE_MAX: usize = 64;
 #[derive(Debug, Clone, clap::Args)]
 pub struct HeadlessFlags {
     /// The reception number, ten digits in any usual form
-    #[arg(long, value_name = "NUMBER")]
-    pub number: String,
+    #[arg(long, value_name = "NUMBER", required_unless_present = "resume")]
+    pub number: Option<String>,
+    /// Goes on with the newest session whose tool died here, instead of a number
+    #[arg(long, conflicts_with = "number")]
+    pub resume: bool,
     /// What to grant when it is asked for; everything else is refused
     #[arg(long, value_name = "KINDS", value_delimiter = ',', value_parser = grant_kind)]
     pub grant: Vec<GrantKind>,
@@ -77,7 +83,17 @@ enum Event {
         operator: String,
         reason: String,
     },
+    Bookmark {
+        session_id: String,
+        company: String,
+        operator: String,
+    },
     Proved {
+        session_id: String,
+        safety_code: String,
+        transport: &'static str,
+    },
+    Rejoined {
         session_id: String,
         safety_code: String,
         transport: &'static str,
@@ -141,9 +157,17 @@ pub async fn run(
     dialer: Dialer,
 ) -> std::io::Result<ExitCode> {
     let out = Events::stdout();
-    let Ok(number) = ReceptionNumber::parse(&flags.number) else {
-        out.write(&failed(&EnterError::NumberUnusable))?;
-        return Ok(ExitCode::FAILURE);
+    let shelf = Shelf::of_user();
+    let left = shelf.as_ref().map(|shelf| shelf.find(Role::Customer, api.url(), clock::now())).unwrap_or_default();
+    for event in left.iter().filter_map(offer) {
+        out.write(&event)?;
+    }
+    let begin = match begin(flags.number.as_deref(), left.first()) {
+        Ok(begin) => begin,
+        Err(error) => {
+            out.write(&failed(&error))?;
+            return Ok(ExitCode::FAILURE);
+        }
     };
     let desktop = flags.synthetic.map_or_else(|| Desktop::X11(flags.display), Desktop::Synthetic);
     let grants: Grants = flags.grant.into_iter().collect();
@@ -152,7 +176,8 @@ pub async fn run(
     let permit = Permit::none();
     let (commands, taken) = mpsc::channel(QUEUE_MAX);
     let (steps, mut told) = mpsc::channel(QUEUE_MAX);
-    let plan = Plan { api, number, desktop, permit: permit.clone(), language, dialer };
+    let stage = Stage { desktop, permit: permit.clone(), language, shelf };
+    let plan = Plan { api, begin, dialer, stage };
     let mut visiting = tokio::spawn(visit::visit(plan, taken, steps));
     let (mut open, mut seen) = (true, false);
     let code = loop {
@@ -200,6 +225,24 @@ pub async fn run(
     Ok(code)
 }
 
+/// What can be resumed.
+fn offer(bookmark: &Bookmark) -> Option<Event> {
+    let who = bookmark.introduction().ok()?;
+    let session_id = bookmark.pairing.session_id.to_string();
+    Some(Event::Bookmark { session_id, company: who.company_name, operator: who.operator_name })
+}
+
+/// How the flags say that the session is found.
+fn begin(number: Option<&str>, newest: Option<&Bookmark>) -> Result<Begin, EnterError> {
+    match (number, newest) {
+        (Some(number), _) => {
+            ReceptionNumber::parse(number).map(Begin::Number).map_err(|_not_a_number| EnterError::NumberUnusable)
+        }
+        (None, Some(bookmark)) => Ok(Begin::Bookmark(bookmark.pairing.session_id)),
+        (None, None) => Err(EnterError::NoBookmark),
+    }
+}
+
 /// Puts the brake on at once, then tells the session.
 fn order(commands: &mpsc::Sender<Command>, permit: &Permit, command: Command) {
     match command {
@@ -222,7 +265,12 @@ fn send(commands: &mpsc::Sender<Command>, command: Command) {
 fn answer(step: &Step, grants: Grants) -> Option<Command> {
     match step {
         Step::Session(News::Asked(question, _)) => Some(Command::Answer(question.kind, grants.has(question.kind))),
-        Step::Session(_) | Step::Introduced(_) | Step::Proved { .. } | Step::Failed(_) | Step::Ended(_) => None,
+        Step::Session(_)
+        | Step::Introduced(_)
+        | Step::Proved { .. }
+        | Step::Rejoined { .. }
+        | Step::Failed(_)
+        | Step::Ended(_) => None,
     }
 }
 
@@ -245,6 +293,9 @@ fn event(step: Step) -> Option<Event> {
         }
         Step::Proved { session_id, safety_code, transport } => {
             Event::Proved { session_id: session_id.to_string(), safety_code, transport: transport.as_str() }
+        }
+        Step::Rejoined { session_id, safety_code, transport } => {
+            Event::Rejoined { session_id: session_id.to_string(), safety_code, transport: transport.as_str() }
         }
         Step::Session(News::Asked(question, facts)) => {
             Event::Asked { kind: question.kind, reason: question.reason, facts }

@@ -44,6 +44,8 @@ pub struct Parts {
     pub sealed: Sealed,
     /// The most that may be granted.
     pub ceiling: Grants,
+    /// The view was allowed before this tool was started again; `true` when it was paused.
+    pub going_on: Option<bool>,
     /// What is allowed; the window holds another handle of it.
     pub permit: Permit,
     /// Opens the screen.
@@ -122,7 +124,7 @@ pub struct Figures {
 ///
 /// `commands` that is closed ends the session like [`Command::End`].
 pub async fn run(parts: Parts, commands: &mut mpsc::Receiver<Command>, news: mpsc::Sender<News>) -> CloseReason {
-    let Parts { sealed, ceiling, permit, make_capture, make_hands, language, records } = parts;
+    let Parts { sealed, ceiling, going_on, permit, make_capture, make_hands, language, records } = parts;
     let Sealed { sender, mut receiver, .. } = sealed;
     let started = Screen::start(make_capture, permit.clone()).await;
     let reason = match started {
@@ -132,7 +134,10 @@ pub async fn run(parts: Parts, commands: &mut mpsc::Receiver<Command>, news: mps
             let acts = input::start(make_hands, permit.clone())
                 .inspect_err(|error| tracing::warn!(event = "input.unavailable", reason = %error, "No input thread"))
                 .ok();
-            let consent = Consent::new(ceiling, permit.clone());
+            let consent = match going_on {
+                Some(paused) => Consent::going_on(ceiling, permit.clone(), paused),
+                None => Consent::new(ceiling, permit.clone()),
+            };
             let facts = device::facts(&monitors, language);
             let sender = sender.clone();
             let mut session = Session { consent, permit, screen, sender, mouth, acts, news, records, facts };
@@ -200,6 +205,14 @@ impl Session {
     ) -> CloseReason {
         let mut over = self.say(greeting());
         self.act(Act::Monitors(monitors)).await;
+        if self.consent.live().has(GrantKind::View) {
+            self.tell(News::Granted(GrantKind::View));
+            self.screen.share(!self.consent.paused());
+            if self.consent.paused() {
+                over = over.and_then(|()| self.say(Message::Paused { paused: true }));
+                self.tell(News::Paused(true));
+            }
+        }
         loop {
             if let Err(Over(reason)) = over {
                 return reason;

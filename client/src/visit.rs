@@ -1,10 +1,15 @@
-//! One visit, from a number to the end: enter, meet, session. The window and the headless mode both run this.
+//! One visit, from a number or a bookmark to the end: enter, meet, session. The window and the headless mode both run this.
 
 use std::time::Duration;
 
-use link::{api::ManagerApi, race::Dialer, transport::Transport};
+use desk::{
+    bookmark::{Hold, Kept, Shelf},
+    clock,
+};
+use link::{api::ManagerApi, race::Dialer, sealed::Renewed, transport::Transport};
 use proto::{
-    api::session::EndRequest, close::CloseReason, id::SessionId, introduction::Introduction, number::ReceptionNumber,
+    api::session::EndRequest, close::CloseReason, grant::GrantKind, id::SessionId, introduction::Introduction,
+    number::ReceptionNumber, role::Role,
 };
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 
@@ -20,21 +25,40 @@ use crate::{
 const NEWS_MAX: usize = 64;
 /// How long the customer waits for the manager to hear of the end; what takes longer is told afterwards.
 const RECORD_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the operator is looked for who shall only be told that a session does not go on.
+const GOODBYE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a visit needs.
 pub struct Plan {
     /// The manager.
     pub api: ManagerApi,
-    /// What the customer typed.
-    pub number: ReceptionNumber,
+    /// How the session is found.
+    pub begin: Begin,
+    /// Finds relays.
+    pub dialer: Dialer,
+    /// What the session shows.
+    pub stage: Stage,
+}
+
+/// How a session is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Begin {
+    /// By what the customer typed.
+    Number(ReceptionNumber),
+    /// By what an earlier process of this tool has kept.
+    Bookmark(SessionId),
+}
+
+/// What a session shows, and where it is kept.
+pub struct Stage {
     /// What would be shared.
     pub desktop: Desktop,
     /// What is allowed; shared with the window.
     pub permit: Permit,
     /// Language of the customer.
     pub language: &'static str,
-    /// Finds relays.
-    pub dialer: Dialer,
+    /// Where this tool keeps how it comes back; nowhere, when absent.
+    pub shelf: Option<Shelf>,
 }
 
 /// What happens on a visit, in order. The last one is [`Step::Failed`] or [`Step::Ended`].
@@ -47,6 +71,15 @@ pub enum Step {
         /// The session.
         session_id: SessionId,
         /// For those who want to compare: `123 456`.
+        safety_code: String,
+        /// What carries the session.
+        transport: Transport,
+    },
+    /// The operator was found again after a restart of this tool.
+    Rejoined {
+        /// The session.
+        session_id: SessionId,
+        /// As it was before.
         safety_code: String,
         /// What carries the session.
         transport: Transport,
@@ -81,11 +114,36 @@ async fn run(
     steps: &mpsc::Sender<Step>,
     keeping: &mut JoinSet<()>,
 ) -> Result<CloseReason, EnterError> {
-    let Plan { api, number, desktop, permit, language, dialer } = plan;
+    let Plan { api, begin, dialer, stage } = plan;
+    let found = match begin {
+        Begin::Number(number) => by_number(&api, number, dialer, commands, steps).await?.map(|met| {
+            let hold = stage.shelf.as_ref().and_then(|shelf| held(shelf, met.session_id));
+            (met, hold)
+        }),
+        Begin::Bookmark(session_id) => by_bookmark(&api, session_id, dialer, &stage, (commands, steps)).await,
+    };
+    let (met, hold) = match found {
+        Ok(found) => found,
+        Err(reason) => return Ok(reason),
+    };
+    let kept = hold.map(|hold| Kept::start(hold, met.bookmark.clone()));
+    let (reason, records) = share(met, stage, kept, commands, steps).await;
+    *keeping = records;
+    Ok(reason)
+}
+
+/// Enters a number and meets its operator; or why nothing comes of it.
+async fn by_number(
+    api: &ManagerApi,
+    number: ReceptionNumber,
+    dialer: Dialer,
+    commands: &mut mpsc::Receiver<Command>,
+    steps: &mpsc::Sender<Step>,
+) -> Result<Result<Met, CloseReason>, EnterError> {
     let entered = tokio::select! {
         biased;
-        () = cancelled(commands) => return Ok(CloseReason::CustomerEnded),
-        entered = enter::enter(&api, &number, dialer) => entered?,
+        () = cancelled(commands) => return Ok(Err(CloseReason::CustomerEnded)),
+        entered = enter::enter(api, &number, dialer) => entered?,
     };
     drop(number);
     drop(steps.send(Step::Introduced(entered.introduction.clone())).await);
@@ -93,38 +151,100 @@ async fn run(
     let met = tokio::select! {
         biased;
         () = cancelled(commands) => {
-            let request = EndRequest { reason: CloseReason::CustomerEnded };
-            if let Err(error) = session_api.end(session_id, &request).await {
-                tracing::info!(session.id = %session_id, event = "record.lost", reason = %error, "The end was not told");
-            }
-            return Ok(CloseReason::CustomerEnded);
+            tell_end(&session_api, session_id, CloseReason::CustomerEnded).await;
+            return Ok(Err(CloseReason::CustomerEnded));
         }
         met = entered.meet() => met?,
     };
     let (safety_code, transport) = (met.sealed.safety_code.clone(), met.sealed.sender.transport());
     drop(steps.send(Step::Proved { session_id, safety_code, transport }).await);
     tracing::info!(session.id = %session_id, event = "session.proved", "Session {session_id} is proved");
-    let (reason, records) = share(met, desktop, permit, language, commands, steps).await;
-    *keeping = records;
-    Ok(reason)
+    Ok(Ok(met))
+}
+
+/// Takes up a bookmark and finds its operator again; or why the session is over.
+async fn by_bookmark(
+    api: &ManagerApi,
+    session_id: SessionId,
+    dialer: Dialer,
+    stage: &Stage,
+    (commands, steps): (&mut mpsc::Receiver<Command>, &mpsc::Sender<Step>),
+) -> Result<(Met, Option<Hold>), CloseReason> {
+    let taken = stage.shelf.as_ref().map(|shelf| shelf.take_up(Role::Customer, session_id, clock::now()));
+    let Some(Ok((hold, bookmark))) = taken else {
+        tracing::warn!(session.id = %session_id, event = "bookmark.gone", "Another process was faster, or it is too late");
+        return Err(CloseReason::TransportLost);
+    };
+    if let Ok(introduction) = bookmark.introduction() {
+        drop(steps.send(Step::Introduced(introduction)).await);
+    }
+    let session_api = api.with_token(&bookmark.manager.1);
+    let met = tokio::select! {
+        biased;
+        () = cancelled(commands) => Err(CloseReason::CustomerEnded),
+        met = enter::rejoin(api, bookmark, dialer) => met,
+    };
+    match met {
+        Ok(met) => {
+            let (safety_code, transport) = (met.sealed.safety_code.clone(), met.sealed.sender.transport());
+            drop(steps.send(Step::Rejoined { session_id, safety_code, transport }).await);
+            tracing::info!(session.id = %session_id, event = "session.rejoined", "Session {session_id} goes on");
+            Ok((met, Some(hold)))
+        }
+        Err(reason) => {
+            hold.remove();
+            tell_end(&session_api, session_id, reason).await;
+            Err(reason)
+        }
+    }
+}
+
+/// Ends the session of a bookmark that the customer does not want to go on with: the operator and the manager are told
+/// as far as they can be reached, and nothing is left of it.
+pub async fn end(api: ManagerApi, session_id: SessionId, dialer: Dialer, shelf: Shelf) {
+    let Ok((hold, bookmark)) = shelf.take_up(Role::Customer, session_id, clock::now()) else { return };
+    hold.remove();
+    let reason = CloseReason::CustomerEnded;
+    let session_api = api.with_token(&bookmark.manager.1);
+    let say = async {
+        if let Ok(Ok(met)) = timeout(GOODBYE_PATIENCE, enter::rejoin(&api, bookmark, dialer)).await {
+            met.sealed.sender.end(reason).await;
+        }
+    };
+    tokio::join!(tell_end(&session_api, session_id, reason), say);
+}
+
+async fn tell_end(api: &ManagerApi, session_id: SessionId, reason: CloseReason) {
+    if let Err(error) = api.end(session_id, &EndRequest { reason }).await {
+        tracing::info!(session.id = %session_id, event = "record.lost", reason = %error, "The end was not told");
+    }
+}
+
+fn held(shelf: &Shelf, session_id: SessionId) -> Option<Hold> {
+    let hold = shelf.hold(Role::Customer, session_id);
+    hold.inspect_err(|error| tracing::warn!(event = "bookmark.unwritten", reason = %error, "No way back is kept")).ok()
 }
 
 /// The session, its news and the manager's record side by side. Answers with what the manager is still being told.
 async fn share(
     met: Met,
-    desktop: Desktop,
-    permit: Permit,
-    language: &'static str,
+    stage: Stage,
+    kept: Option<Kept>,
     commands: &mut mpsc::Receiver<Command>,
     steps: &mpsc::Sender<Step>,
 ) -> (CloseReason, JoinSet<()>) {
-    let Met { sealed, introduction, session_id, api } = met;
+    let Met { sealed, introduction, session_id, api, bookmark } = met;
+    let Stage { desktop, permit, language, shelf: _ } = stage;
     let (records, to_keep) = mpsc::channel(record::RECORDS_MAX);
-    drop(records.try_send(Record::Proved));
+    if bookmark.restarts == 0 {
+        drop(records.try_send(Record::Proved));
+    }
     let (news, mut told) = mpsc::channel(NEWS_MAX);
+    let mut renewals = sealed.sender.renewals();
     let parts = session::Parts {
         sealed,
         ceiling: introduction.ceiling.into_iter().collect(),
+        going_on: bookmark.viewed_at_ms.map(|_| bookmark.is_paused),
         permit,
         make_capture: desktop.capture(),
         make_hands: desktop.hands(),
@@ -132,13 +252,30 @@ async fn share(
         records,
     };
     let forward = async {
-        while let Some(news) = told.recv().await {
-            drop(steps.send(Step::Session(news)).await);
+        loop {
+            tokio::select! {
+                news = told.recv() => {
+                    let Some(news) = news else { return };
+                    if let Some(kept) = &kept {
+                        note(kept, &news);
+                    }
+                    drop(steps.send(Step::Session(news)).await);
+                }
+                Ok(()) = renewals.changed() => {
+                    let renewed = renewals.borrow_and_update().clone();
+                    if let (Some(kept), Some(Renewed { ticket, relays })) = (&kept, renewed) {
+                        kept.change(|bookmark| bookmark.renew(ticket, relays));
+                    }
+                }
+            }
         }
     };
     let mut keeping = JoinSet::new();
     keeping.spawn(record::keep(api, session_id, to_keep));
     let (reason, ()) = tokio::join!(session::run(parts, commands, news), forward);
+    if let Some(kept) = kept {
+        kept.end().await;
+    }
     tracing::info!(
         session.id = %session_id, event = "session.ended", reason = reason.as_str(), "Session {session_id} ended"
     );
@@ -147,6 +284,25 @@ async fn share(
         tracing::info!(session.id = %session_id, event = "record.late", "The manager is told of the end later");
     }
     (reason, keeping)
+}
+
+/// What a later process must know of what happened.
+fn note(kept: &Kept, news: &News) {
+    match news {
+        News::Granted(GrantKind::View) => kept.change(|bookmark| bookmark.viewed_at_ms = Some(clock::now_ms())),
+        News::TakenBack(GrantKind::View) => kept.change(|bookmark| bookmark.viewed_at_ms = None),
+        News::Paused(paused) => kept.change(|bookmark| bookmark.is_paused = *paused),
+        News::Granted(_)
+        | News::TakenBack(_)
+        | News::Asked(..)
+        | News::Refused { .. }
+        | News::Withdrawn(_)
+        | News::PeerRestarted
+        | News::Switching
+        | News::Resumed(_)
+        | News::Sharing(_)
+        | News::Figures(_) => {}
+    }
 }
 
 /// Waits for the customer's end; other commands mean nothing before the session.

@@ -96,6 +96,7 @@ fn begin(ceiling: Grants, customer: Sealed, operator: Sealed) -> World {
     let parts = Parts {
         sealed: customer,
         ceiling,
+        going_on: None,
         permit: permit.clone(),
         make_capture: Box::new(|| Ok(Box::new(Synthetic::new(capture)) as Box<dyn Capture>)),
         make_hands: Box::new(|| Ok(Box::new(Telling(done)) as Box<dyn Hands>)),

@@ -48,18 +48,21 @@ fn open(app: App, lang: Lang, bar: bool) -> Harness<'static, Shown> {
     )
 }
 
-fn met() -> App {
-    let mut app = App::new();
-    app.on(Event::Typed("4129053381".to_owned()), now());
-    app.on(Event::Connect, now());
-    let introduction = Introduction {
+fn introduction() -> Introduction {
+    Introduction {
         session_id: SessionId::from_bytes([1; 16]),
         company_name: "Sample Trading".to_owned(),
         operator_name: "Hanako Yamada".to_owned(),
         reason: "Printer".to_owned(),
         ceiling: GrantKind::ALL.to_vec(),
-    };
-    app.on(Event::Step(Step::Introduced(introduction)), now());
+    }
+}
+
+fn met() -> App {
+    let mut app = App::new();
+    app.on(Event::Typed("4129053381".to_owned()), now());
+    app.on(Event::Connect, now());
+    app.on(Event::Step(Step::Introduced(introduction())), now());
     let proved = Step::Proved {
         session_id: SessionId::from_bytes([1; 16]),
         safety_code: "582 914".to_owned(),
@@ -86,11 +89,49 @@ fn commands(window: &Harness<'_, Shown>) -> Vec<Command> {
     let command = |effect: &client::app::Effect| match effect {
         client::app::Effect::Command(command) => Some(*command),
         client::app::Effect::Visit(_)
+        | client::app::Effect::EndLeft(_)
         | client::app::Effect::Brake(_)
         | client::app::Effect::Raise
         | client::app::Effect::Lower => None,
     };
     window.state().effects.iter().filter_map(command).collect()
+}
+
+#[test]
+fn nothing_is_resumed_without_the_customers_word_and_not_twice() {
+    let id = SessionId::from_bytes([1; 16]);
+    let mut app = App::found(id, introduction());
+    assert_eq!((app.page(), app.sharing()), (Page::Left, None));
+    assert_eq!(app.on(Event::Connect, now()), [], "there is no number yet");
+
+    let visits = client::app::Effect::Visit(client::visit::Begin::Bookmark(id));
+    assert_eq!(app.on(Event::Resume, now()), [client::app::Effect::Brake(client::consent::Brake::Off), visits]);
+    assert_eq!(app.on(Event::Resume, now()), []);
+    assert_eq!(app.on(Event::EndLeft, now()), []);
+    app.on(Event::Step(Step::Session(News::Granted(GrantKind::View))), now());
+    assert_eq!(app.sharing(), Some(client::app::Sharing::Viewing), "control must be asked for");
+
+    let mut app = App::found(id, introduction());
+    assert_eq!(app.on(Event::EndLeft, now()), [client::app::Effect::EndLeft(id)]);
+    assert_eq!(app.page(), Page::Number(None));
+}
+
+#[test]
+fn after_a_death_the_first_page_names_who_waits_and_does_what_the_customer_says() {
+    for (button, lang) in [("Continue the support", Lang::En), ("サポートを再開する", Lang::Ja)] {
+        let mut window = open(App::found(SessionId::from_bytes([1; 16]), introduction()), lang, false);
+        window.get_by_label("Hanako Yamada");
+        assert_eq!(window.state().effects, [], "nothing without a word");
+        window.get_by_label(button).click();
+        // What follows turns for as long as it takes.
+        window.run_steps(2);
+        assert!(matches!(window.state().effects[..], [_, client::app::Effect::Visit(_)]));
+    }
+    let mut window = open(App::found(SessionId::from_bytes([1; 16]), introduction()), Lang::En, false);
+    window.get_by_label("End it").click();
+    window.run();
+    assert!(matches!(window.state().effects[..], [client::app::Effect::EndLeft(_)]));
+    assert_eq!(window.state().app.page(), Page::Number(None));
 }
 
 #[test]

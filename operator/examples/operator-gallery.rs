@@ -1,6 +1,6 @@
 //! Opens one page of the window with sample state, to look at it: `operator-gallery PAGE [ja|en]`.
 //!
-//! Pages: login, `login_error`, home, `home_empty`, number, `number_unproved`, burned, meeting, asking, refused,
+//! Pages: left, login, `login_error`, home, `home_empty`, `home_left`, number, `number_unproved`, burned, meeting, asking, refused,
 //! session, control, `ask_dialog`, ended.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use desk::{clock, lang::Lang, look};
 use operator::{
     app::{
         App,
-        event::{Event, FromSession, Manager, Own, Verb},
+        event::{Event, FromSession, Left, Manager, Own, Verb},
     },
     failure::Failure,
     input::capture::Capture,
@@ -69,6 +69,18 @@ fn view(page: &str, lang: Lang) -> anyhow::Result<View> {
     Ok(View { app: Arc::new(app), session: handle })
 }
 
+fn left(japanese: bool) -> Event {
+    let say = |ja: &str, en: &str| if japanese { ja.to_owned() } else { en.to_owned() };
+    Event::Left(Left {
+        session_id: SESSION,
+        reception_id: ReceptionId::from_bytes([3; 16]),
+        company_name: say("サンプル商事", "Sample Trading Ltd."),
+        operator_name: say("山田 花子", "Hanako Yamada"),
+        reason: say("プリンターの設定を確認します", "Checking the printer settings"),
+        viewed_at_ms: None,
+    })
+}
+
 fn events(page: &str, lang: Lang, now: i64) -> anyhow::Result<Vec<Event>> {
     let japanese = lang == Lang::Ja;
     let failed = |code| Event::Manager(Manager::Failed(Verb::Login, Failure::new(code, "")));
@@ -92,6 +104,8 @@ fn events(page: &str, lang: Lang, now: i64) -> anyhow::Result<Vec<Event>> {
     };
     match page {
         "login" => events.clear(),
+        "left" => events = vec![left(japanese)],
+        "home_left" => events.extend([left(japanese), Event::Manager(Manager::History(Vec::new()))]),
         "login_error" => events = vec![failed("login_failed")],
         "home_empty" => events.push(Event::Manager(Manager::History(Vec::new()))),
         "number" => events.push(number()?),

@@ -5,15 +5,19 @@
 
 use std::{sync::Arc, time::Duration};
 
+use desk::{
+    bookmark::{Bookmark, Shelf},
+    clock,
+};
 use link::{
     api::ManagerApi,
-    meet::{self, Meeting},
+    meet::{self, Meeting, Return},
     race::Dialer,
 };
 use proto::{
     api::{reception::Pairing, session::EndRequest},
     close::CloseReason,
-    id::SessionId,
+    id::{ReceptionId, SessionId},
     role::Role,
 };
 use rand_core::OsRng;
@@ -25,13 +29,13 @@ use zeroize::Zeroizing;
 use crate::{
     app::{
         App,
-        event::{Effect, Event, Manager, Own, Told, Verb, Wish},
+        event::{Effect, Event, FromSession, Left, Manager, Own, Told, Verb, Wish},
     },
     failure::Failure,
     issue::{self, Heard},
     login,
     screen::Changed,
-    session::{self, Handle, News, Wake},
+    session::{self, Handle, Keeping, News, Wake},
 };
 
 /// News that may wait for the engine.
@@ -69,6 +73,10 @@ pub struct Engine {
     news: (mpsc::Sender<News>, mpsc::Receiver<News>),
     wake: Wake,
     dialer: Dialer,
+    /// The bearer token of the login.
+    token: Option<String>,
+    /// Where this tool keeps how it comes back to a session; nowhere, when absent.
+    shelf: Option<Shelf>,
 }
 
 impl Engine {
@@ -87,7 +95,21 @@ impl Engine {
             news: mpsc::channel(NEWS_MAX),
             wake,
             dialer,
+            token: None,
+            shelf: None,
         }
+    }
+
+    /// Keeps there how it comes back to its session after a restart, and looks there for what an earlier process left.
+    pub fn with_shelf(mut self, shelf: Option<Shelf>, now_ms: i64) -> Self {
+        let left = shelf.as_ref().map(|shelf| shelf.find(Role::Operator, self.api.url(), clock::now()));
+        self.shelf = shelf;
+        for bookmark in left.unwrap_or_default() {
+            if let Some(left) = Left::of(&bookmark) {
+                drop(self.app.on(Event::Left(left), now_ms));
+            }
+        }
+        self
     }
 
     /// The machine.
@@ -124,6 +146,7 @@ impl Engine {
     pub fn take(&mut self, event: Event, now_ms: i64) -> Vec<Told> {
         if let Event::Manager(Manager::LoggedIn(answer)) = &event {
             self.logged_in = Some(self.api.with_token(&answer.token));
+            self.token = Some(answer.token.clone());
         }
         let effects = self.app.on(event, now_ms);
         let mut told = Vec::new();
@@ -167,7 +190,9 @@ impl Engine {
             Effect::FetchHistory => self.call(Verb::History, move |api| async move {
                 Ok(Manager::History(api.sessions(HISTORY_LEN).await?.sessions))
             }),
-            Effect::Meet { own, pairing } => self.meet(&own, pairing),
+            Effect::Meet { own, pairing, reception_id } => self.meet(&own, pairing, reception_id),
+            Effect::Rejoin(id) => self.rejoin(id),
+            Effect::EndLeft(id) => self.end_left(id),
             Effect::StopMeeting(_) => {
                 if let Some(session) = &self.session {
                     session.stop();
@@ -230,7 +255,7 @@ impl Engine {
         told
     }
 
-    fn meet(&mut self, own: &Own, pairing: Pairing) {
+    fn meet(&mut self, own: &Own, pairing: Pairing, reception_id: ReceptionId) {
         let (handle, port) = session::open(pairing.session_id, self.news.0.clone(), Arc::clone(&self.wake));
         let renew = self.logged_in.clone().map(|api| meet::renewal(api, pairing.session_id));
         let meeting = Meeting {
@@ -242,7 +267,69 @@ impl Engine {
             dialer: self.dialer.clone(),
         };
         self.session = Some(handle);
-        self.tasks.spawn(session::meet_and_run(meeting, port));
+        let keeping = self.shelf.clone().zip(self.token.clone()).map(|(shelf, token)| Keeping {
+            shelf,
+            manager: (self.api.url().to_owned(), token),
+            reception_id,
+        });
+        self.tasks.spawn(session::meet_and_run(meeting, keeping, port));
+    }
+
+    /// Comes back to the session that an earlier process left; logged in as that one was, when nobody is.
+    fn rejoin(&mut self, id: SessionId) {
+        let (handle, port) = session::open(id, self.news.0.clone(), Arc::clone(&self.wake));
+        self.session = Some(handle);
+        let taken = self.shelf.as_ref().map(|shelf| shelf.take_up(Role::Operator, id, clock::now()));
+        let Some(Ok((hold, bookmark))) = taken else {
+            warn!(session.id = %id, event = "bookmark.gone", "Another process was faster, or it is too late");
+            return self.tell_gone(id);
+        };
+        let token = &bookmark.manager.1;
+        let back = self.back(&bookmark);
+        if self.logged_in.is_none() {
+            (self.logged_in, self.token) = (Some(self.api.with_token(token)), Some(token.clone()));
+        }
+        self.tasks.spawn(session::rejoin_and_run(back, hold, bookmark, port));
+    }
+
+    fn back(&self, bookmark: &Bookmark) -> Return {
+        let api = self.api.with_token(&bookmark.manager.1);
+        Return {
+            role: Role::Operator,
+            pairing: bookmark.pairing.clone(),
+            proof_key: Arc::clone(&bookmark.proof_key),
+            secret: bookmark.secret.clone(),
+            restarts: bookmark.restarts,
+            renew: Some(meet::renewal(api, bookmark.pairing.session_id)),
+            dialer: self.dialer.clone(),
+        }
+    }
+
+    fn tell_gone(&self, id: SessionId) {
+        let news = self.news.0.clone();
+        self.tasks.spawn(async move {
+            drop(news.send(News::Event(id, FromSession::Gone(CloseReason::TransportLost))).await);
+        });
+    }
+
+    /// Ends a session that an earlier process left: customer and manager are told as far as they can be reached.
+    fn end_left(&self, id: SessionId) {
+        let taken = self.shelf.as_ref().map(|shelf| shelf.take_up(Role::Operator, id, clock::now()));
+        let Some(Ok((hold, bookmark))) = taken else { return };
+        hold.remove();
+        let (back, api) = (self.back(&bookmark), self.api.with_token(&bookmark.manager.1));
+        self.calls.spawn(async move {
+            let request = EndRequest { reason: CloseReason::OperatorEnded };
+            let say = async {
+                if let Ok(Ok(sealed)) = time::timeout(FAREWELL, meet::rejoin(back)).await {
+                    sealed.sender.end(CloseReason::OperatorEnded).await;
+                }
+            };
+            let (told, ()) = tokio::join!(api.end(id, &request), say);
+            if let Err(error) = told {
+                warn!(event = "session.report_refused", reason = %error, "The manager was not told of the end");
+            }
+        });
     }
 
     fn listen(&mut self) {

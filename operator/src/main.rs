@@ -10,6 +10,8 @@ use std::{
 use anyhow::Context as _;
 use clap::{Parser as _, error::ErrorKind};
 use desk::{
+    bookmark::Shelf,
+    clock,
     lang::Lang,
     lines::{self, Events},
     logs,
@@ -66,13 +68,13 @@ fn window(api: ManagerApi, lang: Lang, dialer: Dialer) -> ExitCode {
 }
 
 fn headless(api: ManagerApi, who: &HeadlessOptions, dialer: Dialer) -> ExitCode {
-    let password = match who.password() {
-        Ok(password) => password,
+    let request = match who.login() {
+        Ok(request) => request,
         Err(error) => return complain(&error.to_string(), USAGE),
     };
-    let request = LoginRequest { company: who.company.clone(), user: who.user.clone(), password };
     let events = Events::stdout();
-    match run_headless(Engine::new(api, Arc::new(|| {}), dialer), request, events.clone()) {
+    let engine = Engine::new(api, Arc::new(|| {}), dialer).with_shelf(Shelf::of_user(), clock::now_ms());
+    match run_headless(engine, request, events.clone()) {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::NotLoggedIn) => ExitCode::FAILURE,
         Err(error) => {
@@ -84,12 +86,16 @@ fn headless(api: ManagerApi, who: &HeadlessOptions, dialer: Dialer) -> ExitCode 
     }
 }
 
-fn run_headless(engine: Engine, request: LoginRequest, events: Events) -> anyhow::Result<Outcome> {
+/// Logs in, or resumes when there is no login.
+fn run_headless(engine: Engine, request: Option<LoginRequest>, events: Events) -> anyhow::Result<Outcome> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let lines = lines::stdin().context("standard input cannot be read")?;
     let outcome = runtime.block_on(async {
         let signals = Signals::listen().context("the system's signals cannot be heard")?;
-        anyhow::Ok(headless::run(engine, request, lines, events, signals).await)
+        anyhow::Ok(match request {
+            Some(request) => headless::run(engine, request, lines, events, signals).await,
+            None => headless::resume(engine, lines, events, signals).await,
+        })
     })?;
     runtime.shutdown_background();
     Ok(outcome)

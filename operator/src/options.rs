@@ -11,6 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 use desk::lang::Lang;
 use link::{proxy::Proxies, transport::Choice};
+use proto::api::login::LoginRequest;
 use serde::Deserialize;
 
 /// Name of the side-car file.
@@ -61,11 +62,14 @@ pub enum Mode {
 #[derive(Clone, Args)]
 pub struct HeadlessOptions {
     /// Company code.
-    #[arg(long, value_name = "CODE")]
-    pub company: String,
+    #[arg(long, value_name = "CODE", required_unless_present = "resume")]
+    pub company: Option<String>,
     /// The operator's id.
-    #[arg(long, value_name = "ID")]
-    pub user: String,
+    #[arg(long, value_name = "ID", required_unless_present = "resume")]
+    pub user: Option<String>,
+    /// Goes on with the newest session whose tool died here, instead of a login.
+    #[arg(long, conflicts_with_all = ["company", "user", "password_file"])]
+    pub resume: bool,
     /// The password.
     #[arg(long, env = "UKETSUKE_PASSWORD", hide = true, hide_env_values = true)]
     pub password: Option<String>,
@@ -135,11 +139,20 @@ impl ManagerOptions {
 }
 
 impl HeadlessOptions {
+    /// Who logs in; nobody, when an earlier session is resumed.
+    ///
+    /// # Errors
+    /// See [`OptionsError`].
+    pub fn login(&self) -> Result<Option<LoginRequest>, OptionsError> {
+        let (Some(company), Some(user)) = (self.company.clone(), self.user.clone()) else { return Ok(None) };
+        Ok(Some(LoginRequest { company, user, password: self.password()? }))
+    }
+
     /// The password from the environment or the file.
     ///
     /// # Errors
     /// See [`OptionsError`].
-    pub fn password(&self) -> Result<String, OptionsError> {
+    fn password(&self) -> Result<String, OptionsError> {
         if let Some(file) = &self.password_file {
             let text = String::from_utf8_lossy(&read(file)?).into_owned();
             return Ok(text.lines().next().unwrap_or_default().to_owned());
@@ -197,8 +210,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("password");
         fs::write(&file, "s3cret!x\n").unwrap();
-        let mut options =
-            HeadlessOptions { company: "c".into(), user: "u".into(), password: None, password_file: Some(file) };
+        let mut options = HeadlessOptions {
+            company: Some("c".into()),
+            user: Some("u".into()),
+            resume: false,
+            password: None,
+            password_file: Some(file),
+        };
         assert_eq!(options.password().unwrap(), "s3cret!x");
         options.password_file = None;
         assert!(matches!(options.password(), Err(OptionsError::NoPassword)));

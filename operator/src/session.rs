@@ -14,12 +14,26 @@ use std::{
     time::Duration,
 };
 
+use desk::{
+    bookmark::{Bookmark, Hold, Kept, Shelf},
+    clock,
+};
 use link::{
-    meet::{self, MeetError, Meeting},
-    sealed::{Sealed, SealedEvent, SealedReceiver, SealedSender},
+    meet::{self, MeetError, Meeting, Return},
+    sealed::{Renewed, Sealed, SealedEvent, SealedReceiver, SealedSender},
     transport::Transport,
 };
-use proto::{close::CloseReason, id::SessionId, input::Input, message::Message, version};
+use proto::{
+    api::reception::Pairing,
+    close::CloseReason,
+    grant::GrantKind,
+    id::{ReceptionId, SessionId},
+    input::Input,
+    message::Message,
+    role::Role,
+    ticket::ProofKey,
+    version,
+};
 use tokio::{
     sync::mpsc,
     time::{self, Instant},
@@ -122,15 +136,42 @@ impl Handle {
     }
 }
 
+/// What is kept about a session, so that a later process of this tool comes back to it.
+pub struct Keeping {
+    /// Where it is kept.
+    pub shelf: Shelf,
+    /// The manager's address, and the bearer token there.
+    pub manager: (String, String),
+    /// The reception whose number was entered.
+    pub reception_id: ReceptionId,
+}
+
+impl Keeping {
+    /// Begins, when the tools have met over this.
+    fn start(self, (pairing, proof_key): (Pairing, Arc<ProofKey>), sealed: &Sealed) -> Option<Kept> {
+        let hold = self.shelf.hold(Role::Operator, pairing.session_id);
+        let hold = hold
+            .inspect_err(|error| warn!(event = "bookmark.unwritten", reason = %error, "No way back is kept"))
+            .ok()?;
+        let mut bookmark = Bookmark::new(Role::Operator, pairing, proof_key, sealed.secret.clone(), self.manager);
+        bookmark.reception_id = Some(self.reception_id);
+        Some(Kept::start(hold, bookmark))
+    }
+}
+
 /// Meets the customer, then runs the session to its end.
-pub async fn meet_and_run(meeting: Meeting, port: Port) {
+pub async fn meet_and_run(meeting: Meeting, keeping: Option<Keeping>, port: Port) {
     let stop = port.handle.stop.clone();
+    let about = (meeting.pairing.clone(), Arc::clone(&meeting.proof_key));
     let met = tokio::select! {
         () = stop.cancelled() => return,
         met = meet::meet(meeting) => met,
     };
     match met {
-        Ok(sealed) => run(sealed, port).await,
+        Ok(sealed) => {
+            let kept = keeping.and_then(|keeping| keeping.start(about, &sealed));
+            run(sealed, kept, port).await;
+        }
         Err(error) => {
             let (id, reason) = (port.handle.session_id, error.reason());
             warn!(session.id = %id, event = "session.not_met", reason = reason.as_str(), "Session {id}: not met");
@@ -144,8 +185,29 @@ pub async fn meet_and_run(meeting: Meeting, port: Port) {
     }
 }
 
+/// Finds the customer of a bookmark again, then runs the session to its end.
+pub async fn rejoin_and_run(back: Return, hold: Hold, bookmark: Bookmark, port: Port) {
+    let stop = port.handle.stop.clone();
+    let met = tokio::select! {
+        () = stop.cancelled() => {
+            hold.remove();
+            return;
+        }
+        met = meet::rejoin(back) => met,
+    };
+    match met {
+        Ok(sealed) => run(sealed, Some(Kept::start(hold, bookmark)), port).await,
+        Err(reason) => {
+            hold.remove();
+            let id = port.handle.session_id;
+            warn!(session.id = %id, event = "session.not_met", reason = reason.as_str(), "Session {id}: not met again");
+            tell(&port.news, News::Event(id, FromSession::Gone(reason))).await;
+        }
+    }
+}
+
 /// Runs a sealed session to its end.
-pub async fn run(sealed: Sealed, port: Port) {
+pub async fn run(sealed: Sealed, kept: Option<Kept>, port: Port) {
     let Port { handle, mut commands, news, wake } = port;
     let Sealed { sender, mut receiver, safety_code, .. } = sealed;
     let id = handle.session_id;
@@ -160,10 +222,14 @@ pub async fn run(sealed: Sealed, port: Port) {
         wake,
         handle,
         transport,
+        kept,
     };
     let reason = session.turn(&sender, &mut receiver, &mut commands).await;
     if time::timeout(END_TIMEOUT, sender.end(reason)).await.is_err() {
         warn!(session.id = %id, event = "session.end_slow", "Session {id}: the link did not take the goodbye");
+    }
+    if let Some(kept) = session.kept.take() {
+        kept.end().await;
     }
     info!(session.id = %id, event = "session.ended", reason = reason.as_str(), "Session {id} ended");
     tell(&session.news, News::Event(id, FromSession::Gone(reason))).await;
@@ -177,6 +243,7 @@ struct Running {
     wake: Wake,
     /// What carries it, as it was told last.
     transport: Transport,
+    kept: Option<Kept>,
 }
 
 impl Running {
@@ -189,6 +256,7 @@ impl Running {
         let queue = self.handle.queue.clone();
         let stop = self.handle.stop.clone();
         let mut measure = time::interval(MEASURE_EVERY);
+        let mut renewals = sender.renewals();
         let mut input: Option<Input> = None;
         let mut held = Held::default();
         let mut said_at = Instant::now();
@@ -210,12 +278,8 @@ impl Running {
                         self.tell(FromSession::Switching(false)).await;
                     }
                     SealedEvent::PeerRestarted => {
-                        // What waits was meant for the customer's dead tool.
-                        self.replies = VecDeque::from([greeting()]);
                         (input, held) = (None, Held::default());
-                        self.receiver = Receiver::new(self.handle.screen.clone());
-                        self.handle.screen.lock().forget();
-                        self.tell(FromSession::PeerRestarted).await;
+                        self.peer_restarted().await;
                     }
                     SealedEvent::Ended(reason) => return reason,
                 },
@@ -241,6 +305,7 @@ impl Running {
                     input = None;
                     open = sent;
                 }
+                Ok(()) = renewals.changed() => self.renewed(renewals.borrow_and_update().clone()),
                 _ = measure.tick() => {
                     self.handle.screen.lock().figures.round_trip = sender.round_trip();
                     self.tell_transport(sender).await;
@@ -250,6 +315,21 @@ impl Running {
             if REPLIES_MAX < self.replies.len() {
                 return CloseReason::Malformed;
             }
+        }
+    }
+
+    /// What waits was meant for the customer's dead tool, and its picture says nothing any more.
+    async fn peer_restarted(&mut self) {
+        self.replies = VecDeque::from([greeting()]);
+        self.receiver = Receiver::new(self.handle.screen.clone());
+        self.handle.screen.lock().forget();
+        self.tell(FromSession::PeerRestarted).await;
+    }
+
+    /// A later process of this tool needs the newest ticket.
+    fn renewed(&self, renewed: Option<Renewed>) {
+        if let (Some(kept), Some(Renewed { ticket, relays })) = (&self.kept, renewed) {
+            kept.change(|bookmark| bookmark.renew(ticket, relays));
         }
     }
 
@@ -269,7 +349,14 @@ impl Running {
                 return Ok(());
             }
             Message::End { reason } => return Err(reason),
-            Message::Granted { kind } => FromSession::Granted(kind),
+            Message::Granted { kind } => {
+                if let Some(kept) = self.kept.as_ref().filter(|_| kind == GrantKind::View) {
+                    kept.change(|bookmark| {
+                        bookmark.viewed_at_ms = bookmark.viewed_at_ms.or_else(|| Some(clock::now_ms()));
+                    });
+                }
+                FromSession::Granted(kind)
+            }
             Message::Refused { kind, timed_out } => FromSession::Refused { kind, timed_out },
             Message::TakenBack { kind } => FromSession::TakenBack(kind),
             Message::Paused { paused } => FromSession::Paused(paused),

@@ -5,7 +5,7 @@
 
 use std::{io, path::PathBuf, sync::Arc, thread};
 
-use desk::{clock, look, signals::Signals, text::Catalogue};
+use desk::{bookmark::Shelf, clock, look, signals::Signals, text::Catalogue};
 use eframe::{EframeWinitApplication, NativeOptions, UserEvent};
 use egui::{Context, ViewportBuilder, ViewportCommand};
 use link::{api::ManagerApi, race::Dialer};
@@ -64,7 +64,7 @@ pub fn run(opening: Opening) -> anyhow::Result<()> {
     let joins = Arc::clone(&network.thread);
     let creator = Box::new(move |context: &eframe::CreationContext<'_>| {
         look::apply(&context.egui_ctx);
-        let engine = |wake| Engine::new(api, wake, dialer);
+        let engine = |wake| Engine::new(api, wake, dialer).with_shelf(Shelf::of_user(), clock::now_ms());
         let window = Window::start(&context.egui_ctx, engine, pages, folder, &network)?;
         Ok(Box::new(window) as Box<dyn eframe::App>)
     });

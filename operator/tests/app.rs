@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use operator::app::{
     App, Notice, Page, Phase, Session,
-    event::{Effect, Event, FromSession, Manager, Own, Told, Verb, Wish},
+    event::{Effect, Event, FromSession, Left, Manager, Own, Told, Verb, Wish},
 };
 use operator::failure::Failure;
 use proptest::prelude::*;
@@ -147,6 +147,44 @@ fn after_a_restart_of_the_customers_tool_the_view_is_asked_for_and_control_is_no
     play(&mut app, [granted(9, GrantKind::Control)]);
     let there = app.session.as_ref().unwrap();
     assert!(there.has_control() && !there.peer_restarted);
+}
+
+fn left() -> Event {
+    Event::Left(Left {
+        session_id: session(9),
+        reception_id: reception(1),
+        company_name: "例示".into(),
+        operator_name: "山田".into(),
+        reason: "印刷".into(),
+        viewed_at_ms: Some(NOW - 60_000),
+    })
+}
+
+#[test]
+fn a_session_whose_tool_died_goes_on_without_a_login_when_the_person_says_so() {
+    let mut app = App::default();
+    assert!(play(&mut app, [left()]).is_empty() && app.page == Page::Login, "nothing without a word");
+
+    let effects = play(&mut app, [Event::Wish(Wish::Rejoin(session(9)))]);
+    assert!(matches!(effects.as_slice(), [Effect::Rejoin(_), Effect::Listen]), "{effects:?}");
+    assert!(app.page == Page::Meeting && app.account.is_some());
+    let effects = play(&mut app, [met(9)]);
+    assert!(matches!(tells(&effects)[..], [Told::Rejoined { .. }, Told::Asked { kind: GrantKind::View }]));
+    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Proved(_))), "it was proved long ago");
+    play(&mut app, [granted(9, GrantKind::View), monitors(9)]);
+    assert_eq!(app.session.as_ref().unwrap().connected_at_ms, Some(NOW - 60_000));
+    assert_eq!(error_code(&play(&mut app, [Event::Wish(Wish::Rejoin(session(9)))])), Some("wrong_state"));
+    let effects = play(&mut app, [gone(9, CloseReason::OperatorEnded)]);
+    assert!(matches!(effects.first(), Some(Effect::ReportEnd(..))));
+    assert_eq!(error_code(&play(&mut app, [Event::Wish(Wish::Rejoin(session(9)))])), Some("not_found"));
+}
+
+#[test]
+fn a_session_whose_tool_died_is_ended_when_the_person_says_so() {
+    let mut app = App::default();
+    let effects = play(&mut app, [left(), Event::Wish(Wish::EndLeft(session(9)))]);
+    assert!(matches!(effects.as_slice(), [Effect::EndLeft(_)]));
+    assert!(app.left.is_empty() && app.session.is_none());
 }
 
 #[test]

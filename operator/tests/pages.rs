@@ -8,7 +8,7 @@ use egui_kittest::{Harness, kittest::Queryable as _};
 use operator::{
     app::{
         App,
-        event::{Event, FromSession, Manager, Own, Verb, Wish},
+        event::{Event, FromSession, Left, Manager, Own, Verb, Wish},
     },
     failure::Failure,
     input::capture::Capture,
@@ -113,6 +113,34 @@ fn asking() -> App {
         ],
     );
     app
+}
+
+#[test]
+fn a_session_whose_tool_died_is_offered_before_and_after_the_login() {
+    let id = SessionId::from_bytes([9; 16]);
+    for mut app in [App::default(), logged_in()] {
+        let left = Left {
+            session_id: id,
+            reception_id: ReceptionId::from_bytes([3; 16]),
+            company_name: "Sample Trading".into(),
+            operator_name: "Hanako Yamada".into(),
+            reason: "Printer".into(),
+            viewed_at_ms: Some(NOW),
+        };
+        play(&mut app, [Event::Left(left)]);
+        let mut harness = desk(Lang::En, app.clone());
+        harness.run_ok();
+        harness.get_by_label_contains("Hanako Yamada");
+        assert!(harness.state().wishes.is_empty(), "nothing without a word");
+        harness.get_by_label("Continue the support").click();
+        harness.run_ok();
+        assert!(matches!(harness.state().wishes.as_slice(), [Wish::Rejoin(wished)] if *wished == id));
+        let mut harness = desk(Lang::En, app);
+        harness.run_ok();
+        harness.get_by_label("End it").click();
+        harness.run_ok();
+        assert!(matches!(harness.state().wishes.as_slice(), [Wish::EndLeft(wished)] if *wished == id));
+    }
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn world() -> World {
 fn begin(customer: Sealed, operator: Sealed) -> World {
     let (sender, news) = mpsc::channel(64);
     let (handle, port) = session::open(SessionId::from_bytes([7; 16]), sender, Arc::new(|| {}));
-    tokio::spawn(session::run(operator, port));
+    tokio::spawn(session::run(operator, None, port));
     let encoder = Encoder::new(EncodeOptions::default());
     World { customer, handle, news, encoder, picture: Picture::new(200, 150).unwrap() }
 }

@@ -143,6 +143,18 @@ impl Ticket {
         let alive = now_ms < ticket.expires_at_ms.saturating_add(skew) && now_ms < ticket.hard_end_at_ms;
         if begun && alive { Ok(ticket) } else { Err(TicketError::Time) }
     }
+
+    /// Reads the claims without the signature: enough for the tool that the ticket was given to over TLS.
+    ///
+    /// # Errors
+    /// [`TicketError::Malformed`].
+    pub fn read(text: &str) -> Result<Self, TicketError> {
+        if limits::TICKET_LEN_MAX < text.len() {
+            return Err(TicketError::Malformed);
+        }
+        let token = UntrustedToken::<Public, V4>::try_from(text).map_err(|_bad_form| TicketError::Malformed)?;
+        serde_json::from_slice(token.untrusted_payload()).map_err(|_bad_claims| TicketError::Malformed)
+    }
 }
 
 impl SigningKey {
@@ -227,6 +239,16 @@ impl ProofKey {
         let mut seed = [0; 32];
         rng.fill_bytes(&mut seed);
         Self(KeyPair::from_seed(Seed::new(seed)))
+    }
+
+    /// The key of a seed that [`Self::seed`] gave.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(KeyPair::from_seed(Seed::new(*seed)))
+    }
+
+    /// What the key is made of, for the tool's own safe-keeping.
+    pub fn seed(&self) -> Zeroizing<[u8; 32]> {
+        Zeroizing::new(*self.0.sk.seed())
     }
 
     /// The public half.

@@ -7,6 +7,7 @@
 mod ask;
 pub mod bar;
 mod ended;
+mod left;
 mod number;
 mod who;
 mod window;
@@ -53,6 +54,7 @@ pub fn draw(ui: &mut Ui, app: &App, text: &Catalogue, now: Instant) -> Vec<Did> 
         language_switch(ui, app, text, &mut did);
         egui::ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
             widget::column(ui, |ui| match (app.page(), app.question()) {
+                (Page::Left, _) => left::draw(ui, app, text, &mut did),
                 (Page::Number(trouble), _) => number::draw(ui, app, trouble, text, &mut did),
                 (Page::Connecting, _) => who::connecting(ui, app, text, &mut did),
                 (Page::Who | Page::Sharing, Some(asked)) => ask::draw(ui, app, asked, text),
@@ -69,7 +71,7 @@ pub fn draw(ui: &mut Ui, app: &App, text: &Catalogue, now: Instant) -> Vec<Did> 
 /// Only where nothing is under way: a word in another language must not surprise in the middle of a question.
 fn language_switch(ui: &mut Ui, app: &App, text: &Catalogue, did: &mut Vec<Did>) {
     ui.with_layout(Layout::right_to_left(egui::Align::Min), |ui| {
-        if let Page::Number(_) = app.page() {
+        if let Page::Left | Page::Number(_) = app.page() {
             if widget::link(ui, &text.say("window.switch", &[])).clicked() {
                 let other = match text.lang() {
                     Lang::Ja => Lang::En,

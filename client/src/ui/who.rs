@@ -71,6 +71,9 @@ pub(super) fn sharing(ui: &mut Ui, app: &App, text: &Catalogue, did: &mut Vec<Di
     widget::heading(ui, &text.say(&format!("sharing.{id}"), &[]));
     let (_, operator) = names(app);
     ui.label(text.say(&format!("sharing.{id}_explain"), &[("operator", operator)]));
+    if app.peer_restarted() {
+        ui.label(text.say("sharing.peer_restarted", &[("operator", operator)]));
+    }
     ui.add_space(GAP);
     widget::card(ui, |ui| {
         ui.set_width(ui.available_width());

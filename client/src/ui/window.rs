@@ -5,12 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use desk::{lang::Lang, look, signals::Signals, text::Catalogue};
+use desk::{bookmark::Shelf, clock, lang::Lang, look, signals::Signals, text::Catalogue};
 use egui::{Context, UserAttentionType, ViewportBuilder, ViewportClass, ViewportCommand, ViewportId, WindowLevel};
 use link::{api::ManagerApi, race::Dialer};
+use proto::role::Role;
 use tokio::{
     runtime::Runtime,
     sync::mpsc::{self, error::TryRecvError},
+    task::JoinHandle,
 };
 
 use super::{Did, bar, draw};
@@ -19,7 +21,7 @@ use crate::{
     consent::Permit,
     desktop::Desktop,
     session::Command,
-    visit::{self, Plan, Step},
+    visit::{self, Plan, Stage, Step},
 };
 
 /// Steps and commands under way at most.
@@ -39,7 +41,7 @@ pub fn run(api: ManagerApi, desktop: Desktop, lang: Lang, dialer: Dialer) -> any
     let text = super::catalogue(lang)?;
     let title = text.say("window.title", &[]);
     let state = Arc::new(Mutex::new(State {
-        app: App::new(),
+        app: first_page(&api),
         text,
         api,
         desktop,
@@ -47,6 +49,7 @@ pub fn run(api: ManagerApi, desktop: Desktop, lang: Lang, dialer: Dialer) -> any
         permit: Permit::none(),
         commands: None,
         steps: None,
+        leaving: None,
         runtime,
     }));
     let viewport = ViewportBuilder::default()
@@ -85,7 +88,17 @@ struct State {
     permit: Permit,
     commands: Option<mpsc::Sender<Command>>,
     steps: Option<mpsc::Receiver<Step>>,
+    /// A session that an earlier process left is being ended.
+    leaving: Option<JoinHandle<()>>,
     runtime: Runtime,
+}
+
+/// The number field, or the session that an earlier process left.
+fn first_page(api: &ManagerApi) -> App {
+    let found = Shelf::of_user().map(|shelf| shelf.find(Role::Customer, api.url(), clock::now()));
+    let newest = found.and_then(|found| found.into_iter().next());
+    let known = newest.and_then(|newest| Some((newest.pairing.session_id, newest.introduction().ok()?)));
+    known.map_or_else(App::new, |(session_id, introduction)| App::found(session_id, introduction))
 }
 
 struct Window(Arc<Mutex<State>>);
@@ -200,20 +213,26 @@ impl State {
                 ctx.request_repaint_of(ViewportId::ROOT);
             }
             Effect::Lower => ctx.send_viewport_cmd_to(ViewportId::ROOT, ViewportCommand::Minimized(true)),
-            Effect::Visit(number) => {
+            Effect::EndLeft(session_id) => {
+                if let Some(shelf) = Shelf::of_user() {
+                    let ending = visit::end(self.api.clone(), session_id, self.dialer.clone(), shelf);
+                    self.leaving = Some(self.runtime.spawn(ending));
+                }
+            }
+            Effect::Visit(begin) => {
                 // Each visit has a permit of its own: what an old one was granted means nothing for the new one.
                 self.permit = Permit::none();
                 let (commands, taken) = mpsc::channel(QUEUE_MAX);
                 let (told, steps) = mpsc::channel(QUEUE_MAX);
                 (self.commands, self.steps) = (Some(commands), Some(steps));
-                let plan = Plan {
-                    api: self.api.clone(),
-                    number,
+                let stage = Stage {
                     desktop: self.desktop.clone(),
                     permit: self.permit.clone(),
                     language: self.text.lang().as_str(),
-                    dialer: self.dialer.clone(),
+                    shelf: Shelf::of_user(),
                 };
+                let (api, dialer) = (self.api.clone(), self.dialer.clone());
+                let plan = Plan { api, begin, dialer, stage };
                 let waking = wake_on_step(ctx.clone(), told);
                 self.runtime.spawn(visit::visit(plan, taken, waking.0));
                 self.runtime.spawn(waking.1);
@@ -241,6 +260,10 @@ fn farewell(state: &Arc<Mutex<State>>) {
     let mut state = lock(state);
     state.permit.brake(crate::consent::Brake::All);
     state.commands = None;
+    if let Some(leaving) = state.leaving.take() {
+        // Whoever is not reached by then finds out by itself.
+        drop(state.runtime.block_on(async { tokio::time::timeout(FAREWELL, leaving).await }));
+    }
     if let Some(mut steps) = state.steps.take() {
         let closing = async { while steps.recv().await.is_some() {} };
         if state.runtime.block_on(async { tokio::time::timeout(FAREWELL, closing).await }).is_err() {

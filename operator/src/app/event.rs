@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use desk::bookmark::Bookmark;
 use link::{proxy::ProxyError, transport::Transport};
 use proto::{
     api::{
@@ -31,8 +32,42 @@ pub enum Event {
     Manager(Manager),
     /// Something about the session with this id.
     Session(SessionId, FromSession),
+    /// An earlier process of this tool died in this session.
+    Left(Left),
     /// Time went on.
     Tick,
+}
+
+/// A session whose tool died, and to which one can come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// Its id.
+    pub session_id: SessionId,
+    /// The reception whose number was entered.
+    pub reception_id: ReceptionId,
+    /// The company's name.
+    pub company_name: String,
+    /// The operator's name.
+    pub operator_name: String,
+    /// Shown to the customer.
+    pub reason: String,
+    /// When the customer allowed the view.
+    pub viewed_at_ms: Option<UnixMillis>,
+}
+
+impl Left {
+    /// What a bookmark says; nothing, when it is not a whole one of this tool.
+    pub fn of(bookmark: &Bookmark) -> Option<Self> {
+        let who = bookmark.introduction().ok()?;
+        Some(Self {
+            session_id: bookmark.pairing.session_id,
+            reception_id: bookmark.reception_id?,
+            company_name: who.company_name,
+            operator_name: who.operator_name,
+            reason: who.reason,
+            viewed_at_ms: bookmark.viewed_at_ms,
+        })
+    }
 }
 
 /// What the person wants, in the window or by a command.
@@ -76,6 +111,10 @@ pub enum Wish {
     ChooseMonitor(u8),
     /// End the session, or stop meeting the customer.
     End,
+    /// Go on with a session whose tool died.
+    Rejoin(SessionId),
+    /// End a session whose tool died.
+    EndLeft(SessionId),
 }
 
 /// What the manager answered or told.
@@ -214,7 +253,13 @@ pub enum Effect {
         own: Own,
         /// Tickets and relays.
         pairing: Pairing,
+        /// The number's reception.
+        reception_id: ReceptionId,
     },
+    /// Come back to the session of a bookmark.
+    Rejoin(SessionId),
+    /// End the session of a bookmark.
+    EndLeft(SessionId),
     /// Stop meeting.
     StopMeeting(SessionId),
     /// Tell the manager that the secret was proved.
@@ -243,6 +288,22 @@ pub enum Told {
         company: String,
         /// The operator's name.
         operator: String,
+    },
+    /// An earlier process of this tool died in a session; it waits two minutes.
+    Bookmark {
+        /// The session.
+        session_id: SessionId,
+        /// The company's name.
+        company: String,
+        /// The operator's name.
+        operator: String,
+        /// Shown to the customer.
+        reason: String,
+    },
+    /// The customer was found again after a restart of this tool.
+    Rejoined {
+        /// The session.
+        session_id: SessionId,
     },
     /// A number was issued.
     Number {

@@ -22,7 +22,7 @@ use proto::{
     id::{ReceptionId, SessionId},
 };
 
-use self::event::{Effect, Event, FromSession, Manager, NumberTold, Told, Verb, Wish};
+use self::event::{Effect, Event, FromSession, Left, Manager, NumberTold, Told, Verb, Wish};
 pub use self::{
     number::Number,
     session::{Ended, Phase, Session},
@@ -116,6 +116,8 @@ pub struct App {
     pub listening: bool,
     /// Something the person should read.
     pub notice: Option<Notice>,
+    /// Sessions whose tool died and that can be gone on with, the newest first.
+    pub left: Vec<Left>,
     history_wanted: bool,
     done: VecDeque<SessionId>,
 }
@@ -134,6 +136,7 @@ impl Default for App {
             history: None,
             listening: true,
             notice: None,
+            left: Vec::new(),
             history_wanted: false,
             done: VecDeque::new(),
         }
@@ -151,6 +154,10 @@ impl App {
                 self.on_gone(id, CloseReason::TransportLost, Some(error.into()), now_ms)
             }
             Event::Session(id, what) => self.on_session(id, what, now_ms),
+            Event::Left(left) => {
+                self.left.push(left);
+                Vec::new()
+            }
             Event::Tick => self.on_tick(now_ms),
         }
     }
@@ -182,6 +189,8 @@ impl App {
                 | Wish::Input(_)
                 | Wish::ChooseMonitor(_)
                 | Wish::ShowHome
+                | Wish::Rejoin(_)
+                | Wish::EndLeft(_)
         );
         if needs_login && self.account.is_none() {
             return refuse("not_logged_in", "log in first");
@@ -207,6 +216,8 @@ impl App {
             Wish::Input(inputs) => self.input(inputs),
             Wish::ChooseMonitor(monitor) => self.choose_monitor(monitor),
             Wish::End => self.end(now_ms),
+            Wish::Rejoin(id) => self.rejoin(id, now_ms),
+            Wish::EndLeft(id) => self.end_left(id),
         }
     }
 

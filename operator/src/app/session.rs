@@ -13,7 +13,7 @@ use proto::{
 
 use super::{
     App, DEVICE_LOOKS, Notice, Page,
-    event::{Effect, FromSession, Own, Told},
+    event::{Effect, FromSession, Left, Own, Told},
     refuse,
 };
 use crate::failure::Failure;
@@ -42,7 +42,7 @@ impl Phase {
 
 /// A session that is met or running.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "five facts that are true or not, independently")]
+#[expect(clippy::struct_excessive_bools, reason = "six facts that are true or not, independently")]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
@@ -80,6 +80,8 @@ pub struct Session {
     pub first_picture: Option<(u16, u16)>,
     told_connected: bool,
     ending: bool,
+    /// An earlier process of this tool began it.
+    is_rejoined: bool,
     /// Further looks for the device's facts, and when the next one is due: the customer's tool sends them by itself.
     pub(super) device_looks: (u8, UnixMillis),
 }
@@ -146,31 +148,42 @@ impl App {
         pairing: Pairing,
         now_ms: UnixMillis,
     ) -> Vec<Effect> {
-        self.session = Some(Session {
-            id: pairing.session_id,
-            reception_id,
-            reason,
-            phase: Phase::Meeting,
-            since_ms: now_ms,
-            connected_at_ms: None,
-            safety_code: String::new(),
-            grants: Grants::NONE,
-            asked: Vec::new(),
-            refused: None,
-            paused: false,
-            switching: false,
-            peer_restarted: false,
-            transport: None,
-            monitors: Vec::new(),
-            shared: 0,
-            first_picture: None,
-            told_connected: false,
-            ending: false,
-            device_looks: (0, now_ms),
-        });
+        self.session = Some(new_session(pairing.session_id, reception_id, reason, now_ms));
         self.page = Page::Meeting;
         self.notice = None;
-        vec![Effect::Meet { own, pairing }]
+        vec![Effect::Meet { own, pairing, reception_id }]
+    }
+
+    /// Begins to look for the customer of a session that an earlier process left.
+    pub(super) fn rejoin(&mut self, id: SessionId, now_ms: UnixMillis) -> Vec<Effect> {
+        if self.session.is_some() {
+            return refuse("wrong_state", "a session is running");
+        }
+        let Some(left) = self.take_left(id) else { return refuse("not_found", "there is no such session to resume") };
+        let Left { session_id, reception_id, company_name, operator_name, reason, viewed_at_ms } = left;
+        let session = new_session(session_id, reception_id, reason, now_ms);
+        self.session = Some(Session { connected_at_ms: viewed_at_ms, is_rejoined: true, ..session });
+        self.page = Page::Meeting;
+        self.notice = None;
+        let mut effects = vec![Effect::Rejoin(id)];
+        if self.account.is_none() {
+            self.account = Some(super::Account { company_name, operator_name });
+            effects.push(Effect::Listen);
+        }
+        effects
+    }
+
+    /// Ends a session that an earlier process left.
+    pub(super) fn end_left(&mut self, id: SessionId) -> Vec<Effect> {
+        match self.take_left(id) {
+            Some(left) => vec![Effect::EndLeft(left.session_id)],
+            None => refuse("not_found", "there is no such session to end"),
+        }
+    }
+
+    fn take_left(&mut self, id: SessionId) -> Option<Left> {
+        let place = self.left.iter().position(|left| left.session_id == id)?;
+        Some(self.left.remove(place))
     }
 
     pub(super) fn ask(&mut self, kind: GrantKind, reason: String, now_ms: UnixMillis) -> Vec<Effect> {
@@ -305,11 +318,13 @@ impl App {
         session.safety_code = safety_code;
         self.page = Page::Asking;
         let (id, reception_id, reason) = (session.id, session.reception_id, session.reason.clone());
+        let is_rejoined = session.is_rejoined;
         if let Some(number) = self.number_mut(reception_id) {
             number.state = proto::api::reception::ReceptionState::Proved;
             number.own = None;
         }
-        let mut effects = vec![Effect::Proved(id)];
+        let mut effects =
+            if is_rejoined { vec![Effect::Tell(Told::Rejoined { session_id: id })] } else { vec![Effect::Proved(id)] };
         effects.extend(self.ask(GrantKind::View, reason, now_ms));
         effects
     }
@@ -341,7 +356,7 @@ impl App {
         if kind == GrantKind::View && session.phase == Phase::Asking {
             session.phase = Phase::Running;
             session.since_ms = now_ms;
-            session.connected_at_ms = Some(now_ms);
+            session.connected_at_ms.get_or_insert(now_ms);
             self.page = Page::Session;
         }
         if kind == GrantKind::Device {
@@ -414,5 +429,32 @@ impl App {
         if self.notice != Some(Notice::Burned) {
             self.notice = Some(notice);
         }
+    }
+}
+
+/// A session that begins to be met.
+fn new_session(id: SessionId, reception_id: ReceptionId, reason: String, now_ms: UnixMillis) -> Session {
+    Session {
+        id,
+        reception_id,
+        reason,
+        phase: Phase::Meeting,
+        since_ms: now_ms,
+        connected_at_ms: None,
+        safety_code: String::new(),
+        grants: Grants::NONE,
+        asked: Vec::new(),
+        refused: None,
+        paused: false,
+        switching: false,
+        peer_restarted: false,
+        transport: None,
+        monitors: Vec::new(),
+        shared: 0,
+        first_picture: None,
+        told_connected: false,
+        ending: false,
+        is_rejoined: false,
+        device_looks: (0, now_ms),
     }
 }

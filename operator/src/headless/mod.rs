@@ -40,7 +40,7 @@ const WRITING: Duration = Duration::from_secs(5);
 pub enum Outcome {
     /// By `quit` or the end of the input.
     Done,
-    /// The login did not hold.
+    /// The login did not hold, or there is no session to resume.
     NotLoggedIn,
 }
 
@@ -56,6 +56,13 @@ pub async fn run(
     mut signals: Signals,
 ) -> Outcome {
     let headless = Headless::new(events);
+    let left = engine.app().left.iter().map(|left| Told::Bookmark {
+        session_id: left.session_id,
+        company: left.company_name.clone(),
+        operator: left.operator_name.clone(),
+        reason: left.reason.clone(),
+    });
+    headless.tell(left.collect(), None);
     let told = engine.take(Event::Wish(Wish::Login(request)), clock::now_ms());
     headless.tell(told, None);
     while engine.app().logging_in {
@@ -67,6 +74,20 @@ pub async fn run(
     if engine.app().account.is_none() {
         return Outcome::NotLoggedIn;
     }
+    headless.serve(engine, lines, signals).await;
+    Outcome::Done
+}
+
+/// Goes on with the newest session that an earlier process left, then does what the lines say until `quit`, their end or
+/// the system's word.
+pub async fn resume(mut engine: Engine, lines: Lines, events: Events, signals: Signals) -> Outcome {
+    let headless = Headless::new(events);
+    let Some(id) = engine.app().left.first().map(|left| left.session_id) else {
+        headless.error("no_bookmark", "there is no session to resume", None);
+        return Outcome::NotLoggedIn;
+    };
+    let told = engine.take(Event::Wish(Wish::Rejoin(id)), clock::now_ms());
+    headless.tell(told, None);
     headless.serve(engine, lines, signals).await;
     Outcome::Done
 }

@@ -11,7 +11,7 @@ use proto::{
     limits,
 };
 
-use super::{Scene, badge, lone, state};
+use super::{Scene, badge, left, lone, state};
 use crate::{
     app::{Number, event::Wish},
     text::{duration, local_time, minutes},
@@ -42,6 +42,7 @@ impl Form {
             ui.set_max_width(WIDTH.min(ui.available_width()));
             ui.with_layout(Layout::top_down(Align::Min), |ui| {
                 ui.spacing_mut().item_spacing.x = look::GAP_LARGE;
+                left::show(ui, scene, wishes);
                 ui.columns(2, |columns| {
                     for column in columns.iter_mut() {
                         column.spacing_mut().item_spacing.x = look::GAP;

@@ -5,7 +5,7 @@ use egui::{Key, RichText, TextEdit, Ui};
 use proto::api::login::LoginRequest;
 use zeroize::Zeroize as _;
 
-use super::{Scene, lone};
+use super::{Scene, left, lone};
 use crate::{app::event::Wish, login::Remembered};
 
 /// Longest of the three, in characters.
@@ -35,6 +35,7 @@ impl Form {
         ui.vertical_centered(|ui| {
             ui.set_max_width(WIDTH);
             ui.add_space(look::GAP_LARGE);
+            left::show(ui, scene, wishes);
             widget::card(ui, |ui| self.fields(ui, scene, wishes));
         });
     }

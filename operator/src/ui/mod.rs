@@ -3,6 +3,7 @@
 pub mod device;
 pub mod ended;
 pub mod home;
+mod left;
 pub mod login;
 pub mod number;
 pub mod session;

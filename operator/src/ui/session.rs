@@ -120,6 +120,9 @@ impl Bar {
     }
 
     fn control(&mut self, ui: &mut Ui, scene: &Scene<'_>, session: &Session) {
+        if session.peer_restarted {
+            badge(ui, &scene.say("session.peer_restarted"), colour::DANGER);
+        }
         if session.switching {
             badge(ui, &scene.say("session.switching"), colour::DANGER);
         }

@@ -87,6 +87,11 @@ impl ManagerApi {
         Ok(Self { client, base: url.as_str().trim_end_matches('/').to_owned(), bearer: None, proxies })
     }
 
+    /// The manager's address.
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
     /// The proxies that its callers use, for the way to relays.
     pub const fn proxies(&self) -> &Proxies {
         &self.proxies

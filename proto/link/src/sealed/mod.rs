@@ -33,6 +33,7 @@ use proto::{
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
+    sync::watch,
     time::timeout,
 };
 use tokio_util::sync::DropGuard;
@@ -247,6 +248,11 @@ impl SealedSender {
     /// The relay over which the session goes now; nothing before the first change.
     pub fn moved_to(&self) -> Option<RelayId> {
         self.shared.lock().moved_to
+    }
+
+    /// Tickets as they are renewed, the newest one; nothing before the first.
+    pub fn renewals(&self) -> watch::Receiver<Option<Renewed>> {
+        self.shared.renewed.subscribe()
     }
 
     /// What carries the session now.

@@ -8,10 +8,13 @@ use std::{
 
 use bytes::Bytes;
 use proto::{close::CloseReason, frame::Lane, id::RelayId, message::Message};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::SealedClosed;
+use super::{Renewed, SealedClosed};
 use crate::{
     credit::{ReceiveCredit, SendCredit},
     lanes::Lanes,
@@ -31,6 +34,8 @@ pub(super) struct Shared {
     pub(super) dropped: CancellationToken,
     /// The connection is closed.
     pub(super) finished: CancellationToken,
+    /// The newest ticket that was renewed.
+    pub(super) renewed: watch::Sender<Option<Renewed>>,
 }
 
 /// See the module.
@@ -81,6 +86,7 @@ impl Shared {
             arrived: Notify::new(),
             dropped: CancellationToken::new(),
             finished: CancellationToken::new(),
+            renewed: watch::Sender::new(None),
         }
     }
 

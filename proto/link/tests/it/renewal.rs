@@ -71,8 +71,12 @@ async fn a_manager_that_is_gone_for_55_minutes_harms_no_session_even_if_its_rela
     sleep(Duration::from_secs(30)).await;
 
     assert_eq!(board.renewals(), before, "nobody renewed anything");
+    let mut renewed = customer.sender.renewals();
+    renewed.mark_unchanged();
     board.lose_manager(false);
     sleep(Duration::from_mins(6)).await;
+    assert!(renewed.has_changed().unwrap(), "the program is given the newest ticket");
+    assert_eq!(renewed.borrow_and_update().as_ref().map(|renewed| renewed.relays.len()), Some(2));
     assert!(before + 2 <= board.renewals(), "both tools renew when the manager is back");
     both_arrive(&mut customer, &mut operator, 3).await;
 }

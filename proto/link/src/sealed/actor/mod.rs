@@ -440,6 +440,7 @@ impl Actor {
         self.renewing = None;
         match (renewed, &mut self.way) {
             (Ok(renewed), Some(way)) => {
+                self.shared.renewed.send_replace(Some(renewed.clone()));
                 (way.ticket, way.relays) = (renewed.ticket, renewed.relays);
                 let order = way.order();
                 let effects = self.roam.set_relays(order, now());
