@@ -72,23 +72,31 @@ impl Editor {
         Ok(())
     }
 
+    /// Waits until the file that the editor saves holds this many of [`PIECES`] and nothing else.
+    ///
+    /// # Errors
+    /// What differs.
+    pub async fn wait_for_typed(&mut self, count: usize) -> Result<()> {
+        let expected: String = PIECES.iter().take(count).copied().collect();
+        let mut saved = String::new();
+        for _ in 0..LOOKS_MAX {
+            self.stage.operator.ask(json!({"do": "key", "key": "s", "ctrl": true}), "sent", PATIENCE).await?;
+            pause(LOOK).await;
+            saved = std::fs::read_to_string(&self.memo)?;
+            if saved.trim_end() == expected.trim_end() {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("typed {expected:?}, saved {saved:?}")
+    }
+
     /// Waits until the file that the editor saves holds all [`PIECES`] and nothing else, then until the pictures of both
     /// sides are equal, the customer's taken by a program that is not ours.
     ///
     /// # Errors
     /// What differs.
     pub async fn check(&mut self) -> Result<()> {
-        let expected = PIECES.concat();
-        let mut saved = String::new();
-        for _ in 0..LOOKS_MAX {
-            self.stage.operator.ask(json!({"do": "key", "key": "s", "ctrl": true}), "sent", PATIENCE).await?;
-            pause(LOOK).await;
-            saved = std::fs::read_to_string(&self.memo)?;
-            if saved.trim_end() == expected {
-                break;
-            }
-        }
-        ensure!(saved.trim_end() == expected, "typed {expected:?}, saved {saved:?}");
+        self.wait_for_typed(PIECES.len()).await?;
         let folder = self.stage.world.folder();
         let (customer, operator) = (folder.join("c.png"), folder.join("o.png"));
         self.stage.desktop.settle().await?;

@@ -105,8 +105,25 @@ impl Stage {
     /// # Errors
     /// When something does not end.
     pub async fn end(mut self) -> Result<()> {
-        self.operator.ask(json!({"do": "end"}), "ended", PATIENCE).await?;
+        self.part().await?;
+        self.close().await
+    }
+
+    /// Ends the session from the operator's side; its id, as the tool says it.
+    ///
+    /// # Errors
+    /// When a tool does not say that it ended.
+    pub async fn part(&mut self) -> Result<String> {
+        let ended = self.operator.ask(json!({"do": "end"}), "ended", PATIENCE).await?;
         self.client.wait_for("ended", PATIENCE).await?;
+        Ok(text(&ended, "session_id")?.to_owned())
+    }
+
+    /// Ends everything after [`Self::part`].
+    ///
+    /// # Errors
+    /// When something does not end.
+    pub async fn close(self) -> Result<()> {
         self.client.finish(PATIENCE).await?;
         self.operator.finish(PATIENCE).await?;
         self.desktop.stop().await?;

@@ -126,7 +126,41 @@ impl Tool {
         Self::start("client", command, folder)
     }
 
-    /// Starts any headless tool. What an earlier one of this name logged stays.
+    /// Starts the operator tool again, which was killed in a session: it goes on with that.
+    ///
+    /// # Errors
+    /// When it is not built or cannot start.
+    pub fn operator_again(way: &Way, account: &Account, folder: &Path) -> Result<Self> {
+        let mut command = Command::new(our_binary("uketsuke-operator")?);
+        command.args(["headless", "--resume", "--manager", &account.manager]).arg("--ca").arg(&account.ca);
+        way.dress(&mut command);
+        Self::start("operator", command, folder)
+    }
+
+    /// Starts the client tool again, which was killed in a session: it goes on with that.
+    ///
+    /// # Errors
+    /// When it is not built or cannot start.
+    pub fn client_again(way: &Way, account: &Account, grant: &str, display: &str, folder: &Path) -> Result<Self> {
+        let mut command = Command::new(our_binary("uketsuke-client")?);
+        command
+            .args(["headless", "--resume", "--manager", &account.manager, "--grant", grant, "--display", display])
+            .arg("--ca")
+            .arg(&account.ca);
+        way.dress(&mut command);
+        Self::start("client", command, folder)
+    }
+
+    /// Kills the tool without warning and waits until the system has closed its sockets and files.
+    ///
+    /// # Errors
+    /// When it cannot be killed.
+    pub async fn die(&mut self) -> Result<()> {
+        self.child.kill().await.with_context(|| format!("the {} tool cannot be killed", self.name))
+    }
+
+    /// Starts any headless tool. What an earlier one of this name logged stays; what it keeps of its session for a restart
+    /// is kept in the folder.
     ///
     /// # Errors
     /// When it cannot start.
@@ -136,6 +170,7 @@ impl Tool {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(File::options().create(true).append(true).open(&log)?)
+            .env("XDG_RUNTIME_DIR", folder)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start the {name} tool"))?;

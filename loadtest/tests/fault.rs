@@ -66,6 +66,17 @@ async fn sessions_outlive_the_only_manager_and_stand_in_its_log_once_with_their_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_is_killed_goes_on_with_its_session_when_it_is_started_again_without_a_manager() {
+    link::tls::install_provider();
+    let row = Row::Again;
+    let outcome = run_row(Call { row, repeat: row.quick(), seed: 7, is_quick: true }).await;
+
+    assert!(outcome.has_passed(), "{}", outcome.details());
+    assert_eq!(outcome.faults, row.quick(), "{}", outcome.details());
+    assert!(outcome.invariants.iter().any(|finding| finding.invariant == Invariant::Delivery));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn all_sessions_of_a_killed_relay_go_on() {
     assert_survived(Row::Rehome).await;
 }

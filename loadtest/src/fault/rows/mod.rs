@@ -1,5 +1,6 @@
 //! The faults, one function each.
 
+mod again;
 mod beside;
 mod blocked;
 mod drain;
@@ -71,6 +72,9 @@ pub enum Row {
     /// Strangers take their time.
     #[value(name = "F21")]
     Slowloris,
+    /// A tool is killed and started again, without a manager.
+    #[value(name = "F24")]
+    Again,
     /// A relay and a manager are bad.
     #[value(name = "F25")]
     Evil,
@@ -102,6 +106,7 @@ impl Row {
         Self::Busy,
         Self::Flood,
         Self::Slowloris,
+        Self::Again,
         Self::Evil,
         Self::Soup,
         Self::Rehome,
@@ -127,6 +132,7 @@ impl Row {
             Self::Busy => "F19",
             Self::Flood => "F20",
             Self::Slowloris => "F21",
+            Self::Again => "F24",
             Self::Evil => "F25",
             Self::Soup => "F26",
             Self::Rehome => "rehome",
@@ -153,6 +159,7 @@ impl Row {
             Self::Busy => "four hogs, then half a processor for the relays",
             Self::Flood => "5,000 connects and 1,000 Initials a second",
             Self::Slowloris => "1,900 slow connections",
+            Self::Again => "SIGKILL of a tool and its restart, no manager",
             Self::Evil => "tampered frames, pairings with a stranger",
             Self::Soup => "faults at random",
             Self::Rehome => "SIGKILL of a relay with 1,000 sessions",
@@ -176,6 +183,7 @@ impl Row {
             Self::Busy => "input p99 < 150 ms, no session lost",
             Self::Flood => "all new sessions begin, answer <= 3 x, relay + <= 64 MiB",
             Self::Slowloris => "closed within 10 s, input p99 + <= 10 % and 1 ms",
+            Self::Again => "first picture p99 <= 5 s after the start",
             Self::Evil => "none accepted",
             Self::Soup => "every invariant holds",
             Self::Rehome => "all re-homed within 3 s",
@@ -185,7 +193,7 @@ impl Row {
     /// Where to look when it has not passed.
     pub const fn look_at(self) -> &'static str {
         match self {
-            Self::Kill | Self::Rehome => "proto/link/src/roam.rs (who moves) and sealed/actor.rs (what is sent again)",
+            Self::Kill | Self::Rehome => "proto/link/src/roam.rs (who moves) and sealed/actor/ (what is sent again)",
             Self::KillQuic => "proto/link/src/quic/refusals.rs (what the system tells), then keepalive.rs",
             Self::Blocked => "proto/link/src/race/",
             Self::Partition | Self::PartitionHoused | Self::Freeze => {
@@ -201,6 +209,7 @@ impl Row {
             Self::Busy => "relay/src/plane.rs (what shares a thread)",
             Self::Flood => "relay/src/gate.rs and sources.rs",
             Self::Slowloris => "relay/src/listen.rs (deadlines)",
+            Self::Again => "proto/link/src/sealed/exchange.rs (who calls), proto/desk/src/bookmark/ (what is kept)",
             Self::Evil => "proto/src/seal/",
             Self::Soup => "the seed: run the row again with it, and the rows of the single faults",
         }
@@ -212,7 +221,7 @@ impl Row {
             Self::Kill | Self::KillQuic => 50,
             Self::Partition => 28,
             Self::PartitionHoused => 14,
-            Self::Freeze => 20,
+            Self::Freeze | Self::Again => 20,
             Self::Evil | Self::Blocked => 10,
             Self::Slow | Self::Slowloris => 7,
             Self::Drain | Self::Outage | Self::Flood => 3,
@@ -224,7 +233,14 @@ impl Row {
 
     /// How often in a short run.
     pub const fn quick(self) -> u32 {
-        if matches!(self, Self::Kill | Self::PartitionHoused) { 3 } else { 1 }
+        if matches!(self, Self::Kill | Self::PartitionHoused) {
+            3
+        } else if matches!(self, Self::Again) {
+            // Each side once.
+            2
+        } else {
+            1
+        }
     }
 
     /// Why it is not run in its short form, if so.
@@ -247,6 +263,7 @@ impl Row {
             | Self::Busy
             | Self::Flood
             | Self::Slowloris
+            | Self::Again
             | Self::Evil
             | Self::Soup
             | Self::Rehome => None,
@@ -298,6 +315,7 @@ impl Row {
             Self::Busy => times::busy(call).await,
             Self::Flood => flood::flood(call).await,
             Self::Slowloris => flood::slowloris(call).await,
+            Self::Again => again::again(call).await,
             Self::Evil => evil::evil(call).await,
             Self::Soup => soup::soup(call).await,
             Self::Rehome => lose::rehome(call).await,
