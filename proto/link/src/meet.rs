@@ -187,14 +187,19 @@ pub(crate) const fn generation(restarts: u32) -> PathId {
     restarts.saturating_mul(GENERATIONS).saturating_add(GENERATION)
 }
 
-/// Whether the next relay may do better: this one is away, full or being stopped.
+/// Whether the next relay may do better: this one is away, full or being stopped, or its clock or its keys are wrong.
 fn goes_on(error: MeetError) -> bool {
     match error {
         // A proxy may let through to one and not to another.
         MeetError::Unreachable | MeetError::Proxy(_) => true,
         MeetError::Refused(reason) => matches!(
             reason,
-            CloseReason::Draining | CloseReason::Overloaded | CloseReason::RelayStopped | CloseReason::TicketElsewhere
+            CloseReason::Draining
+                | CloseReason::Overloaded
+                | CloseReason::RelayStopped
+                | CloseReason::TicketElsewhere
+                | CloseReason::TicketExpired
+                | CloseReason::TicketUnknown
         ),
         MeetError::WrongSecret | MeetError::PeerGone(_) | MeetError::Timeout(_) => false,
     }

@@ -7,11 +7,13 @@ use link::{
     race::Dialer,
     sealed::SealedEvent,
 };
-use proto::{close::CloseReason, frame::Lane, grant::GrantKind, message::Message, role::Role};
+use ops::clock::Clock;
+use proto::{close::CloseReason, frame::Lane, grant::GrantKind, message::Message, role::Role, ticket::SigningKey};
+use relay::config::{Config, TicketKey};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::world::{PATIENCE, World};
+use crate::world::{PATIENCE, World, config};
 
 fn meeting(world: &World, role: Role, secret: &[u8], introduction: &str) -> Meeting {
     let side = world.side(role, 1);
@@ -99,6 +101,32 @@ async fn the_next_relay_is_tried_when_the_first_is_away() {
     assert!(customer.is_ok() && operator.is_ok());
     drop((customer, operator));
     world.stop().await;
+}
+
+#[tokio::test]
+async fn the_next_relay_is_tried_when_the_first_has_a_wrong_clock_or_wrong_keys() {
+    let world = World::start().await;
+    let tomorrow_ms = Clock::system().now_ms() + 24 * 3_600_000;
+    let tomorrow = World::start_by(config(), Clock::manual(tomorrow_ms)).await;
+    let other_key = SigningKey::from_seed("other", [8; 32]).unwrap().verifying_key();
+    let keys = vec![TicketKey { key_id: "other".to_owned(), public_key: other_key.to_hex() }];
+    let stranger = World::start_with(Config { ticket_keys: keys, ..config() }).await;
+    for first in [&tomorrow, &stranger] {
+        let by_way_of = |role| {
+            let mut meeting = meeting(&world, role, b"3381", "introduction");
+            meeting.pairing.relays.insert(0, first.relay_address());
+            meeting
+        };
+
+        let (customer, operator) = tokio::join!(meet(by_way_of(Role::Customer)), meet(by_way_of(Role::Operator)));
+
+        assert!(customer.is_ok() && operator.is_ok());
+        drop((customer, operator));
+        world.until("the session is over", |world| world.relay.sessions() == 0).await;
+    }
+    for world in [world, tomorrow, stranger] {
+        world.stop().await;
+    }
 }
 
 #[tokio::test]
