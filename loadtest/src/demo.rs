@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use crate::{
     desktop::{Desktop, pause},
     figures::percentile,
-    picture, process,
+    process, stage,
     tool::{Tool, number, text},
     world::World,
 };
@@ -267,16 +267,11 @@ async fn compare(
     account: &mut Account,
 ) -> Result<()> {
     let (customer, operator) = (evidence.join("customer.png"), evidence.join("operator.png"));
-    desktop.settle().await?;
-    desktop.screenshot(&customer).await?;
-    let command = json!({"do": "picture", "file": operator.display().to_string()});
-    let taken = session.operator.ask(command, "picture", PATIENCE).await?;
-    summary.exact = taken.get("exact").and_then(Value::as_bool).unwrap_or(false);
-    summary.differing_pixels = picture::differing_pixels(&picture::read(&customer)?, &picture::read(&operator)?);
+    let seen = stage::compare(desktop, &mut session.operator, &customer, &operator).await?;
+    summary.exact = seen.exact;
+    summary.differing_pixels = seen.differing_pixels;
     account.line(&format!("pictures of both sides differ in {} pixels", summary.differing_pixels));
-    ensure!(summary.exact, "the operator's canvas was not checked to be exact");
-    ensure!(summary.differing_pixels == 0, "customer.png and operator.png are not equal");
-    Ok(())
+    seen.check().context("customer.png and operator.png are not equal")
 }
 
 async fn end(session: Session, world: &World, summary: &mut Summary, account: &mut Account) -> Result<()> {

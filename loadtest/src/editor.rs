@@ -3,13 +3,12 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::json;
 
 use crate::{
     desktop::{Desktop, pause},
-    picture,
-    stage::{PATIENCE, Stage, Ways},
+    stage::{self, PATIENCE, Stage, Ways},
     world::World,
 };
 
@@ -99,13 +98,7 @@ impl Editor {
         self.wait_for_typed(PIECES.len()).await?;
         let folder = self.stage.world.folder();
         let (customer, operator) = (folder.join("c.png"), folder.join("o.png"));
-        self.stage.desktop.settle().await?;
-        self.stage.desktop.screenshot(&customer).await?;
-        let command = json!({"do": "picture", "file": operator.display().to_string()});
-        let taken = self.stage.operator.ask(command, "picture", PATIENCE).await?;
-        ensure!(taken.get("exact") == Some(&json!(true)), "the operator's picture is not exact: {taken}");
-        let differing = picture::differing_pixels(&picture::read(&customer)?, &picture::read(&operator)?);
-        ensure!(differing == 0, "{differing} pixels differ");
-        Ok(())
+        let Stage { desktop, operator: tool, .. } = &mut self.stage;
+        stage::compare(desktop, tool, &customer, &operator).await?.check()
     }
 }

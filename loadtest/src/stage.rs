@@ -5,12 +5,13 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::{
     desktop::{Desktop, pause},
+    picture,
     tool::{Tool, Way, text},
     world::World,
 };
@@ -179,6 +180,51 @@ pub async fn wait_for_text(file: &Path, text: &str) -> Result<()> {
         waited += LOOK;
     }
     bail!("the typed text did not arrive in {}", file.display())
+}
+
+/// What both sides showed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Comparison {
+    /// The operator's canvas was checked to be exact.
+    pub exact: bool,
+    /// Pixels in which the two pictures differ.
+    pub differing_pixels: usize,
+}
+
+impl Comparison {
+    /// Passes only equal pictures.
+    ///
+    /// # Errors
+    /// What was wrong.
+    pub fn check(self) -> Result<()> {
+        ensure!(self.exact, "the operator's canvas was not checked to be exact");
+        ensure!(self.differing_pixels == 0, "{} pixels differ", self.differing_pixels);
+        Ok(())
+    }
+}
+
+/// Takes the customer's picture from the X server and the operator's from the tool until both are equal, and leaves the
+/// newest pair in these two files. The two cannot be taken in one instant, and a program may draw between them; only a
+/// difference that stays is one, so the last of a bounded number of looks counts.
+///
+/// # Errors
+/// When a picture cannot be taken, or the desktop does not come to rest.
+pub async fn compare(desktop: &Desktop, operator: &mut Tool, customers: &Path, operators: &Path) -> Result<Comparison> {
+    const LOOKS_MAX: usize = 10;
+    let mut seen = Comparison { exact: false, differing_pixels: usize::MAX };
+    for _ in 0..LOOKS_MAX {
+        desktop.settle().await?;
+        desktop.screenshot(customers).await?;
+        let command = json!({"do": "picture", "file": operators.display().to_string()});
+        let taken = operator.ask(command, "picture", PATIENCE).await?;
+        let exact = taken.get("exact") == Some(&Value::Bool(true));
+        let differing_pixels = picture::differing_pixels(&picture::read(customers)?, &picture::read(operators)?);
+        seen = Comparison { exact, differing_pixels };
+        if seen.check().is_ok() {
+            break;
+        }
+    }
+    Ok(seen)
 }
 
 /// Longest wait for one step of a whole-system test.

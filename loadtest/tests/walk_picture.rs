@@ -7,7 +7,7 @@
 use loadtest::{
     desktop::Desktop,
     picture,
-    stage::{PATIENCE, Stage},
+    stage::{self, Comparison, PATIENCE, Stage},
     tool::{number, text},
     world::World,
 };
@@ -30,9 +30,9 @@ async fn what_the_customer_sees_is_what_the_operator_sees() {
     desktop.settle().await.unwrap();
     let mut stage = Stage::connect(world, desktop).await.unwrap();
 
-    compare(&mut stage, "first").await;
+    both_see_the_same(&mut stage, "first").await;
     stage.desktop.run("xdotool", &["search", "--name", "terminal", "windowmove", "100", "120"]).await.unwrap();
-    compare(&mut stage, "moved").await;
+    both_see_the_same(&mut stage, "moved").await;
 
     stage.end().await.unwrap();
 }
@@ -74,17 +74,10 @@ async fn the_operator_chooses_between_two_monitors_and_sees_each_exactly() {
     stage.end().await.unwrap();
 }
 
-async fn compare(stage: &mut Stage, name: &str) {
+async fn both_see_the_same(stage: &mut Stage, name: &str) {
     let folder = stage.world.folder().to_owned();
     let (customer, operator) = (folder.join(format!("{name}-c.png")), folder.join(format!("{name}-o.png")));
-    stage.desktop.settle().await.unwrap();
-    stage.desktop.screenshot(&customer).await.unwrap();
-    let command = json!({"do": "picture", "file": operator.display().to_string()});
-
-    let taken = stage.operator.ask(command, "picture", PATIENCE).await.unwrap();
-
-    assert_eq!(text(&taken, "file").unwrap(), operator.display().to_string());
-    assert_eq!(taken.get("exact"), Some(&json!(true)), "{name}: the canvas is not exact");
-    let differing = picture::differing_pixels(&picture::read(&customer).unwrap(), &picture::read(&operator).unwrap());
-    assert_eq!(differing, 0, "{name}: pixels differ");
+    let Stage { desktop, operator: tool, .. } = stage;
+    let seen = stage::compare(desktop, tool, &customer, &operator).await.unwrap();
+    assert_eq!(seen, Comparison { exact: true, differing_pixels: 0 }, "{name}");
 }
