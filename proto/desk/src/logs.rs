@@ -1,6 +1,7 @@
 //! Logs of a tool: to standard error, as much as `RUST_LOG` asks for.
 //!
 //! `RUST_LOG` holds a level or a list of `target=level`, for example `warn,link=debug`.
+//! A release has nothing finer than `debug`.
 
 use std::io;
 
