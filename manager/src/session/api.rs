@@ -295,5 +295,6 @@ const fn answer_name(answer: ConsentAnswer) -> &'static str {
         ConsentAnswer::Granted => "granted",
         ConsentAnswer::Refused => "refused",
         ConsentAnswer::TakenBack => "taken_back",
+        ConsentAnswer::Lapsed => "lapsed",
     }
 }

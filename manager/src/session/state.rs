@@ -165,7 +165,7 @@ impl Session {
         }
     }
 
-    /// The customer answered a question or took a grant back. Repeatable.
+    /// The customer answered a question or took a grant back, or it lapsed. Repeatable.
     ///
     /// # Errors
     /// [`WrongState`] when it is over.
@@ -175,7 +175,7 @@ impl Session {
         }
         let view_granted_at_ms = match (kind, answer) {
             (GrantKind::View, ConsentAnswer::Granted) => self.view_granted_at_ms.or(Some(now_ms)),
-            (GrantKind::View, ConsentAnswer::Refused | ConsentAnswer::TakenBack) => None,
+            (GrantKind::View, ConsentAnswer::Refused | ConsentAnswer::TakenBack | ConsentAnswer::Lapsed) => None,
             (GrantKind::Control | GrantKind::Device, _) => self.view_granted_at_ms,
         };
         Ok(Self { view_granted_at_ms, ..self }.seen(now_ms).connect(now_ms))
@@ -295,8 +295,12 @@ mod tests {
     }
 
     fn verbs() -> impl Strategy<Value = Vec<(Verb, i64)>> {
-        let answer =
-            prop::sample::select(vec![ConsentAnswer::Granted, ConsentAnswer::Refused, ConsentAnswer::TakenBack]);
+        let answer = prop::sample::select(vec![
+            ConsentAnswer::Granted,
+            ConsentAnswer::Refused,
+            ConsentAnswer::TakenBack,
+            ConsentAnswer::Lapsed,
+        ]);
         let verb = prop_oneof![
             2 => Just(Verb::Pair),
             2 => Just(Verb::Prove),

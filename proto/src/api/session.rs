@@ -22,13 +22,13 @@ pub const SESSIONS: &str = "/v1/sessions";
 /// Body of [`SESSION_CONSENT`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct ConsentRequest {
-    /// What was granted, refused or taken back.
+    /// What was granted, refused, taken back or lapsed.
     pub kind: GrantKind,
-    /// What the customer did.
+    /// What the customer did, or what happened without them.
     pub answer: ConsentAnswer,
 }
 
-/// What a customer did with a grant.
+/// What a customer did with a grant, or what became of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ConsentAnswer {
@@ -38,6 +38,8 @@ pub enum ConsentAnswer {
     Refused,
     /// Took it back.
     TakenBack,
+    /// The customer did nothing: the operator's tool was started again, and with that the grant was over.
+    Lapsed,
 }
 
 /// Body of [`SESSION_DEVICE`].

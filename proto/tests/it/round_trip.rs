@@ -171,6 +171,7 @@ fn session_bodies_are_as_documented() {
         (ConsentAnswer::Granted, "granted"),
         (ConsentAnswer::Refused, "refused"),
         (ConsentAnswer::TakenBack, "taken_back"),
+        (ConsentAnswer::Lapsed, "lapsed"),
     ] {
         body(&ConsentRequest { kind: GrantKind::View, answer }, &json!({"kind": "view", "answer": name}));
     }
