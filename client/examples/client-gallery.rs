@@ -1,12 +1,12 @@
 //! Opens one page of the window with sample data: `client-gallery PAGE LANG`, to look at it and to take pictures.
 //!
-//! Pages: left, number, trouble, connecting, who, view, control, device, viewing, restarted, controlling, paused, ended, lost,
-//! bar-viewing, bar-controlling, bar-paused.
+//! Pages: left, `left_paused`, `left_nothing`, returning, gone, number, trouble, connecting, who, view, control, device, viewing, restarted, controlling, paused, ended,
+//! lost, bar-viewing, bar-restarted, bar-controlling, bar-paused.
 
 use std::time::{Duration, Instant};
 
 use client::{
-    app::{App, Event},
+    app::{App, Event, Shown},
     consent::Question,
     device,
     enter::EnterError,
@@ -51,8 +51,8 @@ fn sample(page: &str, lang: Lang) -> App {
     if page == "number" {
         return app;
     }
-    if page == "left" {
-        return App::found(SessionId::from_bytes([1; 16]), introduction(lang));
+    if let Some(app) = left(page, lang) {
+        return app;
     }
     app.on(Event::Typed("４１２９０５３３８１".to_owned()), start);
     app.on(Event::Connect, start);
@@ -79,7 +79,7 @@ fn sample(page: &str, lang: Lang) -> App {
     grant(&mut app, GrantKind::View, start);
     match page {
         "control" => ask(&mut app, GrantKind::Control),
-        "restarted" => {
+        "restarted" | "bar-restarted" => {
             app.on(Event::Step(Step::Session(News::PeerRestarted)), start);
         }
         "device" => ask(&mut app, GrantKind::Device),
@@ -99,6 +99,24 @@ fn sample(page: &str, lang: Lang) -> App {
         _ => {}
     }
     app
+}
+
+/// The pages of a session that an earlier process left.
+fn left(page: &str, lang: Lang) -> Option<App> {
+    let shown = match page {
+        "left" | "returning" | "gone" => Shown::Screen,
+        "left_paused" => Shown::Paused,
+        "left_nothing" => Shown::Nothing,
+        _ => return None,
+    };
+    let mut app = App::found(SessionId::from_bytes([1; 16]), introduction(lang), shown);
+    if matches!(page, "returning" | "gone") {
+        app.on(Event::Resume, now());
+    }
+    if page == "gone" {
+        app.on(Event::Step(Step::Ended(CloseReason::PeerLost)), now());
+    }
+    Some(app)
 }
 
 fn introduction(lang: Lang) -> Introduction {

@@ -32,6 +32,8 @@ pub struct App {
     page: Page,
     /// The session that an earlier process left; only on its page.
     left: Option<SessionId>,
+    /// What the operator sees when that session goes on; until it is found again.
+    returning: Option<Shown>,
     /// What is in the number field, grouped 3-3-4.
     typed: String,
     introduction: Option<Introduction>,
@@ -61,6 +63,17 @@ pub enum Page {
     Sharing,
     /// It is over.
     Ended(CloseReason),
+}
+
+/// What the operator sees when a session goes on that an earlier process left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// The customer had not allowed the view.
+    Nothing,
+    /// The screen.
+    Screen,
+    /// Nothing, until the customer goes on after the pause.
+    Paused,
 }
 
 /// What the number page says went wrong.
@@ -140,6 +153,7 @@ impl App {
         Self {
             page: Page::Number(None),
             left: None,
+            returning: None,
             typed: String::new(),
             introduction: None,
             safety_code: None,
@@ -154,9 +168,10 @@ impl App {
         }
     }
 
-    /// Begins with the session that an earlier process left, and who is in it.
-    pub fn found(session_id: SessionId, introduction: Introduction) -> Self {
-        Self { page: Page::Left, left: Some(session_id), introduction: Some(introduction), ..Self::new() }
+    /// Begins with the session that an earlier process left, who is in it, and what goes on with it.
+    pub fn found(session_id: SessionId, introduction: Introduction, shown: Shown) -> Self {
+        let (left, returning) = (Some(session_id), Some(shown));
+        Self { page: Page::Left, left, returning, introduction: Some(introduction), ..Self::new() }
     }
 
     /// What to show.
@@ -172,6 +187,12 @@ impl App {
     /// Whether all ten digits are typed.
     pub fn is_number_complete(&self) -> bool {
         ReceptionNumber::parse(&self.typed).is_ok()
+    }
+
+    /// What the operator sees when the session goes on that an earlier process left; nothing, when it is another one or
+    /// was found again.
+    pub const fn returning(&self) -> Option<Shown> {
+        self.returning
     }
 
     /// Who asks, once the manager has said so.
@@ -264,7 +285,8 @@ impl App {
     fn resume(&mut self) -> Vec<Effect> {
         let Some(session_id) = self.left.take().filter(|_| self.page == Page::Left) else { return Vec::new() };
         self.page = Page::Connecting;
-        vec![Effect::Brake(Brake::Off), Effect::Visit(Begin::Bookmark(session_id))]
+        // The page has said what is shown again.
+        vec![Effect::Brake(Brake::Off), Effect::Visit(Begin::Bookmark { session_id, shows_again: true })]
     }
 
     fn end_left(&mut self) -> Vec<Effect> {
@@ -333,14 +355,29 @@ impl App {
         }
         match step {
             Step::Introduced(introduction) => self.introduction = Some(introduction),
-            Step::Proved { safety_code, .. } | Step::Rejoined { safety_code, .. } => {
+            Step::Proved { safety_code, .. } => {
                 self.safety_code = Some(safety_code);
                 self.page = Page::Who;
                 return vec![Effect::Raise];
             }
+            Step::Rejoined { safety_code, .. } => {
+                self.safety_code = Some(safety_code);
+                if let Some(Shown::Nothing) | None = self.returning.take() {
+                    self.page = Page::Who;
+                }
+                return vec![Effect::Raise];
+            }
             Step::Session(news) => return self.news(news, now),
             Step::Failed(_) if self.ending => self.over(CloseReason::CustomerEnded),
-            Step::Failed(error) => self.failed(&error),
+            Step::Failed(error) => {
+                self.failed(&error);
+                return vec![Effect::Raise];
+            }
+            // It was over, or nobody was found: what the customer needs is the field for a new number.
+            Step::Ended(_) if self.returning.is_some() && !self.ending => {
+                self.failed(&EnterError::NoBookmark);
+                return vec![Effect::Raise];
+            }
             Step::Ended(reason) => {
                 self.over(reason);
                 return vec![Effect::Raise];
@@ -355,6 +392,9 @@ impl App {
         }
         match news {
             News::Asked(question, facts) => {
+                if self.page == Page::Connecting {
+                    self.page = Page::Who;
+                }
                 self.question = Some(Asked { question, facts });
                 return vec![Effect::Raise];
             }
@@ -372,11 +412,14 @@ impl App {
                 return self.make_room();
             }
             News::TakenBack(kind) => self.live = self.live.without(kind),
+            // The window stays: it says why nothing is asked any more.
             News::Withdrawn(kind) => {
                 self.question.take_if(|asked| asked.question.kind == kind);
-                return self.make_room();
             }
-            News::PeerRestarted => self.peer_restarted = true,
+            News::PeerRestarted => {
+                self.peer_restarted = true;
+                return vec![Effect::Raise];
+            }
             News::Paused(paused) => self.paused = paused,
             News::Switching => self.switching = true,
             News::Resumed(_) => self.switching = false,
@@ -430,162 +473,4 @@ pub fn digits(text: &str) -> impl Iterator<Item = char> {
         '０'..='９' => char::from_digit(u32::from(c).checked_sub(u32::from('０'))?, 10),
         _ => None,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use link::transport::Transport;
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn now() -> Instant {
-        tokio::time::Instant::now().into_std()
-    }
-
-    fn introduction() -> Introduction {
-        Introduction {
-            session_id: SessionId::from_bytes([1; 16]),
-            company_name: "サンプル商事".to_owned(),
-            operator_name: "山田".to_owned(),
-            reason: String::new(),
-            ceiling: GrantKind::ALL.to_vec(),
-        }
-    }
-
-    fn asked(kind: GrantKind) -> Event {
-        let question = Question { kind, reason: String::new(), deadline: now() };
-        Event::Step(Step::Session(News::Asked(question, Vec::new())))
-    }
-
-    fn granted(kind: GrantKind) -> Event {
-        Event::Step(Step::Session(News::Granted(kind)))
-    }
-
-    fn sharing() -> App {
-        let mut app = App::new();
-        app.on(Event::Typed("4129053381".to_owned()), now());
-        app.on(Event::Connect, now());
-        app.on(Event::Step(Step::Introduced(introduction())), now());
-        let proved = Step::Proved {
-            session_id: SessionId::from_bytes([1; 16]),
-            safety_code: "123 456".to_owned(),
-            transport: Transport::Quic,
-        };
-        app.on(Event::Step(proved), now());
-        for kind in [GrantKind::View, GrantKind::Control] {
-            app.on(asked(kind), now());
-            app.on(Event::Answer(kind, true), now());
-            app.on(granted(kind), now());
-        }
-        app
-    }
-
-    #[test]
-    fn digits_are_grouped_while_they_are_typed_or_pasted() {
-        for (typed, shown) in [
-            ("4129", "412-9"),
-            ("412-905", "412-905"),
-            ("４１２９０５３３８１", "412-905-3381"),
-            (" 412 905 3381 99", "412-905-3381"),
-            ("受付番号: 412‐905‐3381です", "412-905-3381"),
-            ("abc", ""),
-        ] {
-            assert_eq!(grouped(typed), shown, "{typed}");
-        }
-    }
-
-    #[test]
-    fn a_number_that_is_too_short_is_told_here_and_goes_nowhere() {
-        let mut app = App::new();
-        app.on(Event::Typed("412-905".to_owned()), now());
-        assert_eq!(app.on(Event::Connect, now()), []);
-        assert_eq!(app.page(), Page::Number(Some(Trouble::TooShort)));
-    }
-
-    #[test]
-    fn a_number_that_cannot_be_used_stays_in_the_field() {
-        let mut app = App::new();
-        app.on(Event::Typed("4129053381".to_owned()), now());
-        app.on(Event::Connect, now());
-        app.on(Event::Step(Step::Failed(EnterError::NumberUnusable)), now());
-        assert_eq!(app.page(), Page::Number(Some(Trouble::Failed("number_unusable"))));
-        assert_eq!(app.typed(), "412-905-3381");
-    }
-
-    #[test]
-    fn pause_and_end_put_the_brake_on_before_anybody_is_told() {
-        let mut app = sharing();
-        assert_eq!(app.sharing(), Some(Sharing::Controlling));
-        let effects = app.on(Event::Pause(true), now());
-        assert_eq!(effects, [Effect::Brake(Brake::All), Effect::Command(Command::Pause(true))]);
-        assert_eq!(app.sharing(), Some(Sharing::Paused));
-        let effects = app.on(Event::End, now());
-        assert_eq!(effects, [Effect::Brake(Brake::All), Effect::Command(Command::End)]);
-        assert!(app.is_ending() && app.sharing().is_none());
-    }
-
-    #[test]
-    fn control_that_was_taken_back_leaves_the_view() {
-        let mut app = sharing();
-        let effects = app.on(Event::TakeBackControl, now());
-        assert_eq!(effects[0], Effect::Brake(Brake::Act));
-        assert_eq!(app.sharing(), Some(Sharing::Viewing));
-    }
-
-    #[test]
-    fn an_answer_from_the_keyboard_that_comes_twice_counts_once() {
-        let mut app = sharing();
-        app.on(asked(GrantKind::Device), now());
-        assert_eq!(app.on(Event::Answer(GrantKind::Device, true), now()).len(), 1);
-        assert_eq!(app.on(Event::Answer(GrantKind::Device, true), now()), []);
-    }
-
-    fn event() -> impl Strategy<Value = Event> {
-        let kind = || prop::sample::select(GrantKind::ALL);
-        let session = |news: News| Event::Step(Step::Session(news));
-        prop_oneof![
-            "[0-9]{0,12}".prop_map(Event::Typed),
-            Just(Event::Typed("4129053381".to_owned())),
-            Just(Event::Connect),
-            (kind(), any::<bool>()).prop_map(|(kind, allow)| Event::Answer(kind, allow)),
-            any::<bool>().prop_map(Event::Pause),
-            Just(Event::TakeBackControl),
-            Just(Event::End),
-            Just(Event::Again),
-            Just(Event::Step(Step::Introduced(introduction()))),
-            Just(Event::Step(Step::Failed(EnterError::Busy))),
-            Just(Event::Step(Step::Ended(CloseReason::OperatorEnded))),
-            kind().prop_map(asked),
-            kind().prop_map(granted),
-            kind().prop_map(move |kind| session(News::TakenBack(kind))),
-            kind().prop_map(move |kind| session(News::Refused { kind, timed_out: true })),
-        ]
-    }
-
-    proptest! {
-        #[test]
-        fn a_yes_is_only_said_to_the_question_that_is_shown(events in prop::collection::vec(event(), 0..80)) {
-            let mut app = App::new();
-            for event in events {
-                let shown = app.question().map(|asked| asked.question.kind);
-                let effects = app.on(event.clone(), now());
-                for effect in &effects {
-                    if let Effect::Command(Command::Answer(kind, _)) = effect {
-                        prop_assert_eq!(Some(*kind), shown);
-                        prop_assert!(matches!(event, Event::Answer(..)));
-                    }
-                    if let Effect::Command(Command::End | Command::Pause(true) | Command::TakeBack(_)) = effect {
-                        prop_assert!(matches!(effects[0], Effect::Brake(Brake::Act | Brake::All)));
-                    }
-                    if matches!(effect, Effect::Visit(_)) {
-                        prop_assert!(matches!(event, Event::Connect | Event::Resume));
-                    }
-                }
-                if matches!(app.page(), Page::Number(_) | Page::Ended(_)) {
-                    prop_assert!(app.question().is_none() && app.sharing().is_none());
-                }
-            }
-        }
-    }
 }

@@ -58,8 +58,10 @@ pub enum Outcome {
         /// By silence.
         timed_out: bool,
     },
-    /// A live grant was taken back.
+    /// The customer took a live grant back.
     TakenBack(GrantKind),
+    /// A live grant is over without the customer having done anything.
+    Lapsed(GrantKind),
     /// Nobody asks for this any more.
     Withdrawn(GrantKind),
     /// Sharing stopped for a while, or goes on.
@@ -146,8 +148,8 @@ impl Consent {
         Self { ceiling, live: Grants::NONE, paused: false, over: false, question: None, waiting: Vec::new(), permit }
     }
 
-    /// As [`Self::new`], with the view that the customer allowed before this tool was started again; they have just said
-    /// that it shall go on.
+    /// As [`Self::new`], with the view that the customer allowed before this tool was started again. Only after their word
+    /// that it shall go on: a tap on a page that says who will see what, or `view` in the list of the headless mode.
     pub fn going_on(ceiling: Grants, permit: Permit, paused: bool) -> Self {
         let live = Grants::NONE.with(GrantKind::View).within(ceiling);
         let consent = Self { live, paused, ..Self::new(ceiling, permit) };
@@ -213,23 +215,28 @@ impl Consent {
 
     /// The customer takes a grant back; with the view goes the control.
     pub fn take_back(&mut self, kind: GrantKind) -> Vec<Outcome> {
-        let gone: Vec<_> = match kind {
+        let gone = match kind {
             GrantKind::View => vec![GrantKind::Control, GrantKind::View],
             GrantKind::Control | GrantKind::Device => vec![kind],
         };
+        self.lose(gone).into_iter().map(Outcome::TakenBack).collect()
+    }
+
+    /// These grants are over; which of them were live.
+    fn lose(&mut self, gone: Vec<GrantKind>) -> Vec<GrantKind> {
         let gone: Vec<_> = gone.into_iter().filter(|kind| self.live.has(*kind)).collect();
         self.live = gone.iter().copied().fold(self.live, Grants::without);
         self.settle();
-        gone.into_iter().map(Outcome::TakenBack).collect()
+        gone
     }
 
-    /// The operator's tool was started again: control is taken back, and whatever it asked for it must ask again. What
-    /// the customer shows to this operator stays shown, perhaps paused.
+    /// The operator's tool was started again: control lapses, and whatever it asked for it must ask again. What the
+    /// customer shows to this operator stays shown, perhaps paused.
     pub fn peer_restarted(&mut self) -> Vec<Outcome> {
         let unanswered = self.question.take().map(|question| question.kind);
         let waiting = self.waiting.drain(..).map(|waiting| waiting.kind);
         let withdrawn = unanswered.into_iter().chain(waiting).map(Outcome::Withdrawn).collect::<Vec<_>>();
-        self.take_back(GrantKind::Control).into_iter().chain(withdrawn).collect()
+        self.lose(vec![GrantKind::Control]).into_iter().map(Outcome::Lapsed).chain(withdrawn).collect()
     }
 
     /// The customer pauses, or goes on.
@@ -383,7 +390,7 @@ mod tests {
 
         let outcomes = consent.peer_restarted();
 
-        assert_eq!(outcomes, [Outcome::TakenBack(GrantKind::Control), Outcome::Withdrawn(GrantKind::Device)]);
+        assert_eq!(outcomes, [Outcome::Lapsed(GrantKind::Control), Outcome::Withdrawn(GrantKind::Device)]);
         assert!(permit.may_see() && !permit.may_act());
         assert_eq!(consent.answer(GrantKind::Device, true, now), [], "nobody asks any more");
     }
@@ -491,7 +498,7 @@ mod tests {
                 for outcome in outcomes {
                     match outcome {
                         Outcome::Granted(kind) => told = told.with(kind),
-                        Outcome::TakenBack(kind) => told = told.without(kind),
+                        Outcome::TakenBack(kind) | Outcome::Lapsed(kind) => told = told.without(kind),
                         Outcome::Paused(now_paused) => paused = now_paused,
                         Outcome::Ask(question) => prop_assert!(ceiling.has(question.kind)),
                         Outcome::Refused { kind, .. } | Outcome::Withdrawn(kind) => prop_assert!(!told.has(kind)),

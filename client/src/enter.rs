@@ -58,7 +58,7 @@ pub enum EnterError {
     /// Unknown, expired, used, burned or throttled: one answer for all.
     #[error("this number cannot be used")]
     NumberUnusable,
-    /// No session can be gone on with.
+    /// No session can be gone on with: there is none, it is too late, or another process has it.
     #[error("there is no session to resume")]
     NoBookmark,
     /// The manager was not reached.

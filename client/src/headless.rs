@@ -159,10 +159,11 @@ pub async fn run(
     let out = Events::stdout();
     let shelf = Shelf::of_user();
     let left = shelf.as_ref().map(|shelf| shelf.find(Role::Customer, api.url(), clock::now())).unwrap_or_default();
-    for event in left.iter().filter_map(offer) {
+    for event in left.iter().filter_map(|found| offer(&found.bookmark)) {
         out.write(&event)?;
     }
-    let begin = match begin(flags.number.as_deref(), left.first()) {
+    let grants: Grants = flags.grant.into_iter().collect();
+    let begin = match begin(flags.number.as_deref(), left.first().map(|found| &found.bookmark), grants) {
         Ok(begin) => begin,
         Err(error) => {
             out.write(&failed(&error))?;
@@ -170,7 +171,6 @@ pub async fn run(
         }
     };
     let desktop = flags.synthetic.map_or_else(|| Desktop::X11(flags.display), Desktop::Synthetic);
-    let grants: Grants = flags.grant.into_iter().collect();
     let mut lines = desk::lines::stdin::<Verb>()?;
     let mut signals = Signals::listen()?;
     let permit = Permit::none();
@@ -232,13 +232,16 @@ fn offer(bookmark: &Bookmark) -> Option<Event> {
     Some(Event::Bookmark { session_id, company: who.company_name, operator: who.operator_name })
 }
 
-/// How the flags say that the session is found.
-fn begin(number: Option<&str>, newest: Option<&Bookmark>) -> Result<Begin, EnterError> {
+/// How the flags say that the session is found. What was shown before is shown again when `grants` has it.
+fn begin(number: Option<&str>, newest: Option<&Bookmark>, grants: Grants) -> Result<Begin, EnterError> {
     match (number, newest) {
         (Some(number), _) => {
             ReceptionNumber::parse(number).map(Begin::Number).map_err(|_not_a_number| EnterError::NumberUnusable)
         }
-        (None, Some(bookmark)) => Ok(Begin::Bookmark(bookmark.pairing.session_id)),
+        (None, Some(bookmark)) => {
+            let session_id = bookmark.pairing.session_id;
+            Ok(Begin::Bookmark { session_id, shows_again: grants.has(GrantKind::View) })
+        }
         (None, None) => Err(EnterError::NoBookmark),
     }
 }
@@ -328,4 +331,27 @@ fn failed(error: &EnterError) -> Event {
 
 fn bad_line(error: &LineError) -> Event {
     Event::Error { code: "bad_command", message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use proto::{api::reception::Pairing, id::SessionId, seal::rejoin::RejoinSecret, ticket::ProofKey};
+
+    use super::*;
+
+    #[test]
+    fn a_view_goes_on_after_a_restart_only_when_it_is_in_the_list() {
+        let session_id = SessionId::from_bytes([3; 16]);
+        let pairing = Pairing { session_id, introduction: String::new(), ticket: String::new(), relays: Vec::new() };
+        let key = Arc::new(ProofKey::from_seed(&[1; 32]));
+        let secret = RejoinSecret::from_bytes(&[9; 40]);
+        let left = Bookmark::new(Role::Customer, pairing, key, secret, (String::new(), String::new()));
+        let control = Grants::NONE.with(GrantKind::Control);
+        for (grants, shows_again) in [(Grants::NONE, false), (control, false), (control.with(GrantKind::View), true)] {
+            assert_eq!(begin(None, Some(&left), grants), Ok(Begin::Bookmark { session_id, shows_again }));
+        }
+        assert_eq!(begin(None, None, control), Err(EnterError::NoBookmark));
+    }
 }

@@ -44,7 +44,8 @@ pub struct Parts {
     pub sealed: Sealed,
     /// The most that may be granted.
     pub ceiling: Grants,
-    /// The view was allowed before this tool was started again; `true` when it was paused.
+    /// The view was allowed before this tool was started again, and the customer has just said that it goes on; `true`
+    /// when it was paused.
     pub going_on: Option<bool>,
     /// What is allowed; the window holds another handle of it.
     pub permit: Permit,
@@ -87,7 +88,7 @@ pub enum News {
         /// By silence.
         timed_out: bool,
     },
-    /// A grant was taken back.
+    /// A grant was taken back, or has lapsed.
     TakenBack(GrantKind),
     /// The question for this grant is asked no more.
     Withdrawn(GrantKind),
@@ -206,6 +207,8 @@ impl Session {
         let mut over = self.say(greeting());
         self.act(Act::Monitors(monitors)).await;
         if self.consent.live().has(GrantKind::View) {
+            // The customer's new word; and the manager may not have heard of the first one before the death.
+            record(&self.records, Record::Consent(GrantKind::View, ConsentAnswer::Granted));
             self.tell(News::Granted(GrantKind::View));
             self.screen.share(!self.consent.paused());
             if self.consent.paused() {
@@ -247,12 +250,13 @@ impl Session {
 
     /// Nothing that was meant for the operator's dead tool reaches the new one, which is told how things stand.
     async fn peer_restarted(&mut self) -> Result<(), Over> {
+        // In force before anything is waited for: the desktop may take its time with what was let through before.
+        let outcomes = self.consent.peer_restarted();
         self.act(Act::Do(Input::ReleaseAll)).await;
         self.mouth.tasks.shutdown().await;
         self.mouth = Mouth::new(&self.sender, &self.screen, &self.permit);
         self.say(greeting())?;
         self.tell(News::PeerRestarted);
-        let outcomes = self.consent.peer_restarted();
         self.follow(outcomes)?;
         for kind in GrantKind::ALL.iter().copied().filter(|kind| self.consent.live().has(*kind)) {
             self.say(Message::Granted { kind })?;
@@ -381,11 +385,8 @@ impl Session {
                         return Err(Over(reason));
                     }
                 }
-                Outcome::TakenBack(kind) => {
-                    self.say(Message::TakenBack { kind })?;
-                    record(&self.records, Record::Consent(kind, ConsentAnswer::TakenBack));
-                    self.tell(News::TakenBack(kind));
-                }
+                Outcome::TakenBack(kind) => self.taken_back(kind, ConsentAnswer::TakenBack)?,
+                Outcome::Lapsed(kind) => self.taken_back(kind, ConsentAnswer::Lapsed)?,
                 Outcome::Withdrawn(kind) => self.tell(News::Withdrawn(kind)),
                 Outcome::Paused(paused) => {
                     self.say(Message::Paused { paused })?;
@@ -394,6 +395,13 @@ impl Session {
             }
         }
         self.screen.share(self.consent.live().has(GrantKind::View) && !self.consent.paused());
+        Ok(())
+    }
+
+    fn taken_back(&self, kind: GrantKind, answer: ConsentAnswer) -> Result<(), Over> {
+        self.say(Message::TakenBack { kind })?;
+        record(&self.records, Record::Consent(kind, answer));
+        self.tell(News::TakenBack(kind));
         Ok(())
     }
 

@@ -46,7 +46,12 @@ pub enum Begin {
     /// By what the customer typed.
     Number(ReceptionNumber),
     /// By what an earlier process of this tool has kept.
-    Bookmark(SessionId),
+    Bookmark {
+        /// The session.
+        session_id: SessionId,
+        /// The customer's word that what was shown before is shown again; without it the operator must ask.
+        shows_again: bool,
+    },
 }
 
 /// What a session shows, and where it is kept.
@@ -120,7 +125,12 @@ async fn run(
             let hold = stage.shelf.as_ref().and_then(|shelf| held(shelf, met.session_id));
             (met, hold)
         }),
-        Begin::Bookmark(session_id) => by_bookmark(&api, session_id, dialer, &stage, (commands, steps)).await,
+        Begin::Bookmark { session_id, shows_again } => {
+            by_bookmark(&api, session_id, dialer, &stage, (commands, steps)).await?.map(|(mut met, hold)| {
+                met.bookmark.viewed_at_ms = met.bookmark.viewed_at_ms.filter(|_| shows_again);
+                (met, Some(hold))
+            })
+        }
     };
     let (met, hold) = match found {
         Ok(found) => found,
@@ -162,18 +172,19 @@ async fn by_number(
     Ok(Ok(met))
 }
 
-/// Takes up a bookmark and finds its operator again; or why the session is over.
+/// Takes up a bookmark and finds its operator again; or why the session is over. A session that is not this process's to
+/// go on with is an error, and nobody is told anything about it.
 async fn by_bookmark(
     api: &ManagerApi,
     session_id: SessionId,
     dialer: Dialer,
     stage: &Stage,
     (commands, steps): (&mut mpsc::Receiver<Command>, &mpsc::Sender<Step>),
-) -> Result<(Met, Option<Hold>), CloseReason> {
+) -> Result<Result<(Met, Hold), CloseReason>, EnterError> {
     let taken = stage.shelf.as_ref().map(|shelf| shelf.take_up(Role::Customer, session_id, clock::now()));
     let Some(Ok((hold, bookmark))) = taken else {
         tracing::warn!(session.id = %session_id, event = "bookmark.gone", "Another process was faster, or it is too late");
-        return Err(CloseReason::TransportLost);
+        return Err(EnterError::NoBookmark);
     };
     if let Ok(introduction) = bookmark.introduction() {
         drop(steps.send(Step::Introduced(introduction)).await);
@@ -189,12 +200,12 @@ async fn by_bookmark(
             let (safety_code, transport) = (met.sealed.safety_code.clone(), met.sealed.sender.transport());
             drop(steps.send(Step::Rejoined { session_id, safety_code, transport }).await);
             tracing::info!(session.id = %session_id, event = "session.rejoined", "Session {session_id} goes on");
-            Ok((met, Some(hold)))
+            Ok(Ok((met, hold)))
         }
         Err(reason) => {
             hold.remove();
             tell_end(&session_api, session_id, reason).await;
-            Err(reason)
+            Ok(Err(reason))
         }
     }
 }
@@ -236,9 +247,8 @@ async fn share(
     let Met { sealed, introduction, session_id, api, bookmark } = met;
     let Stage { desktop, permit, language, shelf: _ } = stage;
     let (records, to_keep) = mpsc::channel(record::RECORDS_MAX);
-    if bookmark.restarts == 0 {
-        drop(records.try_send(Record::Proved));
-    }
+    // After a restart, too: the manager may not have heard of it before the death.
+    drop(records.try_send(Record::Proved));
     let (news, mut told) = mpsc::channel(NEWS_MAX);
     let mut renewals = sealed.sender.renewals();
     let parts = session::Parts {
@@ -251,13 +261,13 @@ async fn share(
         language,
         records,
     };
-    let forward = async {
+    let forward = async move {
         loop {
             tokio::select! {
                 news = told.recv() => {
-                    let Some(news) = news else { return };
+                    let Some(news) = news else { break };
                     if let Some(kept) = &kept {
-                        note(kept, &news);
+                        note(kept, &news).await;
                     }
                     drop(steps.send(Step::Session(news)).await);
                 }
@@ -269,13 +279,14 @@ async fn share(
                 }
             }
         }
+        // Before the network has taken the goodbye: a window that is closed now must not offer the session again.
+        if let Some(kept) = kept {
+            kept.end().await;
+        }
     };
     let mut keeping = JoinSet::new();
     keeping.spawn(record::keep(api, session_id, to_keep));
     let (reason, ()) = tokio::join!(session::run(parts, commands, news), forward);
-    if let Some(kept) = kept {
-        kept.end().await;
-    }
     tracing::info!(
         session.id = %session_id, event = "session.ended", reason = reason.as_str(), "Session {session_id} ended"
     );
@@ -286,12 +297,19 @@ async fn share(
     (reason, keeping)
 }
 
-/// What a later process must know of what happened.
-fn note(kept: &Kept, news: &News) {
+/// What a later process must know of what happened. What hides the screen is in the file before anybody is told that it
+/// is hidden, so that a death after that does not show it again.
+async fn note(kept: &Kept, news: &News) {
     match news {
         News::Granted(GrantKind::View) => kept.change(|bookmark| bookmark.viewed_at_ms = Some(clock::now_ms())),
-        News::TakenBack(GrantKind::View) => kept.change(|bookmark| bookmark.viewed_at_ms = None),
-        News::Paused(paused) => kept.change(|bookmark| bookmark.is_paused = *paused),
+        News::TakenBack(GrantKind::View) => {
+            kept.change(|bookmark| bookmark.viewed_at_ms = None);
+            kept.settle().await;
+        }
+        News::Paused(paused) => {
+            kept.change(|bookmark| bookmark.is_paused = *paused);
+            kept.settle().await;
+        }
         News::Granted(_)
         | News::TakenBack(_)
         | News::Asked(..)
@@ -308,4 +326,42 @@ fn note(kept: &Kept, news: &News) {
 /// Waits for the customer's end; other commands mean nothing before the session.
 async fn cancelled(commands: &mut mpsc::Receiver<Command>) {
     while !matches!(commands.recv().await, None | Some(Command::End)) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use desk::bookmark::Bookmark;
+    use proto::{api::reception::Pairing, seal::rejoin::RejoinSecret, ticket::ProofKey};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_hides_the_screen_is_in_the_bookmark_before_it_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = Shelf::at(folder.path().join("uketsuke"));
+        let session_id = SessionId::from_bytes([3; 16]);
+        let pairing = Pairing { session_id, introduction: String::new(), ticket: String::new(), relays: Vec::new() };
+        let bookmark = Bookmark::new(
+            Role::Customer,
+            pairing,
+            Arc::new(ProofKey::from_seed(&[1; 32])),
+            RejoinSecret::from_bytes(&[9; 40]),
+            ("https://support.example.jp".to_owned(), "token".to_owned()),
+        );
+        let kept = Kept::start(shelf.hold(Role::Customer, session_id).unwrap(), bookmark);
+        let says = |what: &str| {
+            let text = std::fs::read_to_string(folder.path().join(format!("uketsuke/customer-{session_id}.json")));
+            text.is_ok_and(|text| text.contains(what))
+        };
+
+        note(&kept, &News::Granted(GrantKind::View)).await;
+        note(&kept, &News::Paused(true)).await;
+        assert!(says(r#""is_paused":true"#) && !says(r#""viewed_at_ms":null"#));
+        note(&kept, &News::TakenBack(GrantKind::View)).await;
+        assert!(says(r#""viewed_at_ms":null"#));
+        kept.end().await;
+        assert!(!says("is_paused"));
+    }
 }

@@ -86,17 +86,22 @@ fn start(ceiling: Grants) -> World {
 }
 
 fn begin(ceiling: Grants, customer: Sealed, operator: Sealed) -> World {
+    begin_with(ceiling, None, 256, customer, operator)
+}
+
+/// `deeds` are done before the desktop waits for the test to look at them.
+fn begin_with(ceiling: Grants, going_on: Option<bool>, deeds: usize, customer: Sealed, operator: Sealed) -> World {
     let easel = Easel::new(320, 200).unwrap();
     let (commands, mut taken) = mpsc::channel(16);
     let (told, news) = mpsc::channel(64);
     let (kept, records) = mpsc::channel(64);
-    let (done, deeds) = std_mpsc::sync_channel(256);
+    let (done, deeds) = std_mpsc::sync_channel(deeds);
     let permit = Permit::none();
     let capture = easel.clone();
     let parts = Parts {
         sealed: customer,
         ceiling,
-        going_on: None,
+        going_on,
         permit: permit.clone(),
         make_capture: Box::new(|| Ok(Box::new(Synthetic::new(capture)) as Box<dyn Capture>)),
         make_hands: Box::new(|| Ok(Box::new(Telling(done)) as Box<dyn Hands>)),
@@ -404,7 +409,56 @@ async fn an_operators_tool_that_was_started_again_sees_everything_and_works_only
     red(&world.easel, 60);
     world.operator.see(&world.easel).await;
     world.commands.send(Command::End).await.unwrap();
-    world.end(CloseReason::CustomerEnded).await;
+    let records = world.end(CloseReason::CustomerEnded).await;
+    let about_control = |record: &&Record| matches!(record, Record::Consent(GrantKind::Control, _));
+    let answer = |answer| Record::Consent(GrantKind::Control, answer);
+    assert_eq!(
+        records.iter().filter(about_control).collect::<Vec<_>>(),
+        [&answer(ConsentAnswer::Granted), &answer(ConsentAnswer::Lapsed), &answer(ConsentAnswer::Granted)],
+        "the customer took nothing back"
+    );
+}
+
+#[tokio::test]
+async fn control_is_over_at_once_when_the_operators_tool_was_started_again_however_slow_the_desktop_is() {
+    let board = Board::new(2, Duration::from_millis(5), 1);
+    let (customer, operator) = board.meet().await.unwrap();
+    let mut world = begin_with(all(), None, 0, customer, operator);
+    world.grant(GrantKind::View).await;
+    world.grant(GrantKind::Control).await;
+    // One is being done, and 256 acts wait, which is all that may: 191 turns of the wheel, and beside the first 65 of them,
+    // while half of the room is free, a word that the operator is there.
+    for _ in 0..=191 {
+        world.operator.say(Message::Input(Input::Wheel { dx: 0, dy: 1 })).await;
+    }
+    world.operator.taken_in(Lane::Input).await;
+    assert!(world.permit.may_act());
+
+    let secret = world.operator.sealed.secret.clone();
+    drop(std::mem::replace(&mut world.operator.sealed, link::testing::sealed_pair().1));
+    let sealed = timeout(PATIENCE, board.restart(Role::Operator, secret)).await.unwrap().unwrap();
+
+    timeout(PATIENCE, world.permit.idle()).await.expect("the desktop holds up the decision");
+    drop(sealed);
+    // The desktop is gone, and what waits is not done.
+    drop(std::mem::replace(&mut world.deeds, std_mpsc::sync_channel(0).1));
+    world.running.abort();
+}
+
+#[tokio::test]
+async fn a_view_that_goes_on_after_a_restart_of_this_tool_is_the_customers_new_word() {
+    let (customer, operator) = link::testing::sealed_pair();
+    let mut world = begin_with(all(), Some(true), 256, customer, operator);
+    world.operator.hear(Message::Paused { paused: true }).await;
+    assert!(!world.permit.may_see());
+    world.operator.ask(GrantKind::View).await;
+    world.operator.hear(Message::Granted { kind: GrantKind::View }).await;
+    world.commands.send(Command::Pause(false)).await.unwrap();
+    world.operator.see(&world.easel).await;
+    world.commands.send(Command::End).await.unwrap();
+    let records = world.end(CloseReason::CustomerEnded).await;
+    let granted = Record::Consent(GrantKind::View, ConsentAnswer::Granted);
+    assert_eq!(records, [granted, Record::End(CloseReason::CustomerEnded)], "once");
 }
 
 #[tokio::test]

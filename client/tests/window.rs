@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use client::{
-    app::{App, Event, Page},
+    app::{App, Event, Page, Shown, Trouble},
     consent::Question,
     session::{Command, News},
     ui::{self, Did},
@@ -16,7 +16,7 @@ use link::transport::Transport;
 use proto::{close::CloseReason, grant::GrantKind, id::SessionId, introduction::Introduction, message::Monitor};
 
 /// A window without a display.
-struct Shown {
+struct Drawn {
     app: App,
     text: Catalogue,
     effects: Vec<client::app::Effect>,
@@ -27,10 +27,10 @@ fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
 
-fn open(app: App, lang: Lang, bar: bool) -> Harness<'static, Shown> {
-    let shown = Shown { app, text: ui::catalogue(lang).unwrap(), effects: Vec::new(), bar };
+fn open(app: App, lang: Lang, bar: bool) -> Harness<'static, Drawn> {
+    let shown = Drawn { app, text: ui::catalogue(lang).unwrap(), effects: Vec::new(), bar };
     Harness::builder().with_size([900.0, 700.0]).with_context_setup(look::apply).allow_missing_glyphs().build_ui_state(
-        |ui, shown: &mut Shown| {
+        |ui, shown: &mut Drawn| {
             let did = if shown.bar {
                 ui::bar::draw(ui, &shown.app, &shown.text, now())
             } else {
@@ -85,7 +85,7 @@ fn granted(app: &mut App, kind: GrantKind) {
     app.on(Event::Step(Step::Session(News::Sharing(monitor))), now());
 }
 
-fn commands(window: &Harness<'_, Shown>) -> Vec<Command> {
+fn commands(window: &Harness<'_, Drawn>) -> Vec<Command> {
     let command = |effect: &client::app::Effect| match effect {
         client::app::Effect::Command(command) => Some(*command),
         client::app::Effect::Visit(_)
@@ -100,18 +100,18 @@ fn commands(window: &Harness<'_, Shown>) -> Vec<Command> {
 #[test]
 fn nothing_is_resumed_without_the_customers_word_and_not_twice() {
     let id = SessionId::from_bytes([1; 16]);
-    let mut app = App::found(id, introduction());
+    let mut app = App::found(id, introduction(), Shown::Screen);
     assert_eq!((app.page(), app.sharing()), (Page::Left, None));
     assert_eq!(app.on(Event::Connect, now()), [], "there is no number yet");
 
-    let visits = client::app::Effect::Visit(client::visit::Begin::Bookmark(id));
+    let visits = client::app::Effect::Visit(client::visit::Begin::Bookmark { session_id: id, shows_again: true });
     assert_eq!(app.on(Event::Resume, now()), [client::app::Effect::Brake(client::consent::Brake::Off), visits]);
     assert_eq!(app.on(Event::Resume, now()), []);
     assert_eq!(app.on(Event::EndLeft, now()), []);
     app.on(Event::Step(Step::Session(News::Granted(GrantKind::View))), now());
     assert_eq!(app.sharing(), Some(client::app::Sharing::Viewing), "control must be asked for");
 
-    let mut app = App::found(id, introduction());
+    let mut app = App::found(id, introduction(), Shown::Screen);
     assert_eq!(app.on(Event::EndLeft, now()), [client::app::Effect::EndLeft(id)]);
     assert_eq!(app.page(), Page::Number(None));
 }
@@ -119,7 +119,7 @@ fn nothing_is_resumed_without_the_customers_word_and_not_twice() {
 #[test]
 fn after_a_death_the_first_page_names_who_waits_and_does_what_the_customer_says() {
     for (button, lang) in [("Continue the support", Lang::En), ("サポートを再開する", Lang::Ja)] {
-        let mut window = open(App::found(SessionId::from_bytes([1; 16]), introduction()), lang, false);
+        let mut window = open(left(Shown::Screen), lang, false);
         window.get_by_label("Hanako Yamada");
         assert_eq!(window.state().effects, [], "nothing without a word");
         window.get_by_label(button).click();
@@ -127,11 +127,74 @@ fn after_a_death_the_first_page_names_who_waits_and_does_what_the_customer_says(
         window.run_steps(2);
         assert!(matches!(window.state().effects[..], [_, client::app::Effect::Visit(_)]));
     }
-    let mut window = open(App::found(SessionId::from_bytes([1; 16]), introduction()), Lang::En, false);
+    let mut window = open(left(Shown::Screen), Lang::En, false);
     window.get_by_label("End it").click();
     window.run();
     assert!(matches!(window.state().effects[..], [client::app::Effect::EndLeft(_)]));
     assert_eq!(window.state().app.page(), Page::Number(None));
+}
+
+fn left(shown: Shown) -> App {
+    App::found(SessionId::from_bytes([1; 16]), introduction(), shown)
+}
+
+#[test]
+fn before_a_session_goes_on_the_page_says_what_the_operator_will_see() {
+    for (shown, ja, en) in [
+        (Shown::Screen, "これまでどおりオペレーターに画面が見えます", "sees your screen again as before"),
+        (Shown::Paused, "一時停止のままです", "it stays paused"),
+        (Shown::Nothing, "お客様が許可するまで", "until you allow it"),
+    ] {
+        for (lang, words) in [(Lang::Ja, ja), (Lang::En, en)] {
+            let mut window = open(left(shown), lang, false);
+            window.run_ok();
+            window.get_by_label_contains(words);
+        }
+    }
+}
+
+#[test]
+fn a_session_that_is_over_meanwhile_is_told_where_a_new_number_can_be_typed() {
+    for (lang, words, field) in
+        [(Lang::Ja, "再開できませんでした", "受付番号"), (Lang::En, "could not be continued", "Reception number")]
+    {
+        let mut app = left(Shown::Screen);
+        app.on(Event::Resume, now());
+        let mut window = open(app.clone(), lang, false);
+        window.run_steps(2);
+        window.get_by_label_contains(if lang == Lang::Ja {
+            "オペレーターを探しています"
+        } else {
+            "Looking for the operator"
+        });
+        app.on(Event::Step(Step::Ended(CloseReason::PeerLost)), now());
+        assert_eq!(app.page(), Page::Number(Some(Trouble::Failed("no_bookmark"))));
+        let mut window = open(app, lang, false);
+        window.run_ok();
+        window.get_by_label_contains(words);
+        window.get_by_label(field);
+    }
+}
+
+#[test]
+fn a_restart_of_the_operators_tool_is_told_in_the_window_and_in_the_bar() {
+    for (lang, words) in [(Lang::Ja, "プログラムが再起動しました"), (Lang::En, "was started again")] {
+        for bar in [false, true] {
+            let mut app = met();
+            granted(&mut app, GrantKind::View);
+            let mut window = open(app.clone(), lang, bar);
+            window.run_ok();
+            assert!(window.query_by_label_contains(words).is_none());
+            app.on(Event::Step(Step::Session(News::PeerRestarted)), now());
+            let mut window = open(app.clone(), lang, bar);
+            window.run_ok();
+            window.get_by_label_contains(words);
+            granted(&mut app, GrantKind::Control);
+            let mut window = open(app, lang, bar);
+            window.run_ok();
+            assert!(window.query_by_label_contains(words).is_none(), "the customer has allowed it since");
+        }
+    }
 }
 
 #[test]

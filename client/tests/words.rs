@@ -15,6 +15,7 @@ fn every_trouble_has_a_sentence() {
     let text = client::ui::catalogue(desk::lang::Lang::Ja).unwrap();
     for error in [
         EnterError::NumberUnusable,
+        EnterError::NoBookmark,
         EnterError::ManagerUnreachable,
         EnterError::Busy,
         EnterError::NotUnderstood,

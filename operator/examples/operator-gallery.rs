@@ -1,6 +1,6 @@
 //! Opens one page of the window with sample state, to look at it: `operator-gallery PAGE [ja|en]`.
 //!
-//! Pages: left, login, `login_error`, home, `home_empty`, `home_left`, number, `number_unproved`, burned, meeting, asking, refused,
+//! Pages: left, `not_rejoined`, `no_bookmark`, login, `login_error`, home, `home_empty`, `home_left`, number, `number_unproved`, burned, meeting, asking, refused,
 //! session, control, `ask_dialog`, ended.
 
 use std::sync::Arc;
@@ -78,11 +78,31 @@ fn left(japanese: bool) -> Event {
         operator_name: say("山田 花子", "Hanako Yamada"),
         reason: say("プリンターの設定を確認します", "Checking the printer settings"),
         viewed_at_ms: None,
+        until_ms: i64::MAX,
+    })
+}
+
+/// The pages of a session that an earlier process left.
+fn left_by_an_earlier_process(page: &str, japanese: bool) -> Option<Vec<Event>> {
+    let rejoin = Event::Wish(operator::app::event::Wish::Rejoin(SESSION));
+    let session = |what| Event::Session(SESSION, what);
+    Some(match page {
+        "left" => vec![left(japanese)],
+        "home_left" => vec![login(japanese), left(japanese), Event::Manager(Manager::History(Vec::new()))],
+        "not_rejoined" => vec![left(japanese), rejoin, session(FromSession::Gone(CloseReason::PeerLost))],
+        "no_bookmark" => {
+            let history = Event::Manager(Manager::History(Vec::new()));
+            vec![login(japanese), history, left(japanese), rejoin, session(FromSession::NoBookmark)]
+        }
+        _ => return None,
     })
 }
 
 fn events(page: &str, lang: Lang, now: i64) -> anyhow::Result<Vec<Event>> {
     let japanese = lang == Lang::Ja;
+    if let Some(events) = left_by_an_earlier_process(page, japanese) {
+        return Ok(events);
+    }
     let failed = |code| Event::Manager(Manager::Failed(Verb::Login, Failure::new(code, "")));
     let session = |what| Event::Session(SESSION, what);
     let told = |event| Event::Manager(Manager::Told(event));
@@ -104,8 +124,6 @@ fn events(page: &str, lang: Lang, now: i64) -> anyhow::Result<Vec<Event>> {
     };
     match page {
         "login" => events.clear(),
-        "left" => events = vec![left(japanese)],
-        "home_left" => events.extend([left(japanese), Event::Manager(Manager::History(Vec::new()))]),
         "login_error" => events = vec![failed("login_failed")],
         "home_empty" => events.push(Event::Manager(Manager::History(Vec::new()))),
         "number" => events.push(number()?),

@@ -75,6 +75,8 @@ pub struct Engine {
     dialer: Dialer,
     /// The bearer token of the login.
     token: Option<String>,
+    /// The session that an earlier process left and that is gone on with, and the login it was begun with.
+    rejoined: Option<(SessionId, String)>,
     /// Where this tool keeps how it comes back to a session; nowhere, when absent.
     shelf: Option<Shelf>,
 }
@@ -96,6 +98,7 @@ impl Engine {
             wake,
             dialer,
             token: None,
+            rejoined: None,
             shelf: None,
         }
     }
@@ -104,8 +107,8 @@ impl Engine {
     pub fn with_shelf(mut self, shelf: Option<Shelf>, now_ms: i64) -> Self {
         let left = shelf.as_ref().map(|shelf| shelf.find(Role::Operator, self.api.url(), clock::now()));
         self.shelf = shelf;
-        for bookmark in left.unwrap_or_default() {
-            if let Some(left) = Left::of(&bookmark) {
+        for found in left.unwrap_or_default() {
+            if let Some(left) = Left::of(&found) {
                 drop(self.app.on(Event::Left(left), now_ms));
             }
         }
@@ -192,13 +195,20 @@ impl Engine {
             }),
             Effect::Meet { own, pairing, reception_id } => self.meet(&own, pairing, reception_id),
             Effect::Rejoin(id) => self.rejoin(id),
+            Effect::LogInAgain => {
+                if let Some((_, token)) = &self.rejoined {
+                    (self.logged_in, self.token) = (Some(self.api.with_token(token)), Some(token.clone()));
+                }
+            }
             Effect::EndLeft(id) => self.end_left(id),
             Effect::StopMeeting(_) => {
                 if let Some(session) = &self.session {
                     session.stop();
                 }
             }
-            Effect::Proved(id) => self.report(move |api| async move { api.proved(id).await.map_err(Failure::from) }),
+            Effect::Proved(id) => {
+                self.report(id, move |api| async move { api.proved(id).await.map_err(Failure::from) });
+            }
             Effect::ReportEnd(id, reason) => self.report_end(id, reason),
             Effect::Say(message) => {
                 if !self.session.as_ref().is_some_and(|session| session.say(message)) {
@@ -275,20 +285,18 @@ impl Engine {
         self.tasks.spawn(session::meet_and_run(meeting, keeping, port));
     }
 
-    /// Comes back to the session that an earlier process left; logged in as that one was, when nobody is.
+    /// Comes back to the session that an earlier process left. When another one was faster, or it is too late, there is no
+    /// session afterwards, and the machine hears of it.
     fn rejoin(&mut self, id: SessionId) {
-        let (handle, port) = session::open(id, self.news.0.clone(), Arc::clone(&self.wake));
-        self.session = Some(handle);
         let taken = self.shelf.as_ref().map(|shelf| shelf.take_up(Role::Operator, id, clock::now()));
         let Some(Ok((hold, bookmark))) = taken else {
             warn!(session.id = %id, event = "bookmark.gone", "Another process was faster, or it is too late");
-            return self.tell_gone(id);
+            return self.tell_no_bookmark(id);
         };
-        let token = &bookmark.manager.1;
+        let (handle, port) = session::open(id, self.news.0.clone(), Arc::clone(&self.wake));
+        self.session = Some(handle);
+        self.rejoined = Some((id, bookmark.manager.1.clone()));
         let back = self.back(&bookmark);
-        if self.logged_in.is_none() {
-            (self.logged_in, self.token) = (Some(self.api.with_token(token)), Some(token.clone()));
-        }
         self.tasks.spawn(session::rejoin_and_run(back, hold, bookmark, port));
     }
 
@@ -305,10 +313,10 @@ impl Engine {
         }
     }
 
-    fn tell_gone(&self, id: SessionId) {
+    fn tell_no_bookmark(&self, id: SessionId) {
         let news = self.news.0.clone();
         self.tasks.spawn(async move {
-            drop(news.send(News::Event(id, FromSession::Gone(CloseReason::TransportLost))).await);
+            drop(news.send(News::Event(id, FromSession::NoBookmark)).await);
         });
     }
 
@@ -386,16 +394,20 @@ impl Engine {
     }
 
     fn report_end(&self, id: SessionId, reason: CloseReason) {
-        self.report(move |api| async move { api.end(id, &EndRequest { reason }).await.map_err(Failure::from) });
+        self.report(id, move |api| async move { api.end(id, &EndRequest { reason }).await.map_err(Failure::from) });
     }
 
-    /// Tells the manager something that it may be told twice; tries again while nobody answers.
-    fn report<C, F>(&self, call: C)
+    /// Tells the manager something about a session, as who began it. It may be told twice; tries again while nobody
+    /// answers.
+    fn report<C, F>(&self, id: SessionId, call: C)
     where
         C: Fn(ManagerApi) -> F + Send + 'static,
         F: Future<Output = Result<(), Failure>> + Send,
     {
-        let Some(api) = self.logged_in.clone() else { return };
+        let token = self.rejoined.as_ref().filter(|(rejoined, _)| *rejoined == id).map(|(_, token)| token);
+        let Some(api) = token.map(|token| self.api.with_token(token)).or_else(|| self.logged_in.clone()) else {
+            return;
+        };
         self.calls.spawn(async move {
             let mut pause = REPORT_PAUSE;
             for _ in 0..REPORT_TRIES {

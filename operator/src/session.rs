@@ -225,11 +225,12 @@ pub async fn run(sealed: Sealed, kept: Option<Kept>, port: Port) {
         kept,
     };
     let reason = session.turn(&sender, &mut receiver, &mut commands).await;
-    if time::timeout(END_TIMEOUT, sender.end(reason)).await.is_err() {
-        warn!(session.id = %id, event = "session.end_slow", "Session {id}: the link did not take the goodbye");
-    }
+    // Before the network has taken the goodbye: a tool that is closed now must not offer the session again.
     if let Some(kept) = session.kept.take() {
         kept.end().await;
+    }
+    if time::timeout(END_TIMEOUT, sender.end(reason)).await.is_err() {
+        warn!(session.id = %id, event = "session.end_slow", "Session {id}: the link did not take the goodbye");
     }
     info!(session.id = %id, event = "session.ended", reason = reason.as_str(), "Session {id} ended");
     tell(&session.news, News::Event(id, FromSession::Gone(reason))).await;

@@ -126,8 +126,10 @@ fn a_session_whose_tool_died_is_offered_before_and_after_the_login() {
             operator_name: "Hanako Yamada".into(),
             reason: "Printer".into(),
             viewed_at_ms: Some(NOW),
+            until_ms: NOW + 1,
         };
-        play(&mut app, [Event::Left(left)]);
+        let late = Left { session_id: SessionId::from_bytes([8; 16]), until_ms: NOW, ..left.clone() };
+        play(&mut app, [Event::Left(late), Event::Left(left)]);
         let mut harness = desk(Lang::En, app.clone());
         harness.run_ok();
         harness.get_by_label_contains("Hanako Yamada");
@@ -140,6 +142,34 @@ fn a_session_whose_tool_died_is_offered_before_and_after_the_login() {
         harness.get_by_label("End it").click();
         harness.run_ok();
         assert!(matches!(harness.state().wishes.as_slice(), [Wish::EndLeft(wished)] if *wished == id));
+    }
+}
+
+#[test]
+fn who_finds_nobody_after_a_restart_reads_what_to_do() {
+    let id = SessionId::from_bytes([9; 16]);
+    for (what, lang, words) in [
+        (FromSession::Gone(CloseReason::PeerLost), Lang::Ja, "新しい番号を発行して"),
+        (FromSession::Gone(CloseReason::PeerLost), Lang::En, "issue a new number"),
+        (FromSession::NoBookmark, Lang::Ja, "もう再開できません"),
+        (FromSession::NoBookmark, Lang::En, "goes on in another window"),
+    ] {
+        for mut app in [App::default(), logged_in()] {
+            let left = Left {
+                session_id: id,
+                reception_id: ReceptionId::from_bytes([3; 16]),
+                company_name: "Sample Trading".into(),
+                operator_name: "Hanako Yamada".into(),
+                reason: String::new(),
+                viewed_at_ms: None,
+                until_ms: NOW + 1,
+            };
+            play(&mut app, [Event::Left(left), Event::Wish(Wish::Rejoin(id)), Event::Session(id, what.clone())]);
+            let mut harness = desk(lang, app);
+            harness.run_ok();
+            harness.get_by_label_contains(words);
+            assert!(harness.query_by_label_contains("enter the number once more").is_none());
+        }
     }
 }
 

@@ -73,7 +73,9 @@ fn state(ui: &mut Ui, app: &App, sharing: Sharing, text: &Catalogue, now: Instan
     ui.add_space(GAP);
     ui.label(RichText::new(text.say("sharing.minutes", &[("minutes", &minutes)])).color(ink));
     ui.add_space(GAP);
-    let who = text.say("sharing.who", &[("company", company), ("operator", operator)]);
+    // The window may be behind others: whoever it was that came back, the customer sees it here.
+    let id = if app.peer_restarted() { "sharing.restarted" } else { "sharing.who" };
+    let who = text.say(id, &[("company", company), ("operator", operator)]);
     ui.add(Label::new(RichText::new(who).color(ink)).truncate());
 }
 

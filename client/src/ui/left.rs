@@ -7,18 +7,23 @@ use desk::{
 use egui::Ui;
 
 use super::{Did, who};
-use crate::app::{App, Event};
+use crate::app::{App, Event, Shown};
 
 pub(super) fn draw(ui: &mut Ui, app: &App, text: &Catalogue, did: &mut Vec<Did>) {
     ui.add_space(GAP_LARGE);
     widget::heading(ui, &text.say("left.heading", &[]));
     ui.label(text.say("left.explain", &[]));
+    let what = match app.returning() {
+        Some(Shown::Screen) => "left.screen",
+        Some(Shown::Paused) => "left.paused",
+        Some(Shown::Nothing) | None => "left.nothing",
+    };
     ui.add_space(GAP);
     widget::card(ui, |ui| {
         ui.set_width(ui.available_width());
         who::card(ui, app, text);
         ui.add_space(GAP);
-        widget::explain(ui, &text.say("left.what", &[]));
+        ui.label(text.say(what, &[]));
     });
     ui.add_space(GAP_LARGE);
     ui.horizontal_wrapped(|ui| {
@@ -29,4 +34,6 @@ pub(super) fn draw(ui: &mut Ui, app: &App, text: &Catalogue, did: &mut Vec<Did>)
             did.push(Did::App(Event::EndLeft));
         }
     });
+    ui.add_space(GAP_LARGE);
+    widget::warning(ui, &text.say("number.scam", &[]));
 }

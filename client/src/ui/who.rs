@@ -17,7 +17,8 @@ pub(super) fn connecting(ui: &mut Ui, app: &App, text: &Catalogue, did: &mut Vec
         ui.add(Spinner::new().size(48.0).color(colour::PRIMARY));
         ui.add_space(GAP_LARGE);
         widget::heading(ui, &text.say(id, &[]));
-        widget::explain(ui, &text.say("connecting.explain", &[]));
+        let explain = if app.returning().is_some() { "connecting.returning" } else { "connecting.explain" };
+        widget::explain(ui, &text.say(explain, &[]));
         ui.add_space(GAP_LARGE);
         if !app.is_ending() && widget::quiet(ui, &text.say("connecting.cancel", &[])).clicked() {
             did.push(Did::App(Event::End));
@@ -72,7 +73,8 @@ pub(super) fn sharing(ui: &mut Ui, app: &App, text: &Catalogue, did: &mut Vec<Di
     let (_, operator) = names(app);
     ui.label(text.say(&format!("sharing.{id}_explain"), &[("operator", operator)]));
     if app.peer_restarted() {
-        ui.label(text.say("sharing.peer_restarted", &[("operator", operator)]));
+        ui.add_space(GAP);
+        widget::warning(ui, &text.say("sharing.peer_restarted", &[("operator", operator)]));
     }
     ui.add_space(GAP);
     widget::card(ui, |ui| {

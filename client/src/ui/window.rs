@@ -17,7 +17,7 @@ use tokio::{
 
 use super::{Did, bar, draw};
 use crate::{
-    app::{App, Effect, Event},
+    app::{App, Effect, Event, Shown},
     consent::Permit,
     desktop::Desktop,
     session::Command,
@@ -96,9 +96,16 @@ struct State {
 /// The number field, or the session that an earlier process left.
 fn first_page(api: &ManagerApi) -> App {
     let found = Shelf::of_user().map(|shelf| shelf.find(Role::Customer, api.url(), clock::now()));
-    let newest = found.and_then(|found| found.into_iter().next());
-    let known = newest.and_then(|newest| Some((newest.pairing.session_id, newest.introduction().ok()?)));
-    known.map_or_else(App::new, |(session_id, introduction)| App::found(session_id, introduction))
+    let newest = found.and_then(|found| found.into_iter().next()).map(|found| found.bookmark);
+    let known = newest.and_then(|newest| Some((newest.introduction().ok()?, newest)));
+    known.map_or_else(App::new, |(introduction, newest)| {
+        let shown = match newest.viewed_at_ms {
+            None => Shown::Nothing,
+            Some(_) if newest.is_paused => Shown::Paused,
+            Some(_) => Shown::Screen,
+        };
+        App::found(newest.pairing.session_id, introduction, shown)
+    })
 }
 
 struct Window(Arc<Mutex<State>>);

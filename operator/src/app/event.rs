@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use desk::bookmark::Bookmark;
+use desk::bookmark::Found;
 use link::{proxy::ProxyError, transport::Transport};
 use proto::{
     api::{
@@ -53,11 +53,14 @@ pub struct Left {
     pub reason: String,
     /// When the customer allowed the view.
     pub viewed_at_ms: Option<UnixMillis>,
+    /// From then on the customer waits no more.
+    pub until_ms: UnixMillis,
 }
 
 impl Left {
     /// What a bookmark says; nothing, when it is not a whole one of this tool.
-    pub fn of(bookmark: &Bookmark) -> Option<Self> {
+    pub fn of(found: &Found) -> Option<Self> {
+        let Found { bookmark, until_ms } = found;
         let who = bookmark.introduction().ok()?;
         Some(Self {
             session_id: bookmark.pairing.session_id,
@@ -66,6 +69,7 @@ impl Left {
             operator_name: who.operator_name,
             reason: who.reason,
             viewed_at_ms: bookmark.viewed_at_ms,
+            until_ms: *until_ms,
         })
     }
 }
@@ -219,6 +223,8 @@ pub enum FromSession {
         /// Pixels.
         height: u16,
     },
+    /// The bookmark is not this tool's to go on with: another process has it, or it is too late.
+    NoBookmark,
     /// The session, or the meeting, is over.
     Gone(CloseReason),
 }
@@ -258,6 +264,8 @@ pub enum Effect {
     },
     /// Come back to the session of a bookmark.
     Rejoin(SessionId),
+    /// Be logged in as who began the session of that bookmark.
+    LogInAgain,
     /// End the session of a bookmark.
     EndLeft(SessionId),
     /// Stop meeting.

@@ -73,6 +73,10 @@ pub enum Notice {
     WrongSecret,
     /// The customer was not met, for this reason.
     NotMet(CloseReason),
+    /// The customer of a session that an earlier process left was not found, for this reason.
+    NotRejoined(CloseReason),
+    /// That session is not this tool's to go on with any more.
+    NoBookmark,
     /// A number was burned.
     Burned,
     /// A number's time is over.
@@ -153,6 +157,7 @@ impl App {
             Event::Session(id, FromSession::Blocked(error)) => {
                 self.on_gone(id, CloseReason::TransportLost, Some(error.into()), now_ms)
             }
+            Event::Session(id, FromSession::NoBookmark) => self.on_no_bookmark(id),
             Event::Session(id, what) => self.on_session(id, what, now_ms),
             Event::Left(left) => {
                 self.left.push(left);
@@ -192,7 +197,9 @@ impl App {
                 | Wish::Rejoin(_)
                 | Wish::EndLeft(_)
         );
-        if needs_login && self.account.is_none() {
+        // Who closes the window of a running session ends it, also after the login was lost.
+        let ends_session = matches!(wish, Wish::Logout) && self.session.is_some();
+        if needs_login && !ends_session && self.account.is_none() {
             return refuse("not_logged_in", "log in first");
         }
         match wish {

@@ -12,7 +12,7 @@ use proto::{
 };
 
 use super::{
-    App, DEVICE_LOOKS, Notice, Page,
+    Account, App, DEVICE_LOOKS, Notice, Page,
     event::{Effect, FromSession, Left, Own, Told},
     refuse,
 };
@@ -42,7 +42,7 @@ impl Phase {
 
 /// A session that is met or running.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "six facts that are true or not, independently")]
+#[expect(clippy::struct_excessive_bools, reason = "five facts that are true or not, independently")]
 pub struct Session {
     /// Its id.
     pub id: SessionId,
@@ -80,8 +80,8 @@ pub struct Session {
     pub first_picture: Option<(u16, u16)>,
     told_connected: bool,
     ending: bool,
-    /// An earlier process of this tool began it.
-    is_rejoined: bool,
+    /// Who began it, when an earlier process of this tool did.
+    begun_by: Option<Account>,
     /// Further looks for the device's facts, and when the next one is due: the customer's tool sends them by itself.
     pub(super) device_looks: (u8, UnixMillis),
 }
@@ -160,17 +160,23 @@ impl App {
             return refuse("wrong_state", "a session is running");
         }
         let Some(left) = self.take_left(id) else { return refuse("not_found", "there is no such session to resume") };
-        let Left { session_id, reception_id, company_name, operator_name, reason, viewed_at_ms } = left;
+        let Left { session_id, reception_id, company_name, operator_name, reason, viewed_at_ms, until_ms: _ } = left;
         let session = new_session(session_id, reception_id, reason, now_ms);
-        self.session = Some(Session { connected_at_ms: viewed_at_ms, is_rejoined: true, ..session });
+        let begun_by = Some(Account { company_name, operator_name });
+        self.session = Some(Session { connected_at_ms: viewed_at_ms, begun_by, ..session });
         self.page = Page::Meeting;
         self.notice = None;
-        let mut effects = vec![Effect::Rejoin(id)];
-        if self.account.is_none() {
-            self.account = Some(super::Account { company_name, operator_name });
-            effects.push(Effect::Listen);
+        vec![Effect::Rejoin(id)]
+    }
+
+    /// The session is another process's, or over: nobody is told anything about it.
+    pub(super) fn on_no_bookmark(&mut self, id: SessionId) -> Vec<Effect> {
+        if self.session.take_if(|session| session.id == id && session.phase == Phase::Meeting).is_none() {
+            return Vec::new();
         }
-        effects
+        self.set_notice(Notice::NoBookmark);
+        self.page = self.idle_page(None);
+        vec![Effect::Tell(Told::error("no_bookmark", "there is no session to resume"))]
     }
 
     /// Ends a session that an earlier process left.
@@ -304,6 +310,7 @@ impl App {
                 effects.push(Effect::Tell(Told::FirstPicture { width, height }));
                 effects
             }
+            FromSession::NoBookmark => self.on_no_bookmark(id),
             FromSession::Gone(reason) => self.on_gone(id, reason, None, now_ms),
             FromSession::Blocked(error) => self.on_gone(id, CloseReason::TransportLost, Some(error.into()), now_ms),
         }
@@ -318,13 +325,21 @@ impl App {
         session.safety_code = safety_code;
         self.page = Page::Asking;
         let (id, reception_id, reason) = (session.id, session.reception_id, session.reason.clone());
-        let is_rejoined = session.is_rejoined;
+        let begun_by = session.begun_by.clone();
         if let Some(number) = self.number_mut(reception_id) {
             number.state = proto::api::reception::ReceptionState::Proved;
             number.own = None;
         }
-        let mut effects =
-            if is_rejoined { vec![Effect::Tell(Told::Rejoined { session_id: id })] } else { vec![Effect::Proved(id)] };
+        // After a restart, too: the manager may not have heard of it before the death.
+        let mut effects = vec![Effect::Proved(id)];
+        if let Some(account) = begun_by {
+            // Not before the customer was found: who finds nobody logs in as usual.
+            if self.account.is_none() {
+                self.account = Some(account);
+                effects = vec![Effect::LogInAgain, Effect::Listen, Effect::Proved(id)];
+            }
+            effects.push(Effect::Tell(Told::Rejoined { session_id: id }));
+        }
         effects.extend(self.ask(GrantKind::View, reason, now_ms));
         effects
     }
@@ -388,7 +403,8 @@ impl App {
             } else if reason != CloseReason::OperatorEnded {
                 let message = format!("the customer was not met: {}", reason.as_str());
                 effects.push(Effect::Tell(Told::error("not_met", message)));
-                self.set_notice(Notice::NotMet(reason));
+                let is_new = session.begun_by.is_none();
+                self.set_notice(if is_new { Notice::NotMet(reason) } else { Notice::NotRejoined(reason) });
             }
             let known = self.numbers.iter().any(|number| number.reception_id == session.reception_id);
             self.page = self.idle_page(known.then_some(session.reception_id));
@@ -454,7 +470,7 @@ fn new_session(id: SessionId, reception_id: ReceptionId, reason: String, now_ms:
         first_picture: None,
         told_connected: false,
         ending: false,
-        is_rejoined: false,
+        begun_by: None,
         device_looks: (0, now_ms),
     }
 }

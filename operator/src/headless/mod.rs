@@ -88,6 +88,10 @@ pub async fn resume(mut engine: Engine, lines: Lines, events: Events, signals: S
     };
     let told = engine.take(Event::Wish(Wish::Rejoin(id)), clock::now_ms());
     headless.tell(told, None);
+    if engine.session().is_none() {
+        headless.error("no_bookmark", "another process goes on with the session, or it is too late", None);
+        return Outcome::NotLoggedIn;
+    }
     headless.serve(engine, lines, signals).await;
     Outcome::Done
 }

@@ -6,9 +6,9 @@ use egui::{RichText, Ui};
 use super::Scene;
 use crate::app::event::{Left, Wish};
 
-/// A card for each of them; nothing, when there is none.
+/// A card for each of them while its customer waits; nothing, when there is none.
 pub(super) fn show(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
-    for left in &scene.app.left {
+    for left in scene.app.left.iter().filter(|left| scene.now_ms < left.until_ms) {
         ui.push_id(left.session_id, |ui| widget::card(ui, |ui| one(ui, scene, left, wishes)));
         ui.add_space(look::GAP_LARGE);
     }

@@ -179,6 +179,11 @@ fn notice(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
             let reason = scene.say(&format!("ended.{}", reason.as_str()));
             scene.fill("notice.not_met", &[("reason", &reason)])
         }
+        Some(Notice::NotRejoined(reason)) => {
+            let reason = scene.say(&format!("ended.{}", reason.as_str()));
+            scene.fill("notice.not_rejoined", &[("reason", &reason)])
+        }
+        Some(Notice::NoBookmark) => scene.say("notice.no_bookmark"),
         // The page of the number says it itself.
         Some(Notice::Burned | Notice::Expired) if shows_closed(scene.app) => return,
         Some(Notice::Burned) => scene.say("notice.burned"),

@@ -21,7 +21,7 @@ use proto::{
 };
 use serde::{Deserialize, Serialize};
 
-pub use self::shelf::{Hold, Kept, Shelf};
+pub use self::shelf::{Found, Hold, Kept, Shelf};
 
 /// Longest bookmark in bytes: ticket, introduction and four relays are 4 KiB.
 pub const BOOKMARK_LEN_MAX: usize = 16 * 1024;
