@@ -47,7 +47,8 @@ pub const SILENCE_TIMEOUT: Duration = Duration::from_secs(45);
 pub const LIVELY_PING_INTERVAL: Duration = Duration::from_millis(500);
 /// A connection over which something is being said is dead after this long without a byte: two missed answers.
 pub const LIVELY_SILENCE_TIMEOUT: Duration = Duration::from_millis(1_500);
-/// The same while a write waits for the network: on a slow line answers come late behind what is sent.
+/// The same while a write waits for the network: on a slow line answers come late behind what is sent. Where the system
+/// knows that the line is dead, it is not waited for.
 pub const LIVELY_STALL_TIMEOUT: Duration = Duration::from_secs(6);
 /// A connection counts as one over which something is being said for this long after a frame.
 pub const LIVELY_FOR: Duration = Duration::from_secs(5);

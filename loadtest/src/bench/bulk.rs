@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use link::framed::write_frame;
+use link::{framed::write_frame, line::Line};
 use proto::frame::{Frame, FrameType, Lane};
 use tokio::{io::AsyncWriteExt as _, task::JoinSet, time::timeout};
 
@@ -103,5 +103,6 @@ async fn pour(session: u32, customer: End, mut operator: End, frames: usize) -> 
         ensure!(len == FRAME_BYTES, "a frame of {len} bytes came instead of {FRAME_BYTES}");
     }
     let writer = sending.await??;
-    Ok((End { reader, writer, exporter, transport, early: Vec::new(), on_loss: None }, operator))
+    let again = End { reader, writer, exporter, transport, early: Vec::new(), on_loss: None, line: Line::UNKNOWN };
+    Ok((again, operator))
 }

@@ -26,6 +26,7 @@ use super::{
     Call,
     gate::{Climate, Weather},
     score::{Outcome, Score},
+    trial::LOOK,
 };
 use crate::{
     desktop::pause,
@@ -39,11 +40,13 @@ pub const TOOLS: IpAddr = address(1);
 /// Where relays are for customers, and where they are for operators.
 pub const RELAYS: [IpAddr; 2] = [address(2), address(3)];
 /// Programs that it takes.
-const PROGRAMS: [&str; 4] = ["unshare", "nsenter", "ip", "nft"];
+const PROGRAMS: [&str; 6] = ["unshare", "nsenter", "ip", "nft", "ss", "tc"];
 /// A row in here takes no longer.
 const ROW_MAX: Duration = Duration::from_mins(20);
 /// The namespaces are there after this time, and the filters are.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// A slow line keeps so much, as cheap routers do: in both directions longer than a dead one is given.
+const QUEUE_MAX: Duration = Duration::from_secs(1);
 /// Of so many packets a share is lost.
 const OF: f64 = 1_000.0;
 
@@ -172,6 +175,8 @@ impl House {
     /// Puts weather on the cable, for each port of a relay: that of the customers, that of the operators. Everything that
     /// was there before is gone.
     ///
+    /// Packets are dropped where they arrive: a system that drops its own knows that they did not leave.
+    ///
     /// # Errors
     /// When it is more than loss and holes.
     pub async fn set(&self, relays: impl Iterator<Item = (u16, &[Climate; 2])>) -> Result<()> {
@@ -186,12 +191,58 @@ impl House {
                 }
             }
         }
-        // One transaction: no packet meets half of it.
-        let rules = format!(
-            "table inet fault {{}}\ndelete table inet fault\ntable inet fault {{\nchain there {{\ntype filter hook output \
-             priority 0;\n{there}}}\nchain back {{\ntype filter hook input priority 0;\n{back}}}\n}}\n"
-        );
-        nft(&rules).await
+        nft(self.command("nft"), &there).await?;
+        nft(Command::new("nft"), &back).await
+    }
+
+    /// Makes the cable slow in both directions, `rate` bits a second altogether; what does not fit waits for up to
+    /// [`QUEUE_MAX`].
+    ///
+    /// # Errors
+    /// When the kernel does not do it.
+    pub async fn slow_down(&self, rate: u64) -> Result<()> {
+        let (rate, queue) = (format!("{rate}bit"), format!("{}ms", QUEUE_MAX.as_millis()));
+        for (mut command, end) in [(self.command("tc"), "relays"), (Command::new("tc"), "tools")] {
+            command.args(["qdisc", "replace", "dev", end, "root", "tbf", "rate", &rate, "burst", "16kb"]);
+            let output = command.args(["latency", &queue]).output().await?;
+            ensure!(output.status.success(), "tc: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// Makes the cable as fast as it can be.
+    ///
+    /// # Errors
+    /// When it was not slow.
+    pub async fn speed_up(&self) -> Result<()> {
+        for (mut command, end) in [(self.command("tc"), "relays"), (Command::new("tc"), "tools")] {
+            let output = command.args(["qdisc", "delete", "dev", end, "root"]).output().await?;
+            ensure!(output.status.success(), "tc: {}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(())
+    }
+
+    /// Waits until every connection that was given up is gone at its other end, too: the word of its end may have met a
+    /// hole, and is said again ever more seldom. Until then a relay takes a tool that has left for one that is there.
+    ///
+    /// # Errors
+    /// When connections cannot be listed, or are there still after `patience`.
+    pub async fn clear(&self, patience: Duration) -> Result<()> {
+        let is_clear = async {
+            loop {
+                let mut left = 0;
+                for mut command in [self.command("ss"), Command::new("ss")] {
+                    let output = command.args(["-H", "-t", "-n"]).args(ENDING).output().await?;
+                    ensure!(output.status.success(), "ss: {}", String::from_utf8_lossy(&output.stderr));
+                    left += String::from_utf8_lossy(&output.stdout).lines().count();
+                }
+                if left == 0 {
+                    return Ok(());
+                }
+                pause(LOOK).await;
+            }
+        };
+        timeout(patience, is_clear).await.context("connections that were given up do not end")?
     }
 
     /// Packets that were dropped since the weather was last set.
@@ -199,11 +250,19 @@ impl House {
     /// # Errors
     /// When the filters cannot be read.
     pub async fn dropped(&self) -> Result<u64> {
-        let rules = process::run("nft", &["list", "ruleset"]).await?;
         let after = |line: &str| line.split_once("counter packets ")?.1.split(' ').next()?.parse::<u64>().ok();
-        Ok(rules.lines().filter_map(after).sum())
+        let mut dropped = 0;
+        for mut command in [self.command("nft"), Command::new("nft")] {
+            let output = command.args(["list", "ruleset"]).output().await?;
+            ensure!(output.status.success(), "nft: {}", String::from_utf8_lossy(&output.stderr));
+            dropped += String::from_utf8_lossy(&output.stdout).lines().filter_map(after).sum::<u64>();
+        }
+        Ok(dropped)
     }
 }
+
+/// States of connections whose end the other side has not acknowledged.
+const ENDING: [&str; 6] = ["state", "fin-wait-1", "state", "closing", "state", "last-ack"];
 
 /// What a filter does to the packets of a direction; `None` when it lets all pass.
 fn drops(weather: Weather) -> Result<Option<String>> {
@@ -215,8 +274,13 @@ fn drops(weather: Weather) -> Result<Option<String>> {
     Ok((0.0 < loss).then(|| format!("numgen random mod {OF:.0} < {:.0} counter drop", loss * OF)))
 }
 
-async fn nft(rules: &str) -> Result<()> {
-    let mut child = Command::new("nft")
+/// Replaces the filters of what arrives in a namespace, in one transaction: no packet meets half of them.
+async fn nft(mut command: Command, filters: &str) -> Result<()> {
+    let rules = format!(
+        "table inet fault {{}}\ndelete table inet fault\ntable inet fault {{\nchain arriving {{\ntype filter hook input \
+         priority 0;\n{filters}}}\n}}\n"
+    );
+    let mut child = command
         .args(["-f", "-"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())

@@ -12,6 +12,9 @@ use proto::{
 };
 use tokio::time::Instant;
 
+/// Pause between questions whether a line on which answers are late is a slow one.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// Keep-alive of one end of one connection.
 #[derive(Debug)]
 pub struct KeepAlive {
@@ -26,6 +29,8 @@ pub struct KeepAlive {
     deaf: bool,
     lively: Option<Lively>,
     writing: bool,
+    /// When the line was last found slow and not dead.
+    slow_at: Option<Instant>,
     /// When the first ping went out after the last proof that what this end sends arrives.
     unproved_since: Option<Instant>,
 }
@@ -61,6 +66,7 @@ impl KeepAlive {
             deaf: false,
             lively: None,
             writing: false,
+            slow_at: None,
             unproved_since: None,
         }
     }
@@ -140,12 +146,33 @@ impl KeepAlive {
         if self.deaf { self.ping_at } else { self.ping_at.min(self.silent_at(now)) }
     }
 
-    /// When the connection counts as dead if nothing is heard.
+    /// When [`Self::is_silent`] must be asked if nothing is heard.
     pub fn silent_at(&self, now: Instant) -> Instant {
+        let soon = self.runs_out_at(now, LIVELY_SILENCE_TIMEOUT);
+        if !self.writing {
+            return soon;
+        }
+        let again = self.slow_at.map_or(soon, |slow_at| slow_at + LOOK_EVERY);
+        soon.max(again).min(self.runs_out_at(now, LIVELY_STALL_TIMEOUT))
+    }
+
+    /// Whether the connection counts as dead. While a write waits, answers may be late behind what is sent; `is_dead` is
+    /// asked then whether the system knows better.
+    pub fn is_silent(&mut self, now: Instant, is_dead: impl FnOnce() -> bool) -> bool {
+        if now < self.silent_at(now) {
+            return false;
+        }
+        let may_be_slow = self.writing && now < self.runs_out_at(now, LIVELY_STALL_TIMEOUT) && !is_dead();
+        if may_be_slow {
+            self.slow_at = Some(now);
+        }
+        !may_be_slow
+    }
+
+    /// When patience ends; `least` is how much there is at least while something is being said.
+    fn runs_out_at(&self, now: Instant, least: Duration) -> Instant {
         let usual = self.heard_at + SILENCE_TIMEOUT;
         let lively = self.lively.filter(|lively| self.writing || now < lively.until);
-        // A slow line is not a dead one: answers wait behind what is sent.
-        let least = if self.writing { LIVELY_STALL_TIMEOUT } else { LIVELY_SILENCE_TIMEOUT };
         let patience = self.round_trip.unwrap_or_default().saturating_mul(4).clamp(least, SILENCE_TIMEOUT);
         // What was silent before anybody spoke says nothing.
         lively.map_or(usual, |lively| {
@@ -220,13 +247,34 @@ mod tests {
 
         let Due::Ping(payload) = keepalive.due(after(10_500), 0.0) else { panic!("pings come soon") };
         assert_eq!(keepalive.silent_at(after(10_500)), after(11_500), "silence before anybody spoke does not count");
-        keepalive.set_writing(true);
-        assert_eq!(keepalive.silent_at(after(10_500)), after(16_000));
-        keepalive.set_writing(false);
         keepalive.on_pong(&payload, after(11_300));
         keepalive.heard(after(11_300));
         assert_eq!(keepalive.silent_at(after(11_300)), after(14_500), "four round trips of 800 ms");
         assert_eq!(keepalive.silent_at(after(20_000)), after(11_300) + SILENCE_TIMEOUT, "quiet again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_a_write_waits_the_system_says_whether_a_line_is_slow_or_dead() {
+        let begun = Instant::now();
+        let after = |millis| begun + Duration::from_millis(millis);
+        let mut keepalive = KeepAlive::new(begun, 0.0);
+        keepalive.enliven(begun);
+        keepalive.set_writing(true);
+
+        assert_eq!(keepalive.silent_at(begun), after(1_500));
+        assert!(!keepalive.is_silent(after(1_499), || true), "it is not asked before answers are late");
+        assert!(!keepalive.is_silent(after(1_500), || false), "it is slow");
+        assert_eq!(keepalive.silent_at(after(1_500)), after(1_750), "and may die");
+        keepalive.enliven(after(4_900));
+        for millis in (1_750..6_000).step_by(250) {
+            assert!(!keepalive.is_silent(after(millis), || false), "{millis} ms");
+        }
+        assert!(keepalive.is_silent(after(6_000), || false), "no line is as slow as that");
+
+        keepalive.heard(after(6_000));
+        assert!(keepalive.is_silent(after(7_500), || true), "nobody acknowledges anything");
+        keepalive.set_writing(false);
+        assert!(keepalive.is_silent(after(7_500), || false), "no answer waits behind anything");
     }
 
     #[tokio::test(start_paused = true)]

@@ -28,6 +28,8 @@ pub mod credit;
 
 pub mod keepalive;
 
+pub mod line;
+
 pub mod transport;
 
 pub mod proxy;

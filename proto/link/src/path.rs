@@ -29,6 +29,7 @@ use crate::{
     framed::{self, FrameReader, WireFrame},
     join::{self, Admission, JoinError},
     keepalive::{self, Due, KeepAlive},
+    line::Line,
     roam::PathId,
     sealed::{Dial, FAREWELL_TIMEOUT},
     tcp::Connection,
@@ -218,10 +219,10 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
     let begun = Instant::now();
-    let Connection { mut reader, mut writer, on_loss, .. } = connection;
+    let Connection { mut reader, mut writer, on_loss, line, .. } = connection;
     let Ends { mut given, ears, stop: _ } = ends;
     let reason = {
-        let mut inbound = std::pin::pin!(inbound(&mut reader, &ears, &desk));
+        let mut inbound = std::pin::pin!(inbound((&mut reader, &line), &ears, &desk));
         tokio::select! {
             reason = &mut inbound => Some(reason),
             written = outbound(&mut writer, &mut given, &ears, &desk) => match written {
@@ -252,7 +253,7 @@ where
 }
 
 /// Reads until the connection is over, and says why.
-async fn inbound<R>(reader: &mut FrameReader<R>, ears: &Ears, desk: &Desk) -> CloseReason
+async fn inbound<R>((reader, line): (&mut FrameReader<R>, &Line), ears: &Ears, desk: &Desk) -> CloseReason
 where
     R: AsyncRead + Unpin,
 {
@@ -285,8 +286,7 @@ where
             },
             () = ears.pulse.notified() => {}
             () = sleep_until(silent_at) => {
-                let now = Instant::now();
-                if ears.lock().keepalive.silent_at(now) <= now {
+                if ears.lock().keepalive.is_silent(Instant::now(), || line.is_dead()) {
                     return CloseReason::Silent;
                 }
             }

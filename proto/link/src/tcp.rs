@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::{
     framed::{FrameReader, WireFrame},
+    line::Line,
     proxy::{ProxyError, Via},
     race::{self, OnLoss},
     stall::Stalling,
@@ -53,6 +54,8 @@ pub struct Connection<S> {
     pub early: Vec<WireFrame>,
     /// Told when it is lost.
     pub on_loss: Option<OnLoss>,
+    /// What the system knows about it.
+    pub line: Line,
 }
 
 /// Why there is no connection to a relay.
@@ -90,7 +93,7 @@ pub async fn dial(address: &str, spki: &str) -> Result<Connection<DialedStream>,
 /// See [`DialError`]; within ten seconds. Cancel-safe: dropping it closes whatever was opened.
 pub async fn connect_any(address: SocketAddr, host: &str, pin: Pin) -> Result<Connection<AnyStream>, DialError> {
     let (stream, exporter) = connect(address, host, pin).await?;
-    Ok(Connection::new(Box::new(stream), exporter, Transport::Tcp))
+    Ok(Connection::any(stream, exporter))
 }
 
 /// Connects to the relay `host:port` that has the key `pin`, through a proxy, which looks the name up. TLS runs inside.
@@ -105,7 +108,7 @@ pub(crate) async fn connect_via(
 ) -> Result<Connection<AnyStream>, DialError> {
     let tunnel = proxy.connect(host, port).await?;
     let (stream, exporter) = secure(tunnel, host, pin).await?;
-    Ok(Connection::new(Box::new(stream), exporter, Transport::Tcp))
+    Ok(Connection::any(stream, exporter))
 }
 
 async fn connect(to: impl ToSocketAddrs, host: &str, pin: Pin) -> Result<(DialedStream, [u8; 32]), DialError> {
@@ -130,7 +133,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
     /// Takes a stream whose handshake is done. `exporter` is what a proof is bound to.
     pub fn new(stream: S, exporter: [u8; 32], transport: Transport) -> Self {
         let (reader, writer) = split(stream);
-        Self { reader: FrameReader::new(reader), writer, exporter, transport, early: Vec::new(), on_loss: None }
+        Self {
+            reader: FrameReader::new(reader),
+            writer,
+            exporter,
+            transport,
+            early: Vec::new(),
+            on_loss: None,
+            line: Line::UNKNOWN,
+        }
     }
 
     /// Closes so that what was written last arrives: says the end, then reads until the other end has said it too.
@@ -139,6 +150,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         if self.writer.shutdown().await.is_ok() {
             self.reader.drain().await;
         }
+    }
+}
+
+impl Connection<AnyStream> {
+    fn any(stream: DialedStream, exporter: [u8; 32]) -> Self {
+        let line = Line::of(stream.get_ref().0.get_ref());
+        Self { line, ..Self::new(Box::new(stream), exporter, Transport::Tcp) }
     }
 }
 

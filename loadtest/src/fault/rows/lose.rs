@@ -86,6 +86,9 @@ async fn cut_off_and_judge(call: &Call, mut trial: Trial) -> Result<Outcome> {
             trial.outcome.note(format!("{}: {dropped} packets dropped", KINDS[kind].0));
         }
         trial.relays.set_weather(place, &[Climate::default(); 2]).await?;
+        if let Ok(house) = trial.relays.house() {
+            house.clear(PATIENCE).await?;
+        }
         trial.ready().await?;
         no_split(&mut trial).await;
         if round < KINDS.len() {

@@ -1,4 +1,4 @@
-//! F13n: packets that the kernel loses, under TCP and under QUIC.
+//! F13n: packets that the kernel loses, under TCP and under QUIC, and a line that is much too slow.
 
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ const CELL: Duration = Duration::from_secs(8);
 const CELL_QUICK: Duration = Duration::from_secs(2);
 /// Sessions under load.
 const SESSIONS: usize = 10;
+/// Bits a second of a line that is too slow for what the sessions have to say, which is 3.6 million each way.
+const SLOW: u64 = 2_500_000;
 
 /// F13n: each loss by each transport, in a network of our own.
 pub(super) async fn lossy(call: &Call) -> Result<Outcome> {
@@ -60,9 +62,35 @@ async fn by(call: &Call, transport: Transport, outcome: Outcome) -> Result<Outco
     set_all(&mut trial, Climate::default()).await?;
     let flows = trial.crowd.flows_since(Instant::now(), PATIENCE).await;
     trial.outcome.must(flows.is_some(), || "not every session went on when nothing was lost any more".to_owned());
+    if transport == Transport::Tcp {
+        slow(&mut trial, span).await?;
+    }
     // Loss fills queues, and an allocator keeps what they took.
     trial.rebase()?;
     trial.finish().await
+}
+
+/// On a slow line answers wait behind pictures for longer than a dead relay is given, and nobody leaves it.
+async fn slow(trial: &mut Trial, span: Duration) -> Result<()> {
+    let (id, _) = trial.busiest()?;
+    let (there, switches) = (trial.crowd.at(id), trial.crowd.switches_seen());
+    trial.relays.house()?.slow_down(SLOW).await?;
+    trial.crowd.mark();
+    pause(span).await;
+    let mut own = Gaps::new()?;
+    trial.crowd.take_ways(&mut own);
+    let (delay, stay) = (own.delays(), trial.crowd.at(id));
+    let switched = trial.crowd.switches_seen() - switches;
+    trial.outcome.note(format!(
+        "a line of {SLOW} bit/s: input p50 {:.0} p99 {:.0} ms, {stay} of {there} sessions stayed",
+        delay.p50, delay.p99
+    ));
+    trial.outcome.must(there == stay && switched == 0, || format!("{switched} times a slow line was left"));
+    trial.outcome.faults = trial.outcome.faults.saturating_add(1);
+    trial.relays.house()?.speed_up().await?;
+    let flows = trial.crowd.flows_since(Instant::now(), PATIENCE).await;
+    trial.outcome.must(flows.is_some(), || "not every session went on after a slow line".to_owned());
+    Ok(())
 }
 
 async fn set_all(trial: &mut Trial, climate: Climate) -> Result<()> {
