@@ -1,7 +1,7 @@
 //! Opens one page of the window with sample data: `client-gallery PAGE LANG`, to look at it and to take pictures.
 //!
-//! Pages: left, `left_paused`, `left_nothing`, returning, gone, number, trouble, connecting, who, view, control, device, viewing, restarted, controlling, paused, ended,
-//! lost, bar-viewing, bar-restarted, bar-controlling, bar-paused.
+//! Pages: left, `left_paused`, `left_nothing`, returning, gone, number, trouble, connecting, who, view, control, device,
+//! viewing, restarted, controlling, paused, ended, lost, bar-viewing, bar-restarted, bar-controlling, bar-paused.
 
 use std::time::{Duration, Instant};
 

@@ -217,6 +217,7 @@ pub async fn compare(desktop: &Desktop, operator: &mut Tool, customers: &Path, o
         desktop.screenshot(customers).await?;
         let command = json!({"do": "picture", "file": operators.display().to_string()});
         let taken = operator.ask(command, "picture", PATIENCE).await?;
+        ensure!(text(&taken, "file")? == operators.display().to_string(), "another file was written: {taken}");
         let exact = taken.get("exact") == Some(&Value::Bool(true));
         let differing_pixels = picture::differing_pixels(&picture::read(customers)?, &picture::read(operators)?);
         seen = Comparison { exact, differing_pixels };

@@ -1,7 +1,7 @@
 //! Opens one page of the window with sample state, to look at it: `operator-gallery PAGE [ja|en]`.
 //!
-//! Pages: left, `not_rejoined`, `no_bookmark`, login, `login_error`, home, `home_empty`, `home_left`, number, `number_unproved`, burned, meeting, asking, refused,
-//! session, control, `ask_dialog`, ended.
+//! Pages: left, `not_rejoined`, `no_bookmark`, login, `login_error`, home, `home_empty`, `home_left`, number,
+//! `number_unproved`, burned, meeting, asking, refused, session, control, `ask_dialog`, ended.
 
 use std::sync::Arc;
 

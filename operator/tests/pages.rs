@@ -115,19 +115,23 @@ fn asking() -> App {
     app
 }
 
+fn left(session_id: SessionId) -> Left {
+    Left {
+        session_id,
+        reception_id: ReceptionId::from_bytes([3; 16]),
+        company_name: "Sample Trading".into(),
+        operator_name: "Hanako Yamada".into(),
+        reason: "Printer".into(),
+        viewed_at_ms: Some(NOW),
+        until_ms: NOW + 1,
+    }
+}
+
 #[test]
 fn a_session_whose_tool_died_is_offered_before_and_after_the_login() {
     let id = SessionId::from_bytes([9; 16]);
     for mut app in [App::default(), logged_in()] {
-        let left = Left {
-            session_id: id,
-            reception_id: ReceptionId::from_bytes([3; 16]),
-            company_name: "Sample Trading".into(),
-            operator_name: "Hanako Yamada".into(),
-            reason: "Printer".into(),
-            viewed_at_ms: Some(NOW),
-            until_ms: NOW + 1,
-        };
+        let left = left(id);
         let late = Left { session_id: SessionId::from_bytes([8; 16]), until_ms: NOW, ..left.clone() };
         play(&mut app, [Event::Left(late), Event::Left(left)]);
         let mut harness = desk(Lang::En, app.clone());
@@ -155,16 +159,7 @@ fn who_finds_nobody_after_a_restart_reads_what_to_do() {
         (FromSession::NoBookmark, Lang::En, "goes on in another window"),
     ] {
         for mut app in [App::default(), logged_in()] {
-            let left = Left {
-                session_id: id,
-                reception_id: ReceptionId::from_bytes([3; 16]),
-                company_name: "Sample Trading".into(),
-                operator_name: "Hanako Yamada".into(),
-                reason: String::new(),
-                viewed_at_ms: None,
-                until_ms: NOW + 1,
-            };
-            play(&mut app, [Event::Left(left), Event::Wish(Wish::Rejoin(id)), Event::Session(id, what.clone())]);
+            play(&mut app, [Event::Left(left(id)), Event::Wish(Wish::Rejoin(id)), Event::Session(id, what.clone())]);
             let mut harness = desk(lang, app);
             harness.run_ok();
             harness.get_by_label_contains(words);

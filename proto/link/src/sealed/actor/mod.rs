@@ -6,6 +6,7 @@
 //! When a tool was started again both get new keys (`exchange.rs`) and begin anew (`life.rs`).
 
 mod rejoin;
+mod taken;
 
 use std::{collections::HashMap, io, sync::Arc, time::Duration};
 
@@ -26,15 +27,17 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use self::rejoin::Fate;
+use self::{
+    rejoin::Fate,
+    taken::{Taken, take},
+};
 use super::{
     FAREWELL_TIMEOUT, RenewError, Renewed, Way,
     exchange::Exchange,
     held::Held,
-    keeper::Keeper,
     life::Life,
     say::{Pen, Timers, compose},
-    state::{Goodbye, Shared, State},
+    state::{Goodbye, Shared},
 };
 use crate::{
     BoxFuture,
@@ -568,42 +571,4 @@ const fn is_end(reason: CloseReason) -> bool {
         reason,
         CloseReason::OperatorEnded | CloseReason::CustomerEnded | CloseReason::Revoked | CloseReason::HardEnd
     )
-}
-
-/// What a message was.
-enum Taken {
-    Own,
-    Room,
-    Delivered,
-    End(CloseReason),
-    Malformed,
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "whatever is not the link's own is the program's")]
-fn take(state: &mut State, keeper: &mut Keeper, message: Message, bytes: &[u8], lane: Lane) -> Taken {
-    match message {
-        Message::End { reason } => return Taken::End(reason),
-        Message::Echo { nonce } => state.echoed = Some(nonce),
-        Message::Echoed { nonce } => {
-            if let Some((_, asked_at)) = state.echo.take_if(|(asked, _)| *asked == nonce) {
-                state.round_trip = Some(asked_at.elapsed());
-            }
-        }
-        Message::Credit { lane, taken } => {
-            return if state.credit.on_credit(lane, taken).is_ok() { Taken::Room } else { Taken::Malformed };
-        }
-        Message::Received { next } => {
-            return if keeper.received(next).is_ok() { Taken::Own } else { Taken::Malformed };
-        }
-        message => {
-            // A short one passed the assembly without credit, as the link's own words must.
-            let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-            if state.taking.check(lane, len).is_err() {
-                return Taken::Malformed;
-            }
-            state.deliver(lane, bytes.len(), message);
-            return Taken::Delivered;
-        }
-    }
-    Taken::Own
 }
