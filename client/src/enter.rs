@@ -115,6 +115,8 @@ impl From<ApiError> for EnterError {
             Some(
                 ErrorCode::BadRequest
                 | ErrorCode::LoginFailed
+                | ErrorCode::CodeRequired
+                | ErrorCode::PasswordChange
                 | ErrorCode::NotLoggedIn
                 | ErrorCode::Forbidden
                 | ErrorCode::TooManyOpen

@@ -4,7 +4,6 @@
 //! temporary one and goes when the world ends.
 
 use std::{
-    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
@@ -493,28 +492,6 @@ pub(crate) async fn metric(private: SocketAddr, name: &str) -> Result<f64> {
     Ok(text.lines().filter_map(of).sum())
 }
 
-/// The values of a metric of the server with this private listener, by one of its labels.
-///
-/// # Errors
-/// When it does not answer within [`METRIC_PATIENCE`].
-pub(crate) async fn metric_by(private: SocketAddr, name: &str, label: &str) -> Result<BTreeMap<String, f64>> {
-    let text = timeout(METRIC_PATIENCE, scrape(private)).await.context("a server does not say what it counts")??;
-    let mut values = BTreeMap::new();
-    for line in text.lines() {
-        if let Some((value, count)) = labelled(line, name, label) {
-            *values.entry(value.to_owned()).or_default() += count;
-        }
-    }
-    Ok(values)
-}
-
-/// What a line says of this metric: the value of the label, and the number.
-fn labelled<'a>(line: &'a str, name: &str, label: &str) -> Option<(&'a str, f64)> {
-    let (labels, number) = line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} ")?;
-    let value = labels.split(',').find_map(|pair| pair.strip_prefix(label)?.strip_prefix("=\"")?.strip_suffix('"'))?;
-    Some((value, number.parse().ok()?))
-}
-
 /// The whole answer of a private listener, head included.
 async fn ask_private(private: SocketAddr, path: &str) -> Result<String> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -548,22 +525,3 @@ const METRIC_PATIENCE: Duration = Duration::from_secs(30);
 const COMPANY: &str = "demo";
 const USER: &str = "sato";
 const PASSWORD: &str = "Uketsuke-Demo-1";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_of_a_metric_is_counted_under_the_label_that_is_asked_for_and_under_no_other() {
-        let line = r#"relay_connections_total{result="address_rate",transport="tcp"} 7"#;
-
-        assert_eq!(labelled(line, "relay_connections_total", "result"), Some(("address_rate", 7.0)));
-        assert_eq!(labelled(line, "relay_connections_total", "transport"), Some(("tcp", 7.0)));
-        for (name, label) in
-            [("relay_connections_total", "res"), ("relay_connections", "result"), ("relay_connections_total", "sport")]
-        {
-            assert_eq!(labelled(line, name, label), None, "{name} {label}");
-        }
-        assert_eq!(labelled("relay_connections_total 7", "relay_connections_total", "result"), None);
-    }
-}

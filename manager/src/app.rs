@@ -10,7 +10,8 @@ use proto::{api::UnixMillis, ticket::SigningKey};
 use rand_core::{CryptoRngCore, OsRng, RngCore as _};
 
 use crate::{
-    config::Config, db::Db, events::Hub, login::gate::HashGate, metrics::Metrics, reception::locator::LocatorKey,
+    column_key::ColumnKey, config::Config, db::Db, events::Hub, login::gate::HashGate, metrics::Metrics,
+    reception::locator::LocatorKey,
 };
 
 /// The manager's state. Cheap to clone; everything that must last is in the database.
@@ -32,6 +33,8 @@ pub struct App {
     pub events: Hub,
     /// Hashes and seals locators.
     pub locators: LocatorKey,
+    /// Seals columns that the database alone must not tell.
+    pub columns: ColumnKey,
     steady_since_ms: Arc<AtomicI64>,
 }
 
@@ -40,6 +43,7 @@ impl App {
     pub fn new(db: Db, clock: Clock, config: Config, metrics: Metrics, signing_key: SigningKey) -> Self {
         let hash_gate = HashGate::new(&config.login, metrics.core.manager_hash_queue.clone());
         let locators = LocatorKey::of(&signing_key);
+        let columns = ColumnKey::of(&signing_key);
         let steady_since_ms = Arc::new(AtomicI64::new(clock.now_ms()));
         Self {
             db,
@@ -50,6 +54,7 @@ impl App {
             hash_gate,
             events: Hub::default(),
             locators,
+            columns,
             steady_since_ms,
         }
     }

@@ -120,7 +120,9 @@ impl IntoResponse for ApiError {
 const fn status(code: ErrorCode) -> StatusCode {
     match code {
         ErrorCode::BadRequest => StatusCode::BAD_REQUEST,
-        ErrorCode::LoginFailed | ErrorCode::NotLoggedIn => StatusCode::UNAUTHORIZED,
+        ErrorCode::LoginFailed | ErrorCode::CodeRequired | ErrorCode::PasswordChange | ErrorCode::NotLoggedIn => {
+            StatusCode::UNAUTHORIZED
+        }
         ErrorCode::Forbidden => StatusCode::FORBIDDEN,
         ErrorCode::NotFound | ErrorCode::NumberUnusable => StatusCode::NOT_FOUND,
         ErrorCode::TooManyOpen | ErrorCode::WrongState => StatusCode::CONFLICT,
@@ -136,6 +138,8 @@ const fn sentence(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::BadRequest => "the request is not what it should be",
         ErrorCode::LoginFailed => "company code, id or password is wrong",
+        ErrorCode::CodeRequired => "the code of the second factor is missing",
+        ErrorCode::PasswordChange => "the password must be changed at the management site first",
         ErrorCode::NotLoggedIn => "no bearer token, or one that is not valid any more",
         ErrorCode::Forbidden => "this is not allowed",
         ErrorCode::NotFound => "there is no such thing",

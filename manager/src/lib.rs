@@ -3,7 +3,8 @@
 //! It issues reception numbers, brings two tools together, and keeps what happened. It never sees the secret half of a
 //! number, a key of a session, or a picture. Any number of managers may share one PostgreSQL database; nothing that
 //! must last is in their memory.
-//! One folder is one slice: `api` (routes), `state` (decisions), `store` (rows), `sweep` (what time does), `metrics`.
+//! One folder is one slice: `api` (routes), `page` (the site's), `state` (decisions), `store` (rows), `sweep` (what
+//! time does), `metrics`. `site` has what every page shares, `list` what every list does.
 #![expect(clippy::doc_markdown, reason = "SQLite, PostgreSQL and OpenAPI are names, not code")]
 
 pub mod app;
@@ -22,15 +23,23 @@ pub mod throttle;
 
 pub mod signing_key;
 
+pub mod column_key;
+
+pub mod fold;
+
 pub mod metrics;
 
 pub mod db;
+
+pub mod list;
 
 pub mod audit;
 
 pub mod admin;
 
 pub mod company;
+
+pub mod role;
 
 pub mod operator;
 
@@ -43,6 +52,8 @@ pub mod session;
 pub mod relays;
 
 pub mod events;
+
+pub mod site;
 
 pub mod serve;
 

@@ -8,7 +8,7 @@ use std::{any::Any, time::Duration};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
@@ -33,6 +33,7 @@ use crate::{
     app::{self, App},
     error::ApiError,
     events, login, reception, relays, session,
+    site::{self, Problem},
 };
 
 /// Where the OpenAPI document is.
@@ -78,7 +79,8 @@ pub fn router(app: App) -> Router {
     let (routes, document) = routes().split_for_parts();
     routes
         .route(OPENAPI, get(async move || Json(document)))
-        .fallback(async || ApiError::not_found())
+        .merge(site::router())
+        .fallback(nothing_there)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(limits::API_BODY_MAX))
         .layer(CatchPanicLayer::custom(panicked))
@@ -128,6 +130,16 @@ async fn bounded(answer: impl Future<Output = Response>, limit: Span) -> Respons
     match tokio::time::timeout(limit, answer).await {
         Ok(response) => response,
         Err(_elapsed) => ApiError::busy("the handler took too long").into_response(),
+    }
+}
+
+/// A browser gets a page, everybody else an error body.
+async fn nothing_there(headers: HeaderMap) -> Response {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    if accepted.contains("text/html") {
+        site::problem::page(&Problem::NotFound, &headers)
+    } else {
+        ApiError::not_found().into_response()
     }
 }
 

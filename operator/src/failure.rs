@@ -18,6 +18,8 @@ pub struct Failure {
 pub const CODES: &[&str] = &[
     "bad_request",
     "login_failed",
+    "code_required",
+    "password_change",
     "not_logged_in",
     "forbidden",
     "not_found",
@@ -77,6 +79,8 @@ const fn name(code: ErrorCode) -> &'static str {
     match code {
         ErrorCode::BadRequest | ErrorCode::TooLarge => "bad_request",
         ErrorCode::LoginFailed => "login_failed",
+        ErrorCode::CodeRequired => "code_required",
+        ErrorCode::PasswordChange => "password_change",
         ErrorCode::NotLoggedIn => "not_logged_in",
         ErrorCode::Forbidden => "forbidden",
         ErrorCode::NotFound | ErrorCode::NumberUnusable => "not_found",

@@ -76,6 +76,9 @@ pub struct HeadlessOptions {
     /// File whose first line is the password.
     #[arg(long, value_name = "FILE")]
     pub password_file: Option<PathBuf>,
+    /// The code of the second factor, or a recovery code, when the account has one.
+    #[arg(long, value_name = "CODE")]
+    pub code: Option<String>,
 }
 
 impl std::fmt::Debug for HeadlessOptions {
@@ -145,7 +148,7 @@ impl HeadlessOptions {
     /// See [`OptionsError`].
     pub fn login(&self) -> Result<Option<LoginRequest>, OptionsError> {
         let (Some(company), Some(user)) = (self.company.clone(), self.user.clone()) else { return Ok(None) };
-        Ok(Some(LoginRequest { company, user, password: self.password()? }))
+        Ok(Some(LoginRequest { company, user, password: self.password()?, code: self.code.clone() }))
     }
 
     /// The password from the environment or the file.
@@ -216,6 +219,7 @@ mod tests {
             resume: false,
             password: None,
             password_file: Some(file),
+            code: None,
         };
         assert_eq!(options.password().unwrap(), "s3cret!x");
         options.password_file = None;

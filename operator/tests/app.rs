@@ -462,6 +462,7 @@ fn event((which, number, id): (u8, u8, u8)) -> Event {
             company: String::new(),
             user: String::new(),
             password: String::new(),
+            code: None,
         })),
     }
 }

@@ -86,7 +86,7 @@ fn errors(lines: &[Value]) -> Vec<(&str, &str)> {
 async fn a_manager_that_is_not_reached_is_one_error_and_the_end() {
     let (_open, lines) = mpsc::channel(1);
     let written = Written::default();
-    let request = LoginRequest { company: "c".into(), user: "u".into(), password: "p".into() };
+    let request = LoginRequest { company: "c".into(), user: "u".into(), password: "p".into(), code: None };
     let outcome =
         headless::run(engine().await, request, lines, Events::to(written.clone()), Signals::listen().unwrap()).await;
     assert_eq!(outcome, Outcome::NotLoggedIn);

@@ -91,6 +91,7 @@ impl Receptions {
             company: account.company.clone(),
             user: account.user.clone(),
             password: tokio::fs::read_to_string(&account.password_file).await?,
+            code: None,
         };
         let login = customer.login(&request).await.context("the operator does not get in")?;
         let operator = customer.with_token(&login.token);

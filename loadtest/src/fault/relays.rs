@@ -6,7 +6,6 @@
 //! relay. With gates, each tool reaches each relay through a [`Gate`] of its own, so that one side can be cut off.
 
 use std::{
-    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -43,7 +42,7 @@ use super::{
 use crate::{
     desktop::pause,
     process::{Process, our_binary},
-    world::{World, free_address, metric, metric_by, wait_ready},
+    world::{World, free_address, metric, wait_ready},
 };
 
 /// A relay that was asked to leave, or to start, does so within this time.
@@ -447,14 +446,6 @@ public_key = "{}"
     /// When the relay does not answer.
     pub async fn metric(&self, name: &str) -> Result<f64> {
         metric(self.private, name).await
-    }
-
-    /// How connections' coming has ended so far, by the result that the relay counts it under.
-    ///
-    /// # Errors
-    /// When the relay does not answer.
-    pub async fn arrivals(&self) -> Result<BTreeMap<String, f64>> {
-        metric_by(self.private, "relay_connections_total", "result").await
     }
 
     /// Sessions it holds, those with one side included.

@@ -5,6 +5,9 @@
 //! It does not prevent a change by somebody who can write the whole database: [`verify`] finds it, unless that
 //! somebody also computed every later hash and the head anew.
 
+pub mod change;
+pub mod list;
+pub mod page;
 pub mod store;
 pub mod verify;
 

@@ -15,7 +15,9 @@ use crate::{
     db::DbError,
     login::password::{LEN_MAX, LEN_MAX_DEFAULT, NewPassword, PasswordHash},
     operator::{self, UserId, store::NewOperator},
-    relays, serve,
+    relays,
+    role::Role,
+    serve,
 };
 
 pub(super) async fn create_admin(
@@ -48,6 +50,7 @@ pub(super) async fn create_operator(
     config: Config,
     who: OperatorFlags,
     name: ShownName,
+    role: Role,
     password: &PasswordFlag,
 ) -> Result<(), Failure> {
     let app = open(config).await?;
@@ -56,7 +59,7 @@ pub(super) async fn create_operator(
     drop(tx);
     let company = found.ok_or_else(|| unknown("--company", who.company.as_str()))?;
     let password_hash = hash(password, company.password_len_max)?;
-    let new = NewOperator { company_id: company.company_id, user_id: who.user, name, password_hash };
+    let new = NewOperator { company_id: company.company_id, user_id: who.user, name, password_hash, role };
     let mut tx = app.db.begin().await.context("database")?;
     let created = operator::store::create(&mut tx, &new, app.now_ms()).await;
     let operator_id = free("--user", new.user_id.as_str(), created)?;

@@ -16,6 +16,7 @@ use crate::{
     company::{CompanyCode, ShownName},
     config::Config,
     operator::UserId,
+    role::Role,
 };
 
 /// Name of the program in its messages.
@@ -111,6 +112,9 @@ enum OperatorCommand {
         /// Name that customers see
         #[arg(long)]
         name: ShownName,
+        /// company_admin, organisation_admin, supervisor, operator, viewer or auditor
+        #[arg(long, default_value_t = Role::Operator)]
+        role: Role,
         #[command(flatten)]
         password: PasswordFlag,
     },
@@ -243,8 +247,8 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Failure> {
             accounts::create_admin(config, &user, &name, &password).await
         }
         Command::Company(CompanyCommand::Create { code, name }) => accounts::create_company(config, &code, &name).await,
-        Command::Operator(OperatorCommand::Create { who, name, password }) => {
-            accounts::create_operator(config, who, name, &password).await
+        Command::Operator(OperatorCommand::Create { who, name, role, password }) => {
+            accounts::create_operator(config, who, name, role, &password).await
         }
         Command::Operator(OperatorCommand::Stop(who)) => accounts::stop_operator(config, &who).await,
         Command::Operator(OperatorCommand::Unlock(who)) => accounts::unlock_operator(config, &who).await,

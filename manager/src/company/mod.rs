@@ -1,10 +1,11 @@
 //! Companies: who the operators belong to, and the rules of their accounts.
 
+pub mod policy;
 pub mod store;
 
 use std::{fmt, str::FromStr, time::Duration};
 
-pub use self::store::create;
+pub use self::{policy::Policy, store::create};
 
 /// Longest name of a company or operator, in characters; it is shown to customers and signed in introductions.
 pub const NAME_LEN_MAX: usize = 64;

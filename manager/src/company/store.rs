@@ -12,6 +12,9 @@ use crate::{
     throttle::millis,
 };
 
+/// `companies.state` of a company whose accounts may log in.
+pub const ACTIVE: &str = "active";
+
 /// A company as other slices need it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Company {

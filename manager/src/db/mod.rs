@@ -2,10 +2,11 @@
 //!
 //! Guarantees: every statement runs inside a transaction ([`Tx`]); a transaction that is dropped is rolled back.
 //! SQLite has one writer at a time: [`Db::begin`] waits its turn in a fair queue, and never in the middle of a
-//! transaction. Statements are literals with `$1 …`; types are TEXT, BIGINT, BOOLEAN and BYTEA only.
+//! transaction. Statements are literals with `$1 …`, or made of literals ([`select`]); types are TEXT, BIGINT, BOOLEAN and BYTEA only.
 //! INVARIANT: nobody calls [`Db::begin`] while holding a [`Tx`] of the same task: on SQLite it would wait for itself.
 
 pub mod migrate;
+pub mod select;
 pub mod url;
 
 mod statement;

@@ -7,8 +7,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Config,
-    password::{Password, PasswordHash},
+    password::{NewPassword, Password, PasswordHash},
 };
+use crate::app;
 
 /// Lets a few callers hash at once. Clones share the places.
 #[derive(Clone)]
@@ -61,6 +62,15 @@ impl HashGate {
         let place = tokio::time::timeout(self.wait, Arc::clone(&self.places).acquire_owned()).await;
         drop(waiting);
         place.ok().and_then(Result::ok).map(|permit| HashPlace { _permit: permit }).ok_or(HashGateBusy)
+    }
+
+    /// Hashes a password that shall be set; `None` when the library refuses, which no password causes.
+    pub async fn hash(&self, place: HashPlace, password: NewPassword) -> Option<PasswordHash> {
+        let work = move || {
+            let _place = place;
+            password.hash(&mut app::os_rng()).ok()
+        };
+        tokio::task::spawn_blocking(work).await.ok().flatten()
     }
 
     /// Whether `password` is the one of `hash`. Without a hash it works as long and says no.

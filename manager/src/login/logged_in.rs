@@ -7,7 +7,13 @@ use proto::{
 };
 
 use super::store;
-use crate::{app::App, bearer::BearerHash, error::ApiError, extract::Bearer};
+use crate::{
+    app::App,
+    bearer::BearerHash,
+    error::{ApiError, ApiResult},
+    extract::Bearer,
+    role::{Permission, Permissions},
+};
 
 /// The note of the last use is renewed when it is older than this, so that most requests write nothing.
 const TOUCH_EVERY_MS: i64 = 60_000;
@@ -23,6 +29,8 @@ pub struct LoggedIn {
     pub company_id: CompanyId,
     /// Name that customers see.
     pub company_name: String,
+    /// What the role allows.
+    pub permissions: Permissions,
     /// Which login.
     pub token: BearerHash,
 }
@@ -44,6 +52,16 @@ impl LoggedIn {
             tx.commit().await?;
         }
         Ok(login)
+    }
+}
+
+impl LoggedIn {
+    /// Refuses what the role does not allow.
+    ///
+    /// # Errors
+    /// `Forbidden`.
+    pub const fn need(&self, permission: Permission) -> ApiResult<()> {
+        if self.permissions.has(permission) { Ok(()) } else { Err(ApiError::new(ErrorCode::Forbidden)) }
     }
 }
 

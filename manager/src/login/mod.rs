@@ -5,9 +5,15 @@
 //! database; a token is stored as its hash, ends by itself, and can be revoked.
 
 pub mod api;
+pub mod attempt;
 pub mod gate;
+pub mod page;
 pub mod password;
+pub mod second;
+pub mod site_login;
+pub mod site_store;
 pub mod store;
+pub mod totp;
 
 mod logged_in;
 mod sweep;
@@ -17,7 +23,7 @@ use std::num::{NonZeroU16, NonZeroU32};
 use ops::config::Span;
 use serde::{Deserialize, Serialize};
 
-pub use self::{api::router, logged_in::LoggedIn, sweep::sweep};
+pub use self::{api::router, logged_in::LoggedIn, site_login::SiteLogin, sweep::sweep};
 
 /// Section `[login]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,10 @@ use argon2::{
     Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
     password_hash::{self, SaltString, rand_core::CryptoRngCore},
 };
+use proto::api::UnixMillis;
 use zeroize::Zeroizing;
+
+use crate::company::policy::PasswordPolicy;
 
 /// Shortest password that can be set; no company may go below. Source: the product's whitepaper, 8 to 20 characters.
 pub const LEN_MIN: usize = 8;
@@ -13,17 +16,43 @@ pub const LEN_MAX_DEFAULT: usize = 20;
 /// The most a company may allow, and the longest that is hashed at a login.
 pub const LEN_MAX: usize = 128;
 
+/// Milliseconds of a day.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
 /// Memory, passes and lanes of argon2id. Source: OWASP ASVS 5.0 appendix C; 39 ms on one core of the test machine.
 const MEMORY_KIB: u32 = 19 * 1024;
 /// See [`MEMORY_KIB`].
 const PASSES: u32 = 2;
 /// See [`MEMORY_KIB`].
 const LANES: u32 = 1;
+/// Characters of a password that is drawn: none that is read for another. Their number divides 256, so each is as likely.
+const DRAWN: &[u8; 64] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789#%+-=?@*";
+/// Characters of a password that is drawn: 72 bits.
+const DRAWN_LEN: usize = 12;
+/// A denied word that is shorter forbids too much.
+const DENIED_WORD_LEN_MIN: usize = 4;
+/// What is guessed first, one a line, in small letters, 8 characters and more: words, rows of keys, dates and names, with
+/// the endings that people give them.
+const GUESSED: &str = include_str!("guessed.txt");
 /// A hash of no known password with the same parameters, for accounts that do not exist.
 const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
 
 /// A password as somebody typed it. Prints as nothing.
 pub struct Password(Zeroizing<String>);
+
+/// When a password that may expire does so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// Never, or not soon.
+    Far,
+    /// In so many days, which is soon.
+    Soon {
+        /// Days that are left, at least 1.
+        days: i64,
+    },
+    /// It has.
+    Over,
+}
 
 /// A password that may be set: 8 to 20 printable half-width characters.
 #[derive(Debug)]
@@ -37,16 +66,29 @@ pub struct PasswordHash(String);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NewPasswordError {
     /// Too short or too long.
-    #[error("a password has {LEN_MIN} to {max} characters, this has {found}")]
+    #[error("a password has {min} to {max} characters, this has {found}")]
     Length {
         /// Characters found.
         found: usize,
+        /// The fewest the company allows.
+        min: usize,
         /// The most the company allows.
         max: usize,
     },
     /// A character that is not printable half-width ASCII.
     #[error("a password has half-width letters, digits and symbols only, no spaces")]
     Character,
+    /// Too few of small letters, capitals, digits and symbols.
+    #[error("a password has {min} of small letters, capitals, digits and symbols, this has {found}")]
+    Kinds {
+        /// Kinds found.
+        found: usize,
+        /// The fewest the company allows.
+        min: usize,
+    },
+    /// It is, or holds, a word that is guessed first.
+    #[error("this password is easy to guess")]
+    Guessable,
 }
 
 /// The hash could not be made, which no password causes.
@@ -72,9 +114,60 @@ impl NewPassword {
             return Err(NewPasswordError::Character);
         }
         if text.len() < LEN_MIN || max.min(LEN_MAX) < text.len() {
-            return Err(NewPasswordError::Length { found: text.len(), max });
+            return Err(NewPasswordError::Length { found: text.len(), min: LEN_MIN, max });
         }
         Ok(Self(Password(Zeroizing::new(text.to_owned()))))
+    }
+
+    /// Checks a password that shall be set by the company's rules; `own` are words of the account: id, name, company code.
+    ///
+    /// # Errors
+    /// See [`NewPasswordError`].
+    pub fn by_policy(text: &str, policy: &PasswordPolicy, own: &[&str]) -> Result<Self, NewPasswordError> {
+        let password = Self::parse(text, policy.len_max)?;
+        if text.len() < policy.len_min {
+            return Err(NewPasswordError::Length { found: text.len(), min: policy.len_min, max: policy.len_max });
+        }
+        let kinds: [fn(&char) -> bool; 4] =
+            [char::is_ascii_lowercase, char::is_ascii_uppercase, char::is_ascii_digit, char::is_ascii_punctuation];
+        let found = kinds.iter().filter(|kind| text.chars().any(|c| kind(&c))).count();
+        if found < policy.kinds_min {
+            return Err(NewPasswordError::Kinds { found, min: policy.kinds_min });
+        }
+        let folded = text.to_ascii_lowercase();
+        let denied = policy.denied.iter().map(String::as_str).chain(own.iter().copied());
+        let holds = |word: &str| DENIED_WORD_LEN_MIN <= word.len() && folded.contains(&word.to_ascii_lowercase());
+        let guessed = GUESSED.lines().any(|word| word == folded);
+        if guessed || denied.into_iter().any(holds) { Err(NewPasswordError::Guessable) } else { Ok(password) }
+    }
+
+    /// The password as it would be typed, to compare it with what was set before.
+    pub fn as_typed(&self) -> Password {
+        Password(self.0.0.clone())
+    }
+
+    /// Draws a password that a company's rules take, for somebody to change at once.
+    pub fn draw(policy: &PasswordPolicy, rng: &mut impl CryptoRngCore) -> Self {
+        let len = DRAWN_LEN.clamp(policy.len_min.max(LEN_MIN), policy.len_max.max(LEN_MIN));
+        loop {
+            let mut bytes = Zeroizing::new(vec![0; len]);
+            rng.fill_bytes(&mut bytes);
+            let letter = |byte: &u8| DRAWN.get(usize::from(*byte) % DRAWN.len()).map(|c| char::from(*c));
+            let text: Zeroizing<String> = Zeroizing::new(bytes.iter().filter_map(letter).collect());
+            if let Ok(password) = Self::by_policy(&text, policy, &[]) {
+                return password;
+            }
+        }
+    }
+
+    /// The same password again, for the thread that hashes it.
+    pub fn same(&self) -> Self {
+        Self(self.as_typed())
+    }
+
+    /// The password itself, for the one page that shows it.
+    pub fn reveal(&self) -> &str {
+        &self.0.0
     }
 
     /// Hashes the password with a new salt. Takes tens of milliseconds of a core.
@@ -110,6 +203,22 @@ impl PasswordHash {
             return false;
         };
         hasher.verify_password(password.0.as_bytes(), &hash).is_ok()
+    }
+}
+
+impl Expiry {
+    /// By a company's rules.
+    pub fn of(policy: &PasswordPolicy, changed_at_ms: UnixMillis, now: UnixMillis) -> Self {
+        if policy.expiry_days <= 0 {
+            return Self::Far;
+        }
+        let ends_at_ms = changed_at_ms.saturating_add(policy.expiry_days.saturating_mul(DAY_MS));
+        let left_ms = ends_at_ms.saturating_sub(now);
+        if left_ms <= 0 {
+            return Self::Over;
+        }
+        let days = left_ms.saturating_add(DAY_MS - 1) / DAY_MS;
+        if days <= policy.warn_days { Self::Soon { days } } else { Self::Far }
     }
 }
 
@@ -157,6 +266,40 @@ mod tests {
     fn a_company_may_allow_longer_ones_up_to_128() {
         assert!(NewPassword::parse(&"x".repeat(64), 64).is_ok());
         assert!(NewPassword::parse(&"x".repeat(129), 1000).is_err());
+    }
+
+    #[test]
+    fn a_company_may_ask_for_kinds_and_deny_words() {
+        let policy = PasswordPolicy { kinds_min: 3, denied: vec!["Uketsuke".to_owned()], ..PasswordPolicy::default() };
+        let check = |text: &str| NewPassword::by_policy(text, &policy, &["yamada", "ab"]).map(|_| ());
+
+        assert_eq!(check("abcdefg1"), Err(NewPasswordError::Kinds { found: 2, min: 3 }));
+        assert_eq!(check("Abcdmfg1"), Ok(()));
+        assert_eq!(check("xUKETSUKE1"), Err(NewPasswordError::Guessable));
+        assert_eq!(check("Yamada-2026"), Err(NewPasswordError::Guessable));
+        assert_eq!(check("P@ssw0rd"), Err(NewPasswordError::Guessable));
+        assert_eq!(check("Table-9-Lamp"), Ok(()));
+    }
+
+    #[test]
+    fn a_drawn_password_follows_the_rules() {
+        let policy = PasswordPolicy { kinds_min: 4, len_min: 16, ..PasswordPolicy::default() };
+        let drawn = NewPassword::draw(&policy, &mut OsRng);
+
+        assert_eq!(drawn.reveal().len(), 16);
+        assert_ne!(drawn.reveal(), NewPassword::draw(&policy, &mut OsRng).reveal());
+    }
+
+    #[test]
+    fn a_password_expires_after_its_days_and_warns_before() {
+        let policy = PasswordPolicy { expiry_days: 90, warn_days: 14, ..PasswordPolicy::default() };
+        let at = |days: i64| Expiry::of(&policy, 0, days * DAY_MS);
+
+        assert_eq!(
+            [at(75), at(76), at(89), at(90)],
+            [Expiry::Far, Expiry::Soon { days: 14 }, Expiry::Soon { days: 1 }, Expiry::Over]
+        );
+        assert_eq!(Expiry::of(&PasswordPolicy::default(), 0, i64::MAX), Expiry::Far);
     }
 
     #[test]

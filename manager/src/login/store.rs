@@ -8,17 +8,24 @@ use proto::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{LoggedIn, password::PasswordHash};
+use super::{LoggedIn, password::PasswordHash, site_store};
 use crate::{
     bearer::BearerHash,
-    company::{CompanyCode, Lockout},
+    company::{CompanyCode, Lockout, Policy, store::ACTIVE},
     db::{DbError, DbResult, Tx},
-    execute, fetch_optional,
+    execute, fetch_all, fetch_one, fetch_optional,
     operator::UserId,
+    role,
     throttle::millis,
 };
 
+/// How long an account is locked that only an administrator opens: longer than anybody waits.
+const UNTIL_UNLOCKED: Duration = Duration::from_hours(100 * 366 * 24);
+/// A browser that did not log in for this long is a stranger again.
+const DEVICE_LIFE: Duration = Duration::from_hours(90 * 24);
+
 /// An account as a login needs it.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the account that a login asks for by itself")]
 #[derive(Debug)]
 pub struct Account {
     /// The operator.
@@ -33,19 +40,31 @@ pub struct Account {
     pub password_hash: PasswordHash,
     /// Whether the account may not log in any more.
     pub stopped: bool,
-    /// When failures lock the account.
-    pub lockout: Lockout,
+    /// Whether the company is neither suspended nor over.
+    pub company_is_active: bool,
+    /// The company's rules.
+    pub policy: Policy,
+    /// Whether there is a second factor.
+    pub has_factor: bool,
+    /// Whether somebody else set the password.
+    pub password_is_initial: bool,
+    /// When the password was set.
+    pub password_changed_at_ms: UnixMillis,
+    lockout: Lockout,
 }
 
 /// Names the counter of one company code and user id, whether they exist or not.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AccountHash(String);
 
 /// What counting an attempt gave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counted {
     /// The attempt may be made; it counts as failed until [`forgive`].
-    Open,
+    Open {
+        /// Until when the account is locked if it fails; 0 when it is not.
+        locked_until_ms: UnixMillis,
+    },
     /// The account is locked.
     Locked,
 }
@@ -58,6 +77,11 @@ struct AccountRow {
     company_name: String,
     password_hash: String,
     stopped: bool,
+    company_state: String,
+    policy: String,
+    has_factor: bool,
+    password_initial: bool,
+    password_changed_at_ms: i64,
     lockout_failures_max: i64,
     lockout_ms: i64,
     lockout_window_ms: i64,
@@ -69,17 +93,43 @@ struct LoginRow {
     operator_name: String,
     company_id: String,
     company_name: String,
+    role: String,
+    role_permissions: Option<String>,
     used_at_ms: i64,
 }
 
 impl AccountHash {
     /// The hash of what was typed; a NUL cannot be in a company code, so no two pairs have one text.
     pub fn of(company: &str, user: &str) -> Self {
+        Self::hash(&[company, user])
+    }
+
+    /// The counter of one browser of the account, for one that logged in before.
+    pub fn of_device(company: &str, user: &str, device: &str) -> Self {
+        Self::hash(&[company, user, device])
+    }
+
+    fn hash(parts: &[&str]) -> Self {
         let mut hasher = Sha256::new();
-        for part in [company, "\0", user] {
+        for (index, part) in parts.iter().enumerate() {
+            if 0 < index {
+                hasher.update([0]);
+            }
             hasher.update(part.as_bytes());
         }
         Self(hex::encode(hasher.finalize()))
+    }
+}
+
+impl Account {
+    /// When failures lock the account, as the company's rules say.
+    pub fn lockout(&self) -> Lockout {
+        let rules = &self.policy.login;
+        Lockout {
+            failures_max: if rules.lockout { self.lockout.failures_max } else { i64::MAX },
+            time: if rules.unlock_by_hand { UNTIL_UNLOCKED } else { self.lockout.time },
+            window: self.lockout.window,
+        }
     }
 }
 
@@ -95,7 +145,8 @@ pub async fn find_account(tx: &mut Tx, company: &str, user: &str) -> DbResult<Op
         tx,
         AccountRow,
         "SELECT o.operator_id, o.name AS operator_name, c.company_id, c.name AS company_name, o.password_hash,
-            o.stopped, c.lockout_failures_max, c.lockout_ms, c.lockout_window_ms
+            o.stopped, c.state AS company_state, c.policy, o.totp_sealed IS NOT NULL AS has_factor, o.password_initial,
+            o.password_changed_at_ms, c.lockout_failures_max, c.lockout_ms, c.lockout_window_ms
         FROM operators o
         JOIN companies c ON c.company_id = o.company_id
         WHERE c.code = $1
@@ -111,6 +162,11 @@ pub async fn find_account(tx: &mut Tx, company: &str, user: &str) -> DbResult<Op
         company_name: row.company_name,
         password_hash: PasswordHash::stored(row.password_hash),
         stopped: row.stopped,
+        company_is_active: row.company_state == ACTIVE,
+        policy: Policy::stored(&row.policy),
+        has_factor: row.has_factor,
+        password_is_initial: row.password_initial,
+        password_changed_at_ms: row.password_changed_at_ms,
         lockout: Lockout {
             failures_max: row.lockout_failures_max,
             time: from_millis(row.lockout_ms),
@@ -150,7 +206,7 @@ pub async fn count(tx: &mut Tx, account: &AccountHash, lockout: Lockout, now: Un
             END,
             forget_at_ms = $6
         WHERE login_attempts.locked_until_ms <= $2
-        RETURNING failures",
+        RETURNING locked_until_ms",
         &account.0,
         now,
         lockout.failures_max,
@@ -158,7 +214,7 @@ pub async fn count(tx: &mut Tx, account: &AccountHash, lockout: Lockout, now: Un
         millis(lockout.window),
         forget_at
     )?;
-    Ok(counted.map_or(Counted::Locked, |_| Counted::Open))
+    Ok(counted.map_or(Counted::Locked, |(locked_until_ms,)| Counted::Open { locked_until_ms }))
 }
 
 /// Forgets the failures of an account: it logged in, or was unlocked.
@@ -172,6 +228,170 @@ pub async fn forgive(tx: &mut Tx, account: &AccountHash) -> DbResult<()> {
         WHERE account_hash = $1",
         &account.0
     )?;
+    Ok(())
+}
+
+/// Notes for the list that failures locked an account.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn note_lock(tx: &mut Tx, operator_id: OperatorId, until: UnixMillis) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE operators
+        SET locked_until_ms = $2
+        WHERE operator_id = $1",
+        operator_id.to_string(),
+        until
+    )?;
+    Ok(())
+}
+
+/// Notes that an account logged in.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn note_login(tx: &mut Tx, operator_id: OperatorId, now: UnixMillis) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE operators
+        SET last_login_at_ms = $2, locked_until_ms = 0
+        WHERE operator_id = $1",
+        operator_id.to_string(),
+        now
+    )?;
+    Ok(())
+}
+
+/// Whether this browser logged into the account before, lately. Without an account the same is asked of nobody.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn is_known_device(tx: &mut Tx, operator_id: Option<OperatorId>, device: &str) -> DbResult<bool> {
+    let found = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT seen_at_ms
+        FROM known_devices
+        WHERE operator_id = $1
+        AND device_hash = $2",
+        operator_id.map(|id| id.to_string()).unwrap_or_default(),
+        BearerHash::of(device).as_str()
+    )?;
+    Ok(found.is_some())
+}
+
+/// Remembers a browser that logged in.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn remember_device(tx: &mut Tx, operator_id: OperatorId, device: &str, now: UnixMillis) -> DbResult<()> {
+    execute!(
+        tx,
+        "INSERT INTO known_devices (operator_id, device_hash, seen_at_ms)
+        VALUES ($1, $2, $3)
+        ON CONFLICT (operator_id, device_hash) DO UPDATE
+        SET seen_at_ms = $3",
+        operator_id.to_string(),
+        BearerHash::of(device).as_str(),
+        now
+    )?;
+    Ok(())
+}
+
+/// Whether somebody else set the password.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn password_is_initial(tx: &mut Tx, operator_id: OperatorId) -> DbResult<bool> {
+    let (initial,) = fetch_one!(
+        tx,
+        (bool,),
+        "SELECT password_initial
+        FROM operators
+        WHERE operator_id = $1",
+        operator_id.to_string()
+    )?;
+    Ok(initial)
+}
+
+/// The password in force and those before it that may not come back, newest first.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn passwords(
+    tx: &mut Tx,
+    operator_id: OperatorId,
+    history: usize,
+) -> DbResult<(PasswordHash, Vec<PasswordHash>)> {
+    let id = operator_id.to_string();
+    let (current,) = fetch_one!(tx, (String,), "SELECT password_hash FROM operators WHERE operator_id = $1", &id)?;
+    let earlier = fetch_all!(
+        tx,
+        (String,),
+        "SELECT password_hash
+        FROM password_history
+        WHERE operator_id = $1
+        ORDER BY replaced_at_ms DESC
+        LIMIT $2",
+        &id,
+        // The one in force counts, too.
+        i64::try_from(history.saturating_sub(1)).unwrap_or(0)
+    )?;
+    let earlier = earlier.into_iter().map(|(hash,)| PasswordHash::stored(hash)).collect();
+    Ok((PasswordHash::stored(current), earlier))
+}
+
+/// Sets a password and keeps the one before among those that may not come back.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn set_password(
+    tx: &mut Tx,
+    operator_id: OperatorId,
+    hash: &PasswordHash,
+    initial: bool,
+    now: UnixMillis,
+) -> DbResult<()> {
+    let id = operator_id.to_string();
+    execute!(
+        tx,
+        "INSERT INTO password_history (operator_id, replaced_at_ms, password_hash)
+        SELECT operator_id, $2, password_hash
+        FROM operators
+        WHERE operator_id = $1
+        ON CONFLICT DO NOTHING",
+        &id,
+        now
+    )?;
+    execute!(
+        tx,
+        "UPDATE operators
+        SET password_hash = $2, password_initial = $3, password_changed_at_ms = $4, version = version + 1
+        WHERE operator_id = $1",
+        &id,
+        hash.as_str(),
+        initial,
+        now
+    )?;
+    Ok(())
+}
+
+/// Revokes every login of an account but one at the site.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn revoke_others(tx: &mut Tx, operator_id: OperatorId, but: &BearerHash, now: UnixMillis) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE logins
+        SET revoked_at_ms = $2
+        WHERE operator_id = $1
+        AND revoked_at_ms IS NULL",
+        operator_id.to_string(),
+        now
+    )?;
+    site_store::revoke_all(tx, operator_id, Some(but), now).await?;
     Ok(())
 }
 
@@ -211,15 +431,18 @@ pub async fn find(
     let row = fetch_optional!(
         tx,
         LoginRow,
-        "SELECT o.operator_id, o.name AS operator_name, c.company_id, c.name AS company_name, l.used_at_ms
+        "SELECT o.operator_id, o.name AS operator_name, c.company_id, c.name AS company_name, o.role,
+            r.permissions AS role_permissions, l.used_at_ms
         FROM logins l
         JOIN operators o ON o.operator_id = l.operator_id
         JOIN companies c ON c.company_id = o.company_id
+        LEFT JOIN roles r ON r.role_id = o.role_id
         WHERE l.token_hash = $1
         AND l.revoked_at_ms IS NULL
         AND l.expires_at_ms > $2
         AND l.used_at_ms > $3
-        AND o.stopped = FALSE",
+        AND o.stopped = FALSE
+        AND c.state = 'active'",
         token.as_str(),
         now,
         now.saturating_sub(millis(idle))
@@ -230,6 +453,7 @@ pub async fn find(
         operator_name: row.operator_name,
         company_id: parse_id("companies", "company_id", &row.company_id)?,
         company_name: row.company_name,
+        permissions: role::effective(&row.role, row.role_permissions.as_deref()),
         token: token.clone(),
     };
     Ok(Some((login, row.used_at_ms)))
@@ -269,12 +493,12 @@ pub async fn revoke(tx: &mut Tx, token: &BearerHash, now: UnixMillis) -> DbResul
     Ok(revoked == 1)
 }
 
-/// Revokes every login of an operator; how many there were.
+/// Revokes every login of an operator, those of browsers too; how many there were.
 ///
 /// # Errors
 /// [`DbError`].
 pub async fn revoke_all(tx: &mut Tx, operator_id: OperatorId, now: UnixMillis) -> DbResult<u64> {
-    execute!(
+    let tools = execute!(
         tx,
         "UPDATE logins
         SET revoked_at_ms = $2
@@ -283,7 +507,9 @@ pub async fn revoke_all(tx: &mut Tx, operator_id: OperatorId, now: UnixMillis) -
         AND expires_at_ms > $2",
         operator_id.to_string(),
         now
-    )
+    )?;
+    let browsers = site_store::revoke_all(tx, operator_id, None, now).await?;
+    Ok(tools.saturating_add(browsers))
 }
 
 /// Deletes logins that ended and counters that count nothing any more; how many rows.
@@ -303,7 +529,14 @@ pub async fn sweep(tx: &mut Tx, now: UnixMillis) -> DbResult<u64> {
         WHERE forget_at_ms <= $1",
         now
     )?;
-    Ok(logins.saturating_add(attempts))
+    let devices = execute!(
+        tx,
+        "DELETE FROM known_devices
+        WHERE seen_at_ms <= $1",
+        now.saturating_sub(millis(DEVICE_LIFE))
+    )?;
+    let browsers = site_store::sweep(tx, now).await?;
+    Ok(logins.saturating_add(attempts).saturating_add(devices).saturating_add(browsers))
 }
 
 fn from_millis(ms: i64) -> Duration {

@@ -13,10 +13,12 @@ use crate::{
     company::{CompanyCode, ShownName},
     db::{DbError, DbResult, Tx},
     execute, fetch_optional,
+    fold::fold_all,
     login::{
         password::PasswordHash,
         store::{self as logins, AccountHash},
     },
+    role::Role,
 };
 
 /// What a new operator is made of.
@@ -30,6 +32,8 @@ pub struct NewOperator {
     pub name: ShownName,
     /// The password's hash.
     pub password_hash: PasswordHash,
+    /// What the account may do.
+    pub role: Role,
 }
 
 /// Creates an operator. The user id must be free in the company, else [`DbError::Duplicate`].
@@ -41,12 +45,14 @@ pub async fn create(tx: &mut Tx, new: &NewOperator, now: UnixMillis) -> DbResult
     execute!(
         tx,
         "INSERT INTO operators
-        (operator_id, company_id, user_id, name, password_hash, stopped, created_at_ms)
-        VALUES ($1, $2, $3, $4, $5, FALSE, $6)",
+        (operator_id, company_id, user_id, name, search, role, password_hash, password_changed_at_ms, stopped, created_at_ms)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, FALSE, $8)",
         operator_id.to_string(),
         new.company_id.to_string(),
         new.user_id.as_str(),
         new.name.as_str(),
+        fold_all([new.user_id.as_str(), new.name.as_str()]),
+        new.role.as_str(),
         new.password_hash.as_str(),
         now
     )?;
@@ -108,6 +114,7 @@ pub async fn stop(tx: &mut Tx, company_id: CompanyId, operator_id: OperatorId, n
 pub async fn unlock(tx: &mut Tx, company: &CompanyCode, user: &UserId, now: UnixMillis) -> DbResult<bool> {
     let Some((company_id, operator_id)) = find(tx, company, user).await? else { return Ok(false) };
     logins::forgive(tx, &AccountHash::of(company.as_str(), user.as_str())).await?;
+    logins::note_lock(tx, operator_id, 0).await?;
     audit::append(tx, event("operator.unlocked", company_id, operator_id, now)).await?;
     Ok(true)
 }

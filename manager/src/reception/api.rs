@@ -28,6 +28,7 @@ use crate::{
     error::{ApiError, ApiResult},
     extract::{Body, InPath},
     login::LoggedIn,
+    role::Permission,
     throttle::{self, Rate, Taken, millis},
 };
 
@@ -67,6 +68,7 @@ async fn issue(
     headers: HeaderMap,
     Body(request): Body<IssueRequest>,
 ) -> ApiResult<Json<ReceptionBody>> {
+    login.need(Permission::ReceptionIssue)?;
     let key = idempotency_key(&headers)?;
     let proof_key = PublicProofKey::parse(&request.proof_key)?;
     let reason = checked_reason(request.reason)?;

@@ -7,7 +7,9 @@
 //! Entering and cancelling touch a session as well: their routes are in `session/`.
 
 pub mod api;
+pub mod list;
 pub mod locator;
+pub mod page;
 pub mod proof_key;
 pub mod state;
 pub mod store;

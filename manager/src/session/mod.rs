@@ -13,6 +13,8 @@ pub mod cancel;
 pub mod close;
 pub mod enter;
 pub mod guess;
+pub mod list;
+pub mod page;
 pub mod renew;
 pub mod state;
 pub mod store;

@@ -6,6 +6,7 @@ mod testing;
 
 mod audit;
 mod bounds;
+mod browser;
 mod cli;
 mod config;
 mod events;
@@ -16,4 +17,5 @@ mod relays;
 mod renewal;
 mod server;
 mod session;
+mod site;
 mod store;

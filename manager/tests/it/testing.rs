@@ -17,6 +17,7 @@ use manager::{
     login::password::NewPassword,
     metrics::Metrics,
     operator::{self, UserId, store::NewOperator},
+    role::Role,
     router, signing_key,
 };
 use ops::clock::Clock;
@@ -113,9 +114,14 @@ impl Manager {
 
     /// Creates an operator with [`PASSWORD`].
     pub(crate) async fn operator(&self, company_id: CompanyId, user: &str) -> OperatorId {
+        self.account(company_id, user, Role::Operator).await
+    }
+
+    /// Creates an account with [`PASSWORD`] and a role.
+    pub(crate) async fn account(&self, company_id: CompanyId, user: &str, role: Role) -> OperatorId {
         let user_id: UserId = user.parse().unwrap();
         let password_hash = NewPassword::parse(PASSWORD, 20).unwrap().hash(&mut os_rng()).unwrap();
-        let new = NewOperator { company_id, user_id, name: "山田 太郎".parse().unwrap(), password_hash };
+        let new = NewOperator { company_id, user_id, name: "山田 太郎".parse().unwrap(), password_hash, role };
         let mut tx = self.app.db.begin().await.unwrap();
         let operator_id = operator::store::create(&mut tx, &new, self.app.now_ms()).await.unwrap();
         tx.commit().await.unwrap();

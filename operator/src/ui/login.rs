@@ -1,4 +1,4 @@
-//! Company code, id, password.
+//! Company code, id, password; and the code of the second factor, for who has one.
 
 use desk::look::{self, widget};
 use egui::{Key, RichText, TextEdit, Ui};
@@ -8,7 +8,7 @@ use zeroize::Zeroize as _;
 use super::{Scene, left, lone};
 use crate::{app::event::Wish, login::Remembered};
 
-/// Longest of the three, in characters.
+/// Longest of the four, in characters.
 const LEN_MAX: usize = 128;
 /// Width of the form.
 const WIDTH: f32 = 460.0;
@@ -18,13 +18,14 @@ pub(super) struct Form {
     company: String,
     user: String,
     password: String,
+    code: String,
     focused: bool,
 }
 
 impl Form {
     pub(super) fn new(remembered: Remembered) -> Self {
         let Remembered { company, user } = remembered;
-        Self { company, user, password: String::new(), focused: false }
+        Self { company, user, password: String::new(), code: String::new(), focused: false }
     }
 
     pub(super) fn remembered(&self) -> Remembered {
@@ -47,6 +48,7 @@ impl Form {
             let company = field(ui, &scene.say("login.company"), &mut self.company, false);
             let user = field(ui, &scene.say("login.user"), &mut self.user, false);
             let password = field(ui, &scene.say("login.password"), &mut self.password, true);
+            let code = field(ui, &scene.say("login.code"), &mut self.code, false);
             self.focus_once(&company, &user, &password);
             ui.add_space(look::GAP_LARGE);
             let complete = !self.company.trim().is_empty() && !self.user.trim().is_empty() && !self.password.is_empty();
@@ -54,14 +56,17 @@ impl Form {
             let caption = if busy { scene.say("login.busy") } else { scene.say("login.go") };
             let pressed =
                 ui.add_enabled_ui(complete && !busy, |ui| lone(ui, widget::primary, &caption).clicked()).inner;
-            let entered = password.lost_focus() && ui.input(|input| input.key_pressed(Key::Enter));
+            let entered =
+                (password.lost_focus() || code.lost_focus()) && ui.input(|input| input.key_pressed(Key::Enter));
             if complete && !busy && (pressed || entered) {
                 wishes.push(Wish::Login(LoginRequest {
                     company: self.company.trim().to_owned(),
                     user: self.user.trim().to_owned(),
                     password: self.password.clone(),
+                    code: Some(self.code.trim().to_owned()).filter(|code| !code.is_empty()),
                 }));
                 self.password.zeroize();
+                self.code.zeroize();
             }
             ui.add_space(look::GAP);
             widget::explain(ui, &scene.say("login.hint"));

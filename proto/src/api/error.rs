@@ -22,6 +22,10 @@ pub enum ErrorCode {
     BadRequest,
     /// 401: company code, id or password is wrong, or the account is locked or stopped: one answer for all.
     LoginFailed,
+    /// 401: company code, id and password are right; the code of the second factor is missing.
+    CodeRequired,
+    /// 401: company code, id and password are right; the password must be changed at the management site first.
+    PasswordChange,
     /// 401: no bearer token, or one that is not valid any more.
     NotLoggedIn,
     /// 403: logged in, but this is not allowed.

@@ -19,6 +19,9 @@ pub struct LoginRequest {
     pub user: String,
     /// The password.
     pub password: String,
+    /// The code of the second factor, or a recovery code, when the account has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
 }
 
 impl std::fmt::Debug for LoginRequest {

@@ -77,7 +77,7 @@ fn the_manager_refuses_what_it_does_not_know() {
 
 #[test]
 fn bodies_print_no_password_token_ticket_or_name() {
-    let login = LoginRequest { company: "canary".into(), user: "canary".into(), password: "canary".into() };
+    let login = LoginRequest { company: "canary".into(), user: "canary".into(), password: "canary".into(), code: None };
     let answer = LoginAnswer {
         token: "canary".into(),
         expires_at_ms: 0,

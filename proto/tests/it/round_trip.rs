@@ -86,8 +86,16 @@ fn pairing() -> (Pairing, Value) {
 
 #[test]
 fn login_bodies_are_as_documented() {
-    let request = LoginRequest { company: "midori".into(), user: "hanako".into(), password: "pass word".into() };
-    body(&request, &json!({"company": "midori", "user": "hanako", "password": "pass word"}));
+    let request = LoginRequest {
+        company: "midori".into(),
+        user: "hanako".into(),
+        password: "pass word".into(),
+        code: Some("123456".into()),
+    };
+    let whole = json!({"company": "midori", "user": "hanako", "password": "pass word", "code": "123456"});
+    body(&request, &whole);
+    let without = LoginRequest { code: None, ..request };
+    body(&without, &json!({"company": "midori", "user": "hanako", "password": "pass word"}));
     let answer = LoginAnswer {
         token: "t".into(),
         expires_at_ms: 2,

@@ -1,0 +1,295 @@
+//! One's own account: password, second factor, recovery codes, and the browsers that are logged in.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{Html, IntoResponse as _, Redirect, Response},
+};
+use serde::Deserialize;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::{
+    super::{
+        SiteLogin,
+        password::{NewPassword, NewPasswordError, Password, PasswordHash},
+        second,
+        site_login::{Halfway, Stage},
+        site_store::{self, Open},
+        store,
+    },
+    factor::{self, RecoveryPage},
+};
+use crate::{
+    app::App,
+    audit,
+    site::{Form, Frame, Here, PageResult, Problem, Words, frame::Flash, time},
+};
+
+#[derive(Template)]
+#[template(path = "login/account.html")]
+struct AccountPage {
+    frame: Frame,
+    login: SiteLogin,
+    codes_left: i64,
+    browsers: Vec<Browser>,
+    failed: bool,
+}
+
+/// A browser that is logged in.
+struct Browser {
+    open: Open,
+    since: String,
+    used: String,
+    is_this: bool,
+}
+
+#[derive(Template)]
+#[template(path = "login/password.html")]
+struct PasswordPage {
+    frame: Frame,
+    /// Whether nothing else can be done before.
+    forced: bool,
+    len_min: usize,
+    len_max: usize,
+    kinds_min: usize,
+    history: usize,
+    mistake: Option<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Change {
+    #[serde(default)]
+    old: Zeroizing<String>,
+    #[serde(default)]
+    new: Zeroizing<String>,
+    #[serde(default)]
+    again: Zeroizing<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Proof {
+    #[serde(default)]
+    password: Zeroizing<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Ended {
+    #[serde(default)]
+    token_hash: String,
+}
+
+pub(super) async fn show(State(app): State<App>, login: SiteLogin, headers: HeaderMap) -> PageResult {
+    account_page(&app, login, &headers, false).await
+}
+
+async fn account_page(app: &App, login: SiteLogin, headers: &HeaderMap, failed: bool) -> PageResult {
+    let frame = Frame::of(app, &login, headers, Here::Account);
+    let zone = login.zone();
+    let mut tx = app.db.read().await?;
+    let codes_left = second::recovery_codes_left(&mut tx, login.operator_id).await?;
+    let open = site_store::open_of(&mut tx, login.operator_id, app.now_ms()).await?;
+    drop(tx);
+    let browsers = open
+        .into_iter()
+        .map(|open| Browser {
+            since: time::seconds(open.created_at_ms, &zone),
+            used: time::seconds(open.used_at_ms, &zone),
+            is_this: open.token_hash == login.token.as_str(),
+            open,
+        })
+        .collect();
+    let status = if failed { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    Ok((status, Html(AccountPage { frame, login, codes_left, browsers, failed }.render()?)).into_response())
+}
+
+pub(super) async fn password(State(app): State<App>, Halfway(login): Halfway, headers: HeaderMap) -> PageResult {
+    password_page(&app, &login, &headers, None)
+}
+
+fn password_page(app: &App, login: &SiteLogin, headers: &HeaderMap, mistake: Option<String>) -> PageResult {
+    let forced = match login.stage {
+        Stage::Change => true,
+        Stage::Full => false,
+        Stage::Code | Stage::Enrol => return Ok(Redirect::to(login.stage.page()).into_response()),
+    };
+    let frame = if forced {
+        Frame::outside(headers, login.csrf.clone())
+    } else {
+        Frame::of(app, login, headers, Here::Account)
+    };
+    let rules = &login.policy.password;
+    let status = if mistake.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let page = PasswordPage {
+        frame,
+        forced,
+        len_min: rules.len_min,
+        len_max: rules.len_max,
+        kinds_min: rules.kinds_min,
+        history: rules.history,
+        mistake,
+    };
+    Ok((status, Html(page.render()?)).into_response())
+}
+
+pub(super) async fn change_password(
+    State(app): State<App>,
+    Halfway(login): Halfway,
+    headers: HeaderMap,
+    Form(change): Form<Change>,
+) -> PageResult {
+    if !matches!(login.stage, Stage::Change | Stage::Full) {
+        return Err(Problem::First(login.stage.page()));
+    }
+    let words = Words::of(login.lang);
+    match check(&app, &login, &change).await? {
+        Ok(hash) => store_password(&app, &login, hash).await,
+        Err(mistake) => password_page(&app, &login, &headers, Some(mistake.sentence(words))),
+    }
+}
+
+/// Why a password was not changed.
+enum Mistake {
+    Old,
+    Again,
+    New(NewPasswordError),
+    Reused,
+}
+
+impl Mistake {
+    fn sentence(&self, words: &Words) -> String {
+        let w = &words.account;
+        match self {
+            Self::Old => w.old_wrong.to_owned(),
+            Self::Again => w.again_differs.to_owned(),
+            Self::Reused => w.reused.to_owned(),
+            Self::New(error) => new_password_sentence(*error, words),
+        }
+    }
+}
+
+/// What is wrong with a password that shall be set.
+fn new_password_sentence(error: NewPasswordError, words: &Words) -> String {
+    let w = &words.account;
+    match error {
+        NewPasswordError::Length { found, min, max } => w.length_wrong(found, max, min),
+        NewPasswordError::Character => w.character_wrong.to_owned(),
+        NewPasswordError::Kinds { found, min } => w.kinds_wrong(found, min),
+        NewPasswordError::Guessable => w.guessable.to_owned(),
+    }
+}
+
+/// The hash of the new password, if the old one is right and the rules take the new one.
+async fn check(app: &App, login: &SiteLogin, change: &Change) -> Result<Result<PasswordHash, Mistake>, Problem> {
+    let mut tx = app.db.read().await?;
+    let (current, earlier) = store::passwords(&mut tx, login.operator_id, login.policy.password.history).await?;
+    drop(tx);
+    if !prove(app, &change.old, current.clone()).await? {
+        return Ok(Err(Mistake::Old));
+    }
+    if change.new != change.again {
+        return Ok(Err(Mistake::Again));
+    }
+    let own = [login.user_id.as_str(), login.company_code.as_str()];
+    let new = match NewPassword::by_policy(&change.new, &login.policy.password, &own) {
+        Ok(new) => new,
+        Err(error) => return Ok(Err(Mistake::New(error))),
+    };
+    for hash in earlier.into_iter().chain([current]) {
+        if prove(app, &change.new, hash).await? {
+            return Ok(Err(Mistake::Reused));
+        }
+    }
+    let place = app.hash_gate.enter().await.map_err(|_busy| Problem::Busy)?;
+    app.hash_gate.hash(place, new).await.ok_or(Problem::Internal).map(Ok)
+}
+
+/// Whether a typed password is the one of a hash; waits for its turn like a login.
+async fn prove(app: &App, typed: &str, hash: PasswordHash) -> Result<bool, Problem> {
+    let place = app.hash_gate.enter().await.map_err(|_busy| Problem::Busy)?;
+    Ok(app.hash_gate.verify(place, Password::typed(typed.to_owned()), Some(hash)).await)
+}
+
+/// Stores it; every other login of the account ends, this one goes on under a new token.
+async fn store_password(app: &App, login: &SiteLogin, hash: PasswordHash) -> PageResult {
+    let now = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    let advanced = factor::advance(&mut tx, app, login, Stage::Full).await?;
+    store::set_password(&mut tx, login.operator_id, &hash, false, now).await?;
+    store::revoke_others(&mut tx, login.operator_id, &advanced.token, now).await?;
+    let event = login.event("operator.password_changed", json!({ "operator_id": login.operator_id }), now);
+    audit::append(&mut tx, event).await?;
+    tx.commit().await?;
+    let mut response = Flash::PasswordChanged.then("/account");
+    advanced.keep(&mut response);
+    Ok(response)
+}
+
+pub(super) async fn take_factor_away(
+    State(app): State<App>,
+    login: SiteLogin,
+    headers: HeaderMap,
+    Form(proof): Form<Proof>,
+) -> PageResult {
+    if login.policy.login.totp_required {
+        return Err(Problem::Forbidden);
+    }
+    if !proved(&app, &login, &proof).await? {
+        return account_page(&app, login, &headers, true).await;
+    }
+    let now = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    if second::take_away(&mut tx, login.operator_id).await? {
+        let event = login.event("operator.factor_taken_away", json!({ "operator_id": login.operator_id }), now);
+        audit::append(&mut tx, event).await?;
+        tx.commit().await?;
+    }
+    Ok(Flash::Saved.then("/account"))
+}
+
+pub(super) async fn renew_recovery_codes(
+    State(app): State<App>,
+    login: SiteLogin,
+    headers: HeaderMap,
+    Form(proof): Form<Proof>,
+) -> PageResult {
+    if !login.has_factor {
+        return Err(Problem::NotFound);
+    }
+    if !proved(&app, &login, &proof).await? {
+        return account_page(&app, login, &headers, true).await;
+    }
+    let now = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    let codes = second::renew_recovery_codes(&mut tx, login.operator_id).await?;
+    let event = login.event("operator.recovery_codes_renewed", json!({ "operator_id": login.operator_id }), now);
+    audit::append(&mut tx, event).await?;
+    tx.commit().await?;
+    let frame = Frame::of(&app, &login, &headers, Here::Account);
+    Ok(Html(RecoveryPage { frame, codes }.render()?).into_response())
+}
+
+/// Whether the password was typed again: who finds an open browser cannot change what protects the account.
+async fn proved(app: &App, login: &SiteLogin, proof: &Proof) -> Result<bool, Problem> {
+    let mut tx = app.db.read().await?;
+    let (hash, _) = store::passwords(&mut tx, login.operator_id, 0).await?;
+    drop(tx);
+    prove(app, &proof.password, hash).await
+}
+
+pub(super) async fn end_login(
+    State(app): State<App>,
+    login: SiteLogin,
+    Form(ended): Form<Ended>,
+) -> Result<Response, Problem> {
+    let now = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    if !site_store::revoke(&mut tx, login.operator_id, &ended.token_hash, now).await? {
+        return Err(Problem::NotFound);
+    }
+    let event = login.event("login.ended", json!({ "operator_id": login.operator_id, "by": "owner" }), now);
+    audit::append(&mut tx, event).await?;
+    tx.commit().await?;
+    Ok(Flash::LoggedOut.then("/account"))
+}

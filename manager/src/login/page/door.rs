@@ -1,0 +1,180 @@
+//! Company code, id and password; and the way out.
+
+use askama::Template;
+use axum::{
+    extract::{Query, State},
+    http::{HeaderMap, header},
+    response::{Html, IntoResponse as _, Redirect, Response},
+};
+use serde::Deserialize;
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::super::{
+    attempt::{self, Proved, Refusal, Typed, login_event},
+    password::{Expiry, Password},
+    site_login::{Halfway, Stage},
+    site_store::{self, NewLogin},
+    store,
+};
+use crate::{
+    app::{self, App},
+    audit::{self, AuditEvent},
+    bearer::{BearerHash, BearerToken},
+    db::{DbResult, Tx},
+    extract::Source,
+    site::{
+        Form, Frame, PageResult, Problem,
+        cookie::{self, Life},
+        form::{self, Pressed},
+        router::local,
+    },
+};
+
+/// Milliseconds of an hour.
+const HOUR_MS: i64 = 60 * 60 * 1000;
+/// Seconds for which a browser is known.
+const DEVICE_SECS: u64 = 90 * 24 * 60 * 60;
+/// The longest name of a browser that is kept, in characters.
+const AGENT_LEN_MAX: usize = 200;
+
+#[derive(Template)]
+#[template(path = "login/login.html")]
+struct LoginPage {
+    frame: Frame,
+    next: String,
+    company: String,
+    user: String,
+    failed: bool,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    next: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Filled {
+    #[serde(default)]
+    company: String,
+    #[serde(default)]
+    user: String,
+    #[serde(default)]
+    password: Zeroizing<String>,
+    #[serde(default)]
+    next: String,
+}
+
+pub(super) async fn show(Query(asked): Query<Asked>, headers: HeaderMap) -> PageResult {
+    page(&headers, &asked.next, "", "", false)
+}
+
+/// The form; with a mark of the visit, to which the token of the form belongs.
+fn page(headers: &HeaderMap, next: &str, company: &str, user: &str, failed: bool) -> PageResult {
+    let known = cookie::find(headers, cookie::VISIT).map(str::to_owned);
+    let visit = known.clone().unwrap_or_else(|| BearerToken::random(&mut app::os_rng()).reveal().to_owned());
+    let frame = Frame::outside(headers, form::token(&visit));
+    let page = LoginPage { frame, next: next.to_owned(), company: company.to_owned(), user: user.to_owned(), failed };
+    let mut response = Html(page.render()?).into_response();
+    if known.is_none() {
+        add_cookie(&mut response, cookie::VISIT, &visit, Life::Browser);
+    }
+    Ok(response)
+}
+
+pub(super) async fn log_in(
+    State(app): State<App>,
+    Source(source): Source,
+    headers: HeaderMap,
+    Form(filled): Form<Filled>,
+) -> PageResult {
+    let device = cookie::find(&headers, cookie::DEVICE).map(str::to_owned);
+    let typed = Typed {
+        company: filled.company.clone(),
+        user: filled.user.clone(),
+        password: Password::typed(filled.password.to_string()),
+        source,
+        device: device.clone(),
+    };
+    match attempt::prove(&app, typed).await {
+        Ok(proved) => begin(&app, &proved, &headers, device, local(&filled.next)).await,
+        Err(Refusal::Failed) => page(&headers, &filled.next, &filled.company, &filled.user, true),
+        Err(Refusal::Throttled { retry_after_secs }) => Err(Problem::Throttled { retry_after_secs }),
+        Err(Refusal::Error(error)) => Err(error.into()),
+    }
+}
+
+/// Begins a login at its stage; one that is done already takes back what was counted.
+async fn begin(app: &App, proved: &Proved, headers: &HeaderMap, device: Option<String>, next: &str) -> PageResult {
+    let now = app.now_ms();
+    let account = &proved.account;
+    let rules = &account.policy;
+    let expiry = Expiry::of(&rules.password, account.password_changed_at_ms, now);
+    let stage = match (account.has_factor, rules.login.totp_required) {
+        (true, _) => Stage::Code,
+        (false, true) => Stage::Enrol,
+        (false, false) => Stage::after_factor(account.password_is_initial, expiry),
+    };
+    let token = BearerToken::random(&mut app::os_rng());
+    let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
+    let agent: String = agent.chars().take(AGENT_LEN_MAX).collect();
+    let new = NewLogin {
+        token: &token.hash(),
+        operator_id: account.operator_id,
+        stage,
+        source: &proved.source,
+        agent: &agent,
+        expires_at_ms: now.saturating_add(rules.login.life_hours.saturating_mul(HOUR_MS)),
+    };
+    let mut tx = app.db.begin().await?;
+    site_store::insert(&mut tx, &new, now).await?;
+    let mut response = Redirect::to(if stage == Stage::Full { next } else { stage.page() }).into_response();
+    if stage != Stage::Code {
+        // What is left to do needs no guessing.
+        proved.forgive(&mut tx, now).await?;
+        let device = device.unwrap_or_else(|| BearerToken::random(&mut app::os_rng()).reveal().to_owned());
+        store::remember_device(&mut tx, account.operator_id, &device, now).await?;
+        add_cookie(&mut response, cookie::DEVICE, &device, Life::Secs(DEVICE_SECS));
+    }
+    if stage == Stage::Full {
+        done(&mut tx, account, &proved.source, &new.token.clone(), now).await?;
+    }
+    tx.commit().await?;
+    add_cookie(&mut response, cookie::LOGIN, token.reveal(), Life::Browser);
+    Ok(response)
+}
+
+/// Records that a login is done.
+async fn done(tx: &mut Tx, account: &store::Account, source: &str, token: &BearerHash, now: i64) -> DbResult<()> {
+    store::note_login(tx, account.operator_id, now).await?;
+    if account.policy.login.single {
+        site_store::revoke_all(tx, account.operator_id, Some(token), now).await?;
+    }
+    let event = login_event("login.succeeded", Some((account.company_id, account.operator_id)), now);
+    audit::append(tx, AuditEvent { detail: json!({ "source": source, "door": "site" }), ..event }).await?;
+    Ok(())
+}
+
+pub(super) async fn log_out(
+    State(app): State<App>,
+    Halfway(login): Halfway,
+    Form(Pressed {}): Form<Pressed>,
+) -> PageResult {
+    let now = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    if site_store::revoke(&mut tx, login.operator_id, login.token.as_str(), now).await? {
+        audit::append(&mut tx, login_event("login.ended", Some((login.company_id, login.operator_id)), now)).await?;
+        tx.commit().await?;
+    }
+    let mut response = Redirect::to("/login").into_response();
+    add_cookie(&mut response, cookie::LOGIN, "", Life::Over);
+    Ok(response)
+}
+
+/// Adds a cookie to an answer.
+pub(super) fn add_cookie(response: &mut Response, name: &str, value: &str, life: Life) {
+    if let Some(cookie) = cookie::set(name, value, life) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+}

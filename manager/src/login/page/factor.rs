@@ -1,0 +1,218 @@
+//! The second factor at the site: asking for its code, and setting it up.
+
+use askama::Template;
+use axum::{
+    extract::State,
+    http::HeaderMap,
+    response::{Html, IntoResponse as _, Redirect, Response},
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    super::{
+        SiteLogin,
+        attempt::login_event,
+        password::Expiry,
+        second,
+        site_login::{Halfway, Stage},
+        site_store, store,
+        totp::{self, Factor},
+    },
+    door::add_cookie,
+};
+use crate::{
+    app::{self, App},
+    audit::{self, AuditEvent},
+    bearer::{BearerHash, BearerToken},
+    db::Tx,
+    site::{
+        Form, Frame, PageResult, Problem,
+        cookie::{self, Life},
+    },
+};
+
+/// Wrong codes that end a login.
+const CODE_FAILURES_MAX: i64 = 5;
+/// What an authenticator calls the product.
+const ISSUER: &str = "Uketsuke";
+
+#[derive(Template)]
+#[template(path = "login/code.html")]
+struct CodePage {
+    frame: Frame,
+    failed: bool,
+}
+
+#[derive(Template)]
+#[template(path = "login/factor.html")]
+struct FactorPage {
+    frame: Frame,
+    required: bool,
+    failed: bool,
+    /// Width of the QR code in squares, and its dark ones.
+    qr: Option<(i32, String)>,
+    typed: String,
+}
+
+#[derive(Template)]
+#[template(path = "login/recovery.html")]
+pub(super) struct RecoveryPage {
+    pub(super) frame: Frame,
+    pub(super) codes: Vec<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Code {
+    #[serde(default)]
+    code: String,
+}
+
+pub(super) async fn ask(Halfway(login): Halfway, headers: HeaderMap) -> PageResult {
+    if login.stage != Stage::Code {
+        return Ok(Redirect::to(login.stage.page()).into_response());
+    }
+    let frame = Frame::outside(&headers, login.csrf);
+    Ok(Html(CodePage { frame, failed: false }.render()?).into_response())
+}
+
+pub(super) async fn take(
+    State(app): State<App>,
+    Halfway(login): Halfway,
+    headers: HeaderMap,
+    Form(sent): Form<Code>,
+) -> PageResult {
+    if login.stage != Stage::Code {
+        return Ok(Redirect::to(login.stage.page()).into_response());
+    }
+    let now = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    if !second::take(&app, &mut tx, login.operator_id, &sent.code).await? {
+        let failures = site_store::count_code(&mut tx, &login.token, now).await?;
+        let event = login_event("login.failed", Some((login.company_id, login.operator_id)), now);
+        audit::append(&mut tx, AuditEvent { detail: json!({ "result": "wrong_code", "door": "site" }), ..event })
+            .await?;
+        tx.commit().await?;
+        if CODE_FAILURES_MAX <= failures {
+            return Err(Problem::LoggedOut { next: "/".to_owned() });
+        }
+        let frame = Frame::outside(&headers, login.csrf);
+        return Ok(Html(CodePage { frame, failed: true }.render()?).into_response());
+    }
+    // The whole login is done now, so what it was counted for is taken back.
+    store::forgive(&mut tx, &store::AccountHash::of(&login.company_code, &login.user_id)).await?;
+    let stage = stage_after(&app, &mut tx, &login).await?;
+    let advanced = advance(&mut tx, &app, &login, stage).await?;
+    tx.commit().await?;
+    Ok(advanced.go())
+}
+
+/// The stage of a login whose factor is there.
+async fn stage_after(app: &App, tx: &mut Tx, login: &SiteLogin) -> Result<Stage, Problem> {
+    let initial = store::password_is_initial(tx, login.operator_id).await?;
+    let expiry = Expiry::of(&login.policy.password, login.password_changed_at_ms, app.now_ms());
+    Ok(Stage::after_factor(initial, expiry))
+}
+
+/// A login under its new token.
+pub(super) struct Advanced {
+    pub(super) token: BearerHash,
+    stage: Stage,
+    cookie: BearerToken,
+}
+
+impl Advanced {
+    /// Gives the browser the new token.
+    pub(super) fn keep(&self, response: &mut Response) {
+        add_cookie(response, cookie::LOGIN, self.cookie.reveal(), Life::Browser);
+    }
+
+    /// Goes to the page of its stage.
+    fn go(&self) -> Response {
+        let mut response = Redirect::to(self.stage.page()).into_response();
+        self.keep(&mut response);
+        response
+    }
+}
+
+/// Puts a login into its next stage under a new token.
+pub(super) async fn advance(tx: &mut Tx, app: &App, login: &SiteLogin, stage: Stage) -> Result<Advanced, Problem> {
+    let now = app.now_ms();
+    let token = BearerToken::random(&mut app::os_rng());
+    if !site_store::advance(tx, &login.token, &token.hash(), stage).await? {
+        return Err(Problem::LoggedOut { next: "/".to_owned() });
+    }
+    if stage == Stage::Full && login.stage != Stage::Full {
+        store::note_login(tx, login.operator_id, now).await?;
+        if login.policy.login.single {
+            site_store::revoke_all(tx, login.operator_id, Some(&token.hash()), now).await?;
+        }
+        let event = login_event("login.succeeded", Some((login.company_id, login.operator_id)), now);
+        audit::append(tx, AuditEvent { detail: json!({ "door": "site" }), ..event }).await?;
+    }
+    Ok(Advanced { token: token.hash(), stage, cookie: token })
+}
+
+/// Setting it up: in the middle of a login that needs it, or later by one's own wish.
+pub(super) async fn offer(State(app): State<App>, Halfway(login): Halfway, headers: HeaderMap) -> PageResult {
+    may_set_up(&login)?;
+    offer_page(&app, &login, &headers, false).await
+}
+
+/// Whether this login may set a factor up; a stolen one that lacks its code may not.
+fn may_set_up(login: &SiteLogin) -> Result<(), Problem> {
+    match login.stage {
+        Stage::Enrol => Ok(()),
+        Stage::Full if !login.has_factor => Ok(()),
+        Stage::Full => Err(Problem::First("/account")),
+        Stage::Code | Stage::Change => Err(Problem::First(login.stage.page())),
+    }
+}
+
+async fn offer_page(app: &App, login: &SiteLogin, headers: &HeaderMap, failed: bool) -> PageResult {
+    let rng = &mut app::os_rng();
+    let fresh = Factor::random(rng).seal(&app.columns, login.operator_id, rng).ok_or(Problem::Internal)?;
+    let mut tx = app.db.begin().await?;
+    let kept = site_store::keep_factor(&mut tx, &login.token, &fresh).await?;
+    tx.commit().await?;
+    let factor =
+        kept.and_then(|sealed| Factor::open(&sealed, &app.columns, login.operator_id)).ok_or(Problem::Internal)?;
+    let account = format!("{} ({})", login.user_id, login.company_code);
+    let page = FactorPage {
+        frame: Frame::outside(headers, login.csrf.clone()),
+        required: login.stage == Stage::Enrol,
+        failed,
+        qr: factor.to_address(ISSUER, &account).and_then(|address| totp::qr_path(&address)),
+        typed: factor.to_typed(),
+    };
+    Ok(Html(page.render()?).into_response())
+}
+
+pub(super) async fn set_up(
+    State(app): State<App>,
+    Halfway(login): Halfway,
+    headers: HeaderMap,
+    Form(sent): Form<Code>,
+) -> PageResult {
+    may_set_up(&login)?;
+    let now = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    let kept = site_store::keep_factor(&mut tx, &login.token, "").await?;
+    let sealed = kept.filter(|sealed| !sealed.is_empty()).ok_or(Problem::Stale)?;
+    let factor = Factor::open(&sealed, &app.columns, login.operator_id).ok_or(Problem::Internal)?;
+    let Some(step) = factor.step_of(&sent.code, now) else {
+        drop(tx);
+        return offer_page(&app, &login, &headers, true).await;
+    };
+    let codes = second::set_up(&mut tx, login.operator_id, &sealed, step).await?;
+    let event = login.event("operator.factor_set_up", json!({ "operator_id": login.operator_id }), now);
+    audit::append(&mut tx, event).await?;
+    let stage = stage_after(&app, &mut tx, &login).await?;
+    let advanced = advance(&mut tx, &app, &login, stage).await?;
+    tx.commit().await?;
+    let page = RecoveryPage { frame: Frame::outside(&headers, String::new()), codes };
+    let mut response = Html(page.render()?).into_response();
+    // The link on the page goes on.
+    advanced.keep(&mut response);
+    Ok(response)
+}

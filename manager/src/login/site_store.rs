@@ -1,0 +1,304 @@
+//! Rows of logins at the site.
+
+use proto::{api::UnixMillis, id::OperatorId};
+
+use super::{SiteLogin, site_login::Stage};
+use crate::{
+    bearer::BearerHash,
+    company::Policy,
+    db::{DbError, DbResult, Tx},
+    execute, fetch_all, fetch_optional,
+    role::{Permissions, Reach, Role},
+    site::Lang,
+};
+
+/// Milliseconds of a minute.
+const MINUTE_MS: i64 = 60_000;
+
+/// A new login.
+#[derive(Debug)]
+pub struct NewLogin<'a> {
+    /// The hash of its cookie.
+    pub token: &'a BearerHash,
+    /// Whose it is.
+    pub operator_id: OperatorId,
+    /// How far it is.
+    pub stage: Stage,
+    /// Where it comes from.
+    pub source: &'a str,
+    /// What the browser says it is.
+    pub agent: &'a str,
+    /// When it ends at the latest.
+    pub expires_at_ms: UnixMillis,
+}
+
+/// A login as its owner and administrators see it.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Open {
+    /// Names it in forms; not the cookie.
+    pub token_hash: String,
+    /// Where it comes from.
+    pub source: String,
+    /// What the browser says it is.
+    pub agent: String,
+    /// When it began.
+    pub created_at_ms: i64,
+    /// When it was used last.
+    pub used_at_ms: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    operator_id: String,
+    user_id: String,
+    name: String,
+    company_id: String,
+    company_code: String,
+    company_name: String,
+    policy: String,
+    organisation_path: Option<String>,
+    role: String,
+    role_name: Option<String>,
+    role_reach: Option<String>,
+    role_permissions: Option<String>,
+    stage: String,
+    has_factor: bool,
+    password_changed_at_ms: i64,
+    used_at_ms: i64,
+}
+
+/// Stores a login.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn insert(tx: &mut Tx, new: &NewLogin<'_>, now: UnixMillis) -> DbResult<()> {
+    execute!(
+        tx,
+        "INSERT INTO site_logins
+        (token_hash, operator_id, stage, code_failures, source, agent, created_at_ms, used_at_ms, expires_at_ms)
+        VALUES ($1, $2, $3, 0, $4, $5, $6, $6, $7)",
+        new.token.as_str(),
+        new.operator_id.to_string(),
+        new.stage.as_str(),
+        new.source,
+        new.agent,
+        now,
+        new.expires_at_ms
+    )?;
+    Ok(())
+}
+
+/// Finds a login that is valid now, and when it was used last.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn find(tx: &mut Tx, token: &BearerHash, now: UnixMillis) -> DbResult<Option<(SiteLogin, UnixMillis)>> {
+    let row = fetch_optional!(
+        tx,
+        Row,
+        "SELECT o.operator_id, o.user_id, o.name, c.company_id, c.code AS company_code, c.name AS company_name, c.policy,
+            g.path AS organisation_path, o.role, r.name AS role_name, r.reach AS role_reach,
+            r.permissions AS role_permissions, l.stage, o.totp_sealed IS NOT NULL AS has_factor,
+            o.password_changed_at_ms, l.used_at_ms
+        FROM site_logins l
+        JOIN operators o ON o.operator_id = l.operator_id
+        JOIN companies c ON c.company_id = o.company_id
+        LEFT JOIN organisations g ON g.organisation_id = o.organisation_id
+        LEFT JOIN roles r ON r.role_id = o.role_id
+        WHERE l.token_hash = $1
+        AND l.revoked_at_ms IS NULL
+        AND l.expires_at_ms > $2
+        AND o.stopped = FALSE
+        AND o.deleted_at_ms IS NULL
+        AND c.state = 'active'",
+        token.as_str(),
+        now
+    )?;
+    let Some(row) = row else { return Ok(None) };
+    let used_at_ms = row.used_at_ms;
+    let login = read(row, token)?;
+    let idle_ms = login.policy.login.idle_minutes.saturating_mul(MINUTE_MS);
+    Ok((now.saturating_sub(idle_ms) < used_at_ms).then_some((login, used_at_ms)))
+}
+
+fn read(row: Row, token: &BearerHash) -> DbResult<SiteLogin> {
+    let wrong = |column| DbError::InconsistentRow { table: "operators", column, id: row.operator_id.clone() };
+    let role: Role = row.role.parse().map_err(|_unknown| wrong("role"))?;
+    let (reach, permissions) = match (&row.role_reach, &row.role_permissions) {
+        (Some(reach), Some(permissions)) => {
+            let reach: Reach = reach.parse().map_err(|_unknown| wrong("role_id"))?;
+            // A role can be narrower than its base, whatever its row says.
+            (reach.min(role.reach()), Permissions::from(permissions.as_str()).and(role.permissions()))
+        }
+        (None | Some(_), _) => (role.reach(), role.permissions()),
+    };
+    Ok(SiteLogin {
+        operator_id: row.operator_id.parse().map_err(|_not_an_id| wrong("operator_id"))?,
+        company_id: row.company_id.parse().map_err(|_not_an_id| wrong("company_id"))?,
+        user_id: row.user_id,
+        name: row.name,
+        company_code: row.company_code,
+        company_name: row.company_name,
+        organisation_path: row.organisation_path,
+        role,
+        role_name: row.role_name,
+        permissions,
+        reach,
+        stage: Stage::stored(&row.stage),
+        has_factor: row.has_factor,
+        password_changed_at_ms: row.password_changed_at_ms,
+        policy: Policy::stored(&row.policy),
+        token: token.clone(),
+        csrf: String::new(),
+        lang: Lang::default(),
+    })
+}
+
+/// Notes that a login was used.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn touch(tx: &mut Tx, token: &BearerHash, now: UnixMillis) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE site_logins
+        SET used_at_ms = $2
+        WHERE token_hash = $1
+        AND used_at_ms < $2",
+        token.as_str(),
+        now
+    )?;
+    Ok(())
+}
+
+/// Puts a login into a stage under another token: what knew the old one is worth nothing then.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn advance(tx: &mut Tx, old: &BearerHash, new: &BearerHash, stage: Stage) -> DbResult<bool> {
+    let moved = execute!(
+        tx,
+        "UPDATE site_logins
+        SET token_hash = $2, stage = $3, totp_sealed = NULL
+        WHERE token_hash = $1
+        AND revoked_at_ms IS NULL",
+        old.as_str(),
+        new.as_str(),
+        stage.as_str()
+    )?;
+    Ok(moved == 1)
+}
+
+/// Counts a wrong code; the fifth ends the login. How many there were.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn count_code(tx: &mut Tx, token: &BearerHash, now: UnixMillis) -> DbResult<i64> {
+    let failures = fetch_optional!(
+        tx,
+        (i64,),
+        "UPDATE site_logins
+        SET code_failures = code_failures + 1,
+            revoked_at_ms = CASE WHEN code_failures + 1 >= 5 THEN $2 ELSE revoked_at_ms END
+        WHERE token_hash = $1
+        RETURNING code_failures",
+        token.as_str(),
+        now
+    )?;
+    Ok(failures.map_or(0, |(failures,)| failures))
+}
+
+/// The secret that is being set up in this login; stores `fresh` when there is none, and gives what is there.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn keep_factor(tx: &mut Tx, token: &BearerHash, fresh: &str) -> DbResult<Option<String>> {
+    let kept = fetch_optional!(
+        tx,
+        (Option<String>,),
+        "UPDATE site_logins
+        SET totp_sealed = COALESCE(totp_sealed, $2)
+        WHERE token_hash = $1
+        RETURNING totp_sealed",
+        token.as_str(),
+        fresh
+    )?;
+    Ok(kept.and_then(|(sealed,)| sealed))
+}
+
+/// Revokes one login of an account; whether it was valid until now.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn revoke(tx: &mut Tx, operator_id: OperatorId, token_hash: &str, now: UnixMillis) -> DbResult<bool> {
+    let revoked = execute!(
+        tx,
+        "UPDATE site_logins
+        SET revoked_at_ms = $3
+        WHERE operator_id = $1
+        AND token_hash = $2
+        AND revoked_at_ms IS NULL",
+        operator_id.to_string(),
+        token_hash,
+        now
+    )?;
+    Ok(revoked == 1)
+}
+
+/// Revokes every login of an account at the site but one; how many there were.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn revoke_all(
+    tx: &mut Tx,
+    operator_id: OperatorId,
+    but: Option<&BearerHash>,
+    now: UnixMillis,
+) -> DbResult<u64> {
+    execute!(
+        tx,
+        "UPDATE site_logins
+        SET revoked_at_ms = $2
+        WHERE operator_id = $1
+        AND token_hash <> $3
+        AND revoked_at_ms IS NULL
+        AND expires_at_ms > $2",
+        operator_id.to_string(),
+        now,
+        but.map(BearerHash::as_str).unwrap_or_default()
+    )
+}
+
+/// The logins of an account that are valid, newest first.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn open_of(tx: &mut Tx, operator_id: OperatorId, now: UnixMillis) -> DbResult<Vec<Open>> {
+    fetch_all!(
+        tx,
+        Open,
+        "SELECT token_hash, source, agent, created_at_ms, used_at_ms
+        FROM site_logins
+        WHERE operator_id = $1
+        AND stage = 'full'
+        AND revoked_at_ms IS NULL
+        AND expires_at_ms > $2
+        ORDER BY created_at_ms DESC
+        LIMIT 50",
+        operator_id.to_string(),
+        now
+    )
+}
+
+/// Deletes logins that ended; how many.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn sweep(tx: &mut Tx, now: UnixMillis) -> DbResult<u64> {
+    execute!(
+        tx,
+        "DELETE FROM site_logins
+        WHERE expires_at_ms <= $1",
+        now
+    )
+}

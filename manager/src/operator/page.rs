@@ -1,0 +1,517 @@
+//! The pages of accounts: the list, one account, and what can be done to it.
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    response::{Html, IntoResponse as _},
+    routing::get,
+};
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    MailAddress, UserId,
+    edit::{self, Choice, EditError, Values},
+    list::{self, Accounts, HEADS, Row, State as AccountState},
+};
+use crate::{
+    app::{self, App},
+    audit::{self, change},
+    company::ShownName,
+    db::Tx,
+    extract::InPath,
+    list::{Asked, Page, Params, csv},
+    login::{
+        SiteLogin,
+        password::{NewPassword, PasswordHash},
+    },
+    role::{self, Permission, Role},
+    site::{
+        Form, Frame, Here, PageResult, Problem, Words,
+        form::Pressed,
+        frame::{Flash, role_name},
+        time,
+    },
+};
+
+/// The pages of this slice.
+pub fn router() -> Router<App> {
+    Router::new()
+        .route("/operators", get(show_list))
+        .route("/operators/file", get(file))
+        .route("/operators/new", get(show_new).post(create))
+        .route("/operators/{operator_id}", get(show).post(update))
+        .route("/operators/{operator_id}/{verb}", axum::routing::post(act))
+}
+
+/// One line of the list.
+struct Line {
+    row: Row,
+    role: String,
+    state: AccountState,
+    last_login: String,
+    last_support: String,
+}
+
+/// A role that can be chosen.
+struct RoleChoice {
+    value: String,
+    name: String,
+}
+
+#[derive(Template)]
+#[template(path = "operator/list.html")]
+struct ListPage {
+    frame: Frame,
+    params: Params,
+    asked: Asked,
+    page: Page<()>,
+    lines: Vec<Line>,
+    roles: Vec<RoleChoice>,
+    may_edit: bool,
+}
+
+#[derive(Template)]
+#[template(path = "operator/new.html")]
+struct NewPage {
+    frame: Frame,
+    filled: Filled,
+    mistakes: Mistakes,
+    roles: Vec<RoleChoice>,
+}
+
+#[derive(Template)]
+#[template(path = "operator/password.html")]
+struct PasswordPage {
+    frame: Frame,
+    heading: &'static str,
+    company_code: String,
+    user_id: String,
+    password: String,
+    operator_id: String,
+}
+
+#[derive(Template)]
+#[template(path = "operator/show.html")]
+struct ShowPage {
+    frame: Frame,
+    line: Line,
+    filled: Filled,
+    mistakes: Mistakes,
+    roles: Vec<RoleChoice>,
+    may_edit: bool,
+    is_oneself: bool,
+    created: String,
+    changes: Vec<ShownChange>,
+}
+
+/// A change as the page shows it.
+struct ShownChange {
+    at: String,
+    actor: String,
+    fields: Vec<change::Field>,
+}
+
+/// What was typed into the form of an account.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Filled {
+    user: String,
+    name: String,
+    kana: String,
+    email: String,
+    role: String,
+    version: i64,
+}
+
+/// What is wrong with it, by field.
+#[derive(Debug, Clone, Default)]
+struct Mistakes {
+    user: Option<&'static str>,
+    name: Option<&'static str>,
+    kana: Option<&'static str>,
+    email: Option<&'static str>,
+    role: Option<&'static str>,
+    /// What is wrong with no field.
+    all: Option<&'static str>,
+}
+
+impl Mistakes {
+    const fn is_empty(&self) -> bool {
+        self.user.is_none()
+            && self.name.is_none()
+            && self.kana.is_none()
+            && self.email.is_none()
+            && self.role.is_none()
+            && self.all.is_none()
+    }
+}
+
+/// The longest reading of a name, in characters.
+const KANA_LEN_MAX: usize = 64;
+
+async fn show_list(
+    State(app): State<App>,
+    login: SiteLogin,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> PageResult {
+    login.need(Permission::OperatorView)?;
+    let params = Params::parse(query.as_deref().unwrap_or_default());
+    let (now, zone) = (app.now_ms(), login.zone());
+    let asked = Asked::read::<Accounts>(&params);
+    let mut tx = app.db.read().await?;
+    let page = crate::list::page(&mut tx, &Accounts::read(&params, &login, now), &asked).await?;
+    let roles = role_choices(&mut tx, &login).await?;
+    drop(tx);
+    let frame = Frame::of(&app, &login, &headers, Here::Operators);
+    let (rows, page) = page.split();
+    let lines = rows.into_iter().map(|row| Line::new(row, frame.words, now, &zone)).collect();
+    let may_edit = login.may(Permission::OperatorEdit);
+    Ok(Html(ListPage { frame, params, asked, page, lines, roles, may_edit }.render()?).into_response())
+}
+
+async fn file(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuery) -> PageResult {
+    login.need(Permission::OperatorView)?;
+    let params = Params::parse(query.as_deref().unwrap_or_default());
+    let (now, zone) = (app.now_ms(), login.zone());
+    let mut tx = app.db.begin().await?;
+    let detail = json!({ "list": "operators", "filter": params.filter() });
+    audit::append(&mut tx, login.event("list.exported", detail, now)).await?;
+    tx.commit().await?;
+    let asked = Asked { from: crate::list::From::Start, ..Asked::read::<Accounts>(&params) };
+    let encoding = csv::Encoding::parse(params.text("encoding"));
+    let cells = move |row: &Row, cell: &mut dyn FnMut(std::borrow::Cow<'_, str>)| list::cells(row, &zone, now, cell);
+    Ok(csv::export(&app, Accounts::read(&params, &login, now), asked, ("operators", encoding), &HEADS, cells))
+}
+
+async fn show_new(State(app): State<App>, login: SiteLogin, headers: HeaderMap) -> PageResult {
+    login.need(Permission::OperatorEdit)?;
+    let filled = Filled { role: Role::Operator.to_string(), ..Filled::default() };
+    new_page(&app, &login, &headers, filled, Mistakes::default()).await
+}
+
+async fn new_page(app: &App, login: &SiteLogin, headers: &HeaderMap, filled: Filled, mistakes: Mistakes) -> PageResult {
+    let mut tx = app.db.read().await?;
+    let roles = role_choices(&mut tx, login).await?;
+    drop(tx);
+    let frame = Frame::of(app, login, headers, Here::Operators);
+    let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    Ok((status, Html(NewPage { frame, filled, mistakes, roles }.render()?)).into_response())
+}
+
+async fn create(
+    State(app): State<App>,
+    login: SiteLogin,
+    headers: HeaderMap,
+    Form(filled): Form<Filled>,
+) -> PageResult {
+    login.need(Permission::OperatorEdit)?;
+    let words = Words::of(login.lang);
+    let (password, hash) = draw_password(&app, &login).await?;
+    let mut tx = app.db.begin().await?;
+    let (values, mut mistakes) = read_values(&mut tx, &login, &filled, words).await?;
+    let user: Option<UserId> = filled.user.trim().parse().ok();
+    if user.is_none() {
+        mistakes.user = Some(words.operators.user_wrong);
+    }
+    let (Some(values), Some(user)) = (values, user) else {
+        drop(tx);
+        return new_page(&app, &login, &headers, filled, mistakes).await;
+    };
+    match edit::create(&mut tx, &login, &user, &values, &hash, app.now_ms()).await {
+        Ok(operator_id) => {
+            tx.commit().await?;
+            let heading = words.operators.created;
+            shown_once(&app, &login, &headers, (heading, user.as_str(), &operator_id.to_string()), &password)
+        }
+        Err(error) => {
+            drop(tx);
+            place(error, &mut mistakes, words)?;
+            new_page(&app, &login, &headers, filled, mistakes).await
+        }
+    }
+}
+
+async fn show(
+    State(app): State<App>,
+    login: SiteLogin,
+    InPath(operator_id): InPath<String>,
+    headers: HeaderMap,
+) -> PageResult {
+    login.need(Permission::OperatorView)?;
+    let row = find(&app, &login, &operator_id).await?;
+    let filled = Filled {
+        user: row.user_id.clone(),
+        name: row.name.clone(),
+        kana: row.kana.clone(),
+        email: row.email.clone(),
+        role: row.role_id.clone().unwrap_or_else(|| row.role.clone()),
+        version: row.version,
+    };
+    show_page(&app, &login, &headers, row, filled, Mistakes::default()).await
+}
+
+async fn show_page(
+    app: &App,
+    login: &SiteLogin,
+    headers: &HeaderMap,
+    row: Row,
+    filled: Filled,
+    mistakes: Mistakes,
+) -> PageResult {
+    let zone = login.zone();
+    let mut tx = app.db.read().await?;
+    let roles = role_choices(&mut tx, login).await?;
+    let changes = change::of_subject(&mut tx, login.company_id, &format!("operator:{}", row.operator_id)).await?;
+    drop(tx);
+    let frame = Frame::of(app, login, headers, Here::Operators);
+    let shown = |change: change::Change| ShownChange {
+        at: time::seconds(change.at_ms, &zone),
+        actor: change.actor,
+        fields: change.fields,
+    };
+    let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    let page = ShowPage {
+        created: time::seconds(row.created_at_ms, &zone),
+        is_oneself: row.operator_id == login.operator_id.to_string(),
+        may_edit: login.may(Permission::OperatorEdit),
+        line: Line::new(row, frame.words, app.now_ms(), &zone),
+        frame,
+        filled,
+        mistakes,
+        roles,
+        changes: changes.into_iter().map(shown).collect(),
+    };
+    Ok((status, Html(page.render()?)).into_response())
+}
+
+async fn update(
+    State(app): State<App>,
+    login: SiteLogin,
+    InPath(operator_id): InPath<String>,
+    headers: HeaderMap,
+    Form(filled): Form<Filled>,
+) -> PageResult {
+    login.need(Permission::OperatorEdit)?;
+    let words = Words::of(login.lang);
+    let row = find(&app, &login, &operator_id).await?;
+    let mut tx = app.db.begin().await?;
+    let (values, mut mistakes) = read_values(&mut tx, &login, &filled, words).await?;
+    let Some(values) = values else {
+        drop(tx);
+        return show_page(&app, &login, &headers, row, filled, mistakes).await;
+    };
+    match edit::update(&mut tx, &login, &row, filled.version, &values, app.now_ms()).await {
+        Ok(()) => {
+            tx.commit().await?;
+            Ok(Flash::Saved.then(&format!("/operators/{operator_id}")))
+        }
+        Err(EditError::Changed) => Err(Problem::Changed { back: format!("/operators/{operator_id}") }),
+        Err(error) => {
+            drop(tx);
+            place(error, &mut mistakes, words)?;
+            show_page(&app, &login, &headers, row, filled, mistakes).await
+        }
+    }
+}
+
+/// What is done to an account by a button.
+async fn act(
+    State(app): State<App>,
+    login: SiteLogin,
+    InPath((operator_id, verb)): InPath<(String, String)>,
+    headers: HeaderMap,
+    Form(Pressed {}): Form<Pressed>,
+) -> PageResult {
+    login.need(Permission::OperatorEdit)?;
+    let row = find(&app, &login, &operator_id).await?;
+    if verb == "password" {
+        return reissue(&app, &login, &headers, &row).await;
+    }
+    let now = app.now_ms();
+    let here = format!("/operators/{operator_id}");
+    let mut tx = app.db.begin().await?;
+    let (done, flash, next) = match verb.as_str() {
+        "stop" => (edit::set_stopped(&mut tx, &login, &row, true, now).await, Flash::Stopped, here.as_str()),
+        "start" => (edit::set_stopped(&mut tx, &login, &row, false, now).await, Flash::Started, here.as_str()),
+        "unlock" => (edit::unlock(&mut tx, &login, &row, now).await, Flash::Unlocked, here.as_str()),
+        "factor" => (edit::reset_factor(&mut tx, &login, &row, now).await, Flash::Saved, here.as_str()),
+        "logout" => (edit::log_out(&mut tx, &login, &row, now).await, Flash::LoggedOut, here.as_str()),
+        "delete" => (edit::delete(&mut tx, &login, &row, now).await, Flash::Deleted, "/operators"),
+        _ => return Err(Problem::NotFound),
+    };
+    match done {
+        Ok(()) => {
+            tx.commit().await?;
+            Ok(flash.then(next))
+        }
+        Err(error) => {
+            drop(tx);
+            refused(&app, &login, &headers, row, error).await
+        }
+    }
+}
+
+async fn reissue(app: &App, login: &SiteLogin, headers: &HeaderMap, row: &Row) -> PageResult {
+    let (password, hash) = draw_password(app, login).await?;
+    let mut tx = app.db.begin().await?;
+    match edit::reissue(&mut tx, login, row, &hash, app.now_ms()).await {
+        Ok(()) => {
+            tx.commit().await?;
+            let heading = Words::of(login.lang).operators.reissued;
+            shown_once(app, login, headers, (heading, &row.user_id, &row.operator_id), &password)
+        }
+        Err(error) => {
+            drop(tx);
+            refused(app, login, headers, row.clone(), error).await
+        }
+    }
+}
+
+/// The page of an account with what stood against a button.
+async fn refused(app: &App, login: &SiteLogin, headers: &HeaderMap, row: Row, error: EditError) -> PageResult {
+    let mut mistakes = Mistakes::default();
+    place(error, &mut mistakes, Words::of(login.lang))?;
+    let filled = Filled {
+        user: row.user_id.clone(),
+        name: row.name.clone(),
+        kana: row.kana.clone(),
+        email: row.email.clone(),
+        role: row.role_id.clone().unwrap_or_else(|| row.role.clone()),
+        version: row.version,
+    };
+    show_page(app, login, headers, row, filled, mistakes).await
+}
+
+/// The page that shows a password, once; nobody keeps it.
+fn shown_once(
+    app: &App,
+    login: &SiteLogin,
+    headers: &HeaderMap,
+    (heading, user_id, operator_id): (&'static str, &str, &str),
+    password: &NewPassword,
+) -> PageResult {
+    let page = PasswordPage {
+        frame: Frame::of(app, login, headers, Here::Operators),
+        heading,
+        company_code: login.company_code.clone(),
+        user_id: user_id.to_owned(),
+        password: password.reveal().to_owned(),
+        operator_id: operator_id.to_owned(),
+    };
+    Ok(Html(page.render()?).into_response())
+}
+
+async fn draw_password(app: &App, login: &SiteLogin) -> Result<(NewPassword, PasswordHash), Problem> {
+    let password = NewPassword::draw(&login.policy.password, &mut app::os_rng());
+    let place = app.hash_gate.enter().await.map_err(|_busy| Problem::Busy)?;
+    let hash = app.hash_gate.hash(place, password.same()).await.ok_or(Problem::Internal)?;
+    Ok((password, hash))
+}
+
+/// One account that the role reaches; of another company it is as good as none.
+async fn find(app: &App, login: &SiteLogin, operator_id: &str) -> Result<Row, Problem> {
+    let listing = Accounts::one(operator_id, login, app.now_ms());
+    let mut tx = app.db.read().await?;
+    let (rows, _) = crate::list::stretch(&mut tx, &listing, &Asked::read::<Accounts>(&Params::default()), 1).await?;
+    rows.into_iter().next().ok_or(Problem::NotFound)
+}
+
+/// The roles that can be chosen, the product's first.
+async fn role_choices(tx: &mut Tx, login: &SiteLogin) -> Result<Vec<RoleChoice>, Problem> {
+    let words = Words::of(login.lang);
+    let product = Role::ALL
+        .into_iter()
+        .map(|role| RoleChoice { value: role.to_string(), name: role_name(role, words).to_owned() });
+    let company = role::store::of_company(tx, login.company_id).await?;
+    let company = company.into_iter().map(|role| RoleChoice { value: role.role_id, name: role.name });
+    Ok(product.chain(company).collect())
+}
+
+/// What was typed as values, and what is wrong with it.
+async fn read_values(
+    tx: &mut Tx,
+    login: &SiteLogin,
+    filled: &Filled,
+    words: &'static Words,
+) -> Result<(Option<Values>, Mistakes), Problem> {
+    let w = &words.operators;
+    let mut mistakes = Mistakes::default();
+    let name: Option<ShownName> = filled.name.trim().parse().ok();
+    if name.is_none() {
+        mistakes.name = Some(w.name_wrong);
+    }
+    let kana = filled.kana.trim();
+    if !kana.is_empty() && (KANA_LEN_MAX < kana.chars().count() || kana.parse::<ShownName>().is_err()) {
+        mistakes.kana = Some(w.kana_wrong);
+    }
+    let email: Option<MailAddress> = filled.email.trim().parse().ok();
+    if email.is_none() {
+        mistakes.email = Some(w.email_wrong);
+    }
+    let role = Choice::read(tx, login, &filled.role).await?;
+    if role.is_none() {
+        mistakes.role = Some(w.role_wrong);
+    }
+    let values = match (name, email, role) {
+        (Some(name), Some(email), Some(role)) if mistakes.is_empty() => {
+            Some(Values { name, kana: kana.to_owned(), email, role })
+        }
+        (_, _, _) => None,
+    };
+    Ok((values, mistakes))
+}
+
+/// Puts what stood against a change beside the field that it is about.
+fn place(error: EditError, mistakes: &mut Mistakes, words: &'static Words) -> Result<(), Problem> {
+    let w = &words.operators;
+    match error {
+        EditError::Taken => mistakes.user = Some(w.user_taken),
+        EditError::NoSeat => mistakes.all = Some(w.no_seat),
+        EditError::TooWide => mistakes.role = Some(w.role_too_wide),
+        EditError::LastAdmin => mistakes.all = Some(w.last_admin),
+        EditError::Oneself => mistakes.all = Some(w.oneself),
+        EditError::Changed => return Err(Problem::Changed { back: "/operators".to_owned() }),
+        EditError::Db(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+impl Line {
+    fn new(row: Row, words: &'static Words, now: i64, zone: &jiff::tz::TimeZone) -> Self {
+        let shown = |at: Option<i64>| at.map_or_else(|| words.shared.never.to_owned(), |at| time::seconds(at, zone));
+        Self {
+            role: row.role_name.clone().unwrap_or_else(|| role_name(row.role(), words).to_owned()),
+            state: row.state(now),
+            last_login: shown(row.last_login_at_ms),
+            last_support: shown(row.last_support_at_ms),
+            row,
+        }
+    }
+}
+
+impl AccountState {
+    /// Its name on the page.
+    fn name(self, words: &'static Words) -> &'static str {
+        let w = &words.operators;
+        match self {
+            Self::Stopped => w.state_stopped,
+            Self::Locked => w.state_locked,
+            Self::Initial => w.state_initial,
+            Self::Active => w.state_active,
+        }
+    }
+
+    /// The class of its mark.
+    const fn class(self) -> &'static str {
+        match self {
+            Self::Stopped => "off",
+            Self::Locked => "bad",
+            Self::Initial => "warning",
+            Self::Active => "good",
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! The support log as a list: filters, order, and the file.
+
+use std::borrow::Cow;
+
+use jiff::tz::TimeZone;
+
+use crate::{
+    db::select::{Select, contains},
+    list::{Column, Kind, Listing, Params},
+    login::SiteLogin,
+    site::time,
+};
+
+/// What can be asked of the support log.
+#[derive(Debug, Clone)]
+pub struct SupportLog {
+    login: SiteLogin,
+    search: Option<String>,
+    since: Option<i64>,
+    until: Option<i64>,
+    state: Option<String>,
+    reason: Option<String>,
+    operator_id: Option<String>,
+    duration_min_ms: Option<i64>,
+    one: Option<String>,
+}
+
+/// One session.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Row {
+    /// Its id.
+    pub session_id: String,
+    /// The reception it came from.
+    pub reception_id: String,
+    /// The account.
+    pub operator_id: String,
+    /// Its name at that time.
+    pub operator_name: String,
+    /// What the customer was told.
+    pub reason: String,
+    /// Its state.
+    pub state: String,
+    /// When the number was entered.
+    pub entered_at_ms: i64,
+    /// When the customer allowed the view.
+    pub connected_at_ms: Option<i64>,
+    /// When it ended.
+    pub ended_at_ms: Option<i64>,
+    /// From connected to ended.
+    pub duration_ms: Option<i64>,
+    /// Why it ended.
+    pub end_reason: Option<String>,
+    /// What the customer sent about the device, JSON.
+    pub device: String,
+    /// Whether the customer allowed control.
+    pub controlled: bool,
+}
+
+impl SupportLog {
+    /// Reads the filters.
+    pub fn read(params: &Params, login: &SiteLogin) -> Self {
+        let zone = login.zone();
+        let text = |name| params.text(name).map(str::to_owned);
+        let minutes = params.text("minutes").and_then(|minutes| minutes.parse::<i64>().ok());
+        Self {
+            login: login.clone(),
+            search: text("q"),
+            since: params.day("from", &zone),
+            until: params.day_end("to", &zone),
+            state: text("state"),
+            reason: text("reason"),
+            operator_id: text("operator"),
+            duration_min_ms: minutes.map(|minutes| minutes.saturating_mul(60_000)),
+            one: None,
+        }
+    }
+
+    /// The list of one session, if the role of who asks reaches it.
+    pub fn one(session_id: &str, login: &SiteLogin) -> Self {
+        Self { one: Some(session_id.to_owned()), ..Self::read(&Params::default(), login) }
+    }
+}
+
+impl Listing for SupportLog {
+    type Row = Row;
+    const COLUMNS: &'static [Column] = &[
+        Column { key: "began", sql: "s.entered_at_ms", kind: Kind::Number, descending: true },
+        Column { key: "ended", sql: "COALESCE(s.ended_at_ms, 0)", kind: Kind::Number, descending: true },
+        Column { key: "duration", sql: "COALESCE(s.duration_ms, 0)", kind: Kind::Number, descending: true },
+        Column { key: "operator", sql: "s.operator_name", kind: Kind::Text, descending: false },
+    ];
+    const ID: &'static str = "s.session_id";
+    const SELECT: &'static str = "s.session_id, s.reception_id, s.operator_id, s.operator_name, s.reason, s.state, \
+        s.entered_at_ms, s.connected_at_ms, s.ended_at_ms, s.duration_ms, s.end_reason, s.device, \
+        EXISTS (SELECT 1 FROM consents k WHERE k.session_id = s.session_id AND k.kind = 'control' AND k.answer = 'granted') \
+        AS controlled";
+
+    fn narrow(&self, select: &mut Select) {
+        select
+            .add("FROM sessions s")
+            .add("JOIN operators o ON o.operator_id = s.operator_id")
+            .add("LEFT JOIN organisations g ON g.organisation_id = o.organisation_id")
+            .add("WHERE s.company_id =")
+            .bind(self.login.company_id.to_string());
+        self.login.narrow(select);
+        if let Some(session_id) = &self.one {
+            select.add("AND s.session_id =").bind(session_id);
+        }
+        if let Some(since) = self.since {
+            select.add("AND s.entered_at_ms >=").bind(since);
+        }
+        if let Some(until) = self.until {
+            select.add("AND s.entered_at_ms <").bind(until);
+        }
+        match self.state.as_deref() {
+            Some("running") => {
+                select.add("AND s.ended_at_ms IS NULL");
+            }
+            Some("connected") => {
+                select.add("AND s.connected_at_ms IS NOT NULL");
+            }
+            Some("unconnected") => {
+                select.add("AND s.connected_at_ms IS NULL AND s.ended_at_ms IS NOT NULL");
+            }
+            Some(_) | None => {}
+        }
+        if let Some(reason) = &self.reason {
+            select.add("AND s.end_reason =").bind(reason);
+        }
+        if let Some(operator_id) = &self.operator_id {
+            select.add("AND s.operator_id =").bind(operator_id);
+        }
+        if let Some(duration) = self.duration_min_ms {
+            select.add("AND s.duration_ms >=").bind(duration);
+        }
+        if let Some(search) = &self.search {
+            let pattern = contains(&search.to_lowercase());
+            select
+                .add("AND LOWER(s.operator_name || ' ' || s.reason || ' ' || s.device) LIKE")
+                .bind(pattern)
+                .add("ESCAPE '!'");
+        }
+    }
+}
+
+/// Columns of the file.
+pub const HEADS: [&str; 11] = [
+    "session_id",
+    "began",
+    "connected",
+    "ended",
+    "duration_seconds",
+    "operator",
+    "reason",
+    "state",
+    "end_reason",
+    "control",
+    "device",
+];
+
+/// Cells of one session in the file.
+pub fn cells(row: &Row, zone: &TimeZone, cell: &mut dyn FnMut(Cow<'_, str>)) {
+    let time = |at: Option<i64>| at.map(|at| time::machine(at, zone)).unwrap_or_default();
+    cell(Cow::Borrowed(&row.session_id));
+    for at in [Some(row.entered_at_ms), row.connected_at_ms, row.ended_at_ms] {
+        cell(Cow::Owned(time(at)));
+    }
+    cell(Cow::Owned(row.duration_ms.map(|ms| (ms / 1000).to_string()).unwrap_or_default()));
+    for text in [&row.operator_name, &row.reason, &row.state] {
+        cell(Cow::Borrowed(text));
+    }
+    cell(Cow::Borrowed(row.end_reason.as_deref().unwrap_or_default()));
+    cell(Cow::Borrowed(if row.controlled { "yes" } else { "no" }));
+    cell(Cow::Borrowed(&row.device));
+}

@@ -1,0 +1,264 @@
+//! What stands around every page: who is logged in, where one can go, what was just done, what everybody must know.
+
+use axum::http::{HeaderMap, header};
+
+use super::{
+    assets::{ASSETS, Assets},
+    cookie,
+    lang::Lang,
+    words::Words,
+};
+use crate::{
+    app::App,
+    login::{SiteLogin, password::Expiry},
+    role::{Permission, Role},
+};
+
+/// The pages of the site, in the order of its menu.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Here {
+    /// What happens today.
+    Top,
+    /// The reception log.
+    ReceptionLog,
+    /// The support log.
+    SupportLog,
+    /// Accounts.
+    Operators,
+    /// The operation log.
+    Audit,
+    /// The login log.
+    LoginLog,
+    /// One's own account.
+    Account,
+}
+
+/// One entry of the menu.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Where it leads.
+    pub href: &'static str,
+    /// What it is called.
+    pub name: &'static str,
+    /// Whether it is the page that is shown.
+    pub is_here: bool,
+}
+
+/// Entries under one heading.
+#[derive(Debug, Clone)]
+pub struct Group {
+    /// The heading.
+    pub name: &'static str,
+    /// The entries.
+    pub entries: Vec<Entry>,
+}
+
+/// Something that everybody must know, above the page.
+#[derive(Debug, Clone)]
+pub struct Banner {
+    /// `warning` or `notice`.
+    pub class: &'static str,
+    /// The sentence.
+    pub text: String,
+    /// Where there is more.
+    pub link: Option<(String, String)>,
+}
+
+/// Who is logged in, as the head of the page says it.
+#[derive(Debug, Clone)]
+pub struct Who {
+    /// The person.
+    pub name: String,
+    /// The company.
+    pub company: String,
+    /// The role.
+    pub role: String,
+}
+
+/// The frame of one page.
+#[derive(Debug, Clone)]
+pub struct Frame {
+    /// The language.
+    pub lang: Lang,
+    /// Its sentences.
+    pub words: &'static Words,
+    /// Addresses of style, script and icon.
+    pub assets: &'static Assets,
+    /// For the forms.
+    pub csrf: String,
+    /// Who is logged in.
+    pub who: Option<Who>,
+    /// The menu.
+    pub groups: Vec<Group>,
+    /// What was just done.
+    pub flash: Option<&'static str>,
+    /// What everybody must know.
+    pub banners: Vec<Banner>,
+    /// The chapter of the manual about this page.
+    pub chapter: &'static str,
+}
+
+impl Here {
+    /// Its address, its name, what is needed to see it, and the chapter of the manual about it.
+    const fn about(self, words: &'static Words) -> (&'static str, &'static str, Option<Permission>, &'static str) {
+        let w = &words.menu;
+        match self {
+            Self::ReceptionLog => ("/log/receptions", w.reception_log, Some(Permission::LogView), "logs"),
+            Self::SupportLog => ("/log/sessions", w.support_log, Some(Permission::LogView), "logs"),
+            Self::Audit => ("/log/operations", w.audit, Some(Permission::AuditView), "audit"),
+            Self::LoginLog => ("/log/logins", w.login_log, Some(Permission::LoginLogView), "audit"),
+            Self::Operators => ("/operators", w.operators, Some(Permission::OperatorView), "accounts"),
+            Self::Account => ("/account", w.account, None, "start"),
+            Self::Top => ("/", w.top, None, "start"),
+        }
+    }
+}
+
+/// The menu: headings and what is under each.
+const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 4] {
+    let w = &words.menu;
+    [
+        (w.group_today, &[Here::Top]),
+        (w.group_logs, &[Here::ReceptionLog, Here::SupportLog]),
+        (w.group_accounts, &[Here::Operators]),
+        (w.group_company, &[Here::Audit, Here::LoginLog]),
+    ]
+}
+
+impl Frame {
+    /// The frame of a page before there is a login.
+    pub fn outside(headers: &HeaderMap, csrf: String) -> Self {
+        let lang = Lang::of(headers);
+        Self {
+            lang,
+            words: Words::of(lang),
+            assets: &ASSETS,
+            csrf,
+            who: None,
+            groups: Vec::new(),
+            flash: Flash::of(headers, Words::of(lang)),
+            banners: Vec::new(),
+            chapter: "start",
+        }
+    }
+
+    /// The frame of a page of a login.
+    pub fn of(app: &App, login: &SiteLogin, headers: &HeaderMap, here: Here) -> Self {
+        let words = Words::of(login.lang);
+        let entry = |page: Here| {
+            let (href, name, needed, _) = page.about(words);
+            let visible = needed.is_none_or(|permission| login.may(permission));
+            visible.then_some(Entry { href, name, is_here: page == here })
+        };
+        let groups = menu(words)
+            .into_iter()
+            .map(|(name, pages)| Group { name, entries: pages.iter().filter_map(|page| entry(*page)).collect() });
+        Self {
+            lang: login.lang,
+            words,
+            assets: &ASSETS,
+            csrf: login.csrf.clone(),
+            who: Some(Who {
+                name: login.name.clone(),
+                company: login.company_name.clone(),
+                role: login.role_name.clone().unwrap_or_else(|| role_name(login.role, words).to_owned()),
+            }),
+            groups: groups.filter(|group| !group.entries.is_empty()).collect(),
+            flash: Flash::of(headers, words),
+            banners: banners(app, login, words),
+            chapter: here.about(words).3,
+        }
+    }
+}
+
+/// The name of one of the product's roles.
+pub const fn role_name(role: Role, words: &'static Words) -> &'static str {
+    let w = &words.roles;
+    match role {
+        Role::CompanyAdmin => w.company_admin,
+        Role::OrganisationAdmin => w.organisation_admin,
+        Role::Supervisor => w.supervisor,
+        Role::Operator => w.operator,
+        Role::Viewer => w.viewer,
+        Role::Auditor => w.auditor,
+    }
+}
+
+fn banners(app: &App, login: &SiteLogin, words: &'static Words) -> Vec<Banner> {
+    let expiry = Expiry::of(&login.policy.password, login.password_changed_at_ms, app.now_ms());
+    let Expiry::Soon { days } = expiry else { return Vec::new() };
+    let link = Some(("/account/password".to_owned(), words.account.change_password.to_owned()));
+    vec![Banner { class: "warning", text: words.account.password_expires(days), link }]
+}
+
+/// What was done; said once, on the page that follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flash {
+    /// Changes were stored.
+    Saved,
+    /// Something is gone.
+    Deleted,
+    /// An account was stopped.
+    Stopped,
+    /// An account may log in again.
+    Started,
+    /// A lock was opened.
+    Unlocked,
+    /// Logins were ended.
+    LoggedOut,
+    /// The password was changed.
+    PasswordChanged,
+}
+
+impl Flash {
+    const ALL: [Self; 7] = [
+        Self::Saved,
+        Self::Deleted,
+        Self::Stopped,
+        Self::Started,
+        Self::Unlocked,
+        Self::LoggedOut,
+        Self::PasswordChanged,
+    ];
+
+    /// The value of the cookie.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Saved => "saved",
+            Self::Deleted => "deleted",
+            Self::Stopped => "stopped",
+            Self::Started => "started",
+            Self::Unlocked => "unlocked",
+            Self::LoggedOut => "logged_out",
+            Self::PasswordChanged => "password_changed",
+        }
+    }
+
+    const fn sentence(self, words: &'static Words) -> &'static str {
+        let w = &words.flash;
+        match self {
+            Self::Saved => w.saved,
+            Self::Deleted => w.deleted,
+            Self::Stopped => w.stopped,
+            Self::Started => w.started,
+            Self::Unlocked => w.unlocked,
+            Self::LoggedOut => w.logged_out,
+            Self::PasswordChanged => w.password_changed,
+        }
+    }
+
+    fn of(headers: &HeaderMap, words: &'static Words) -> Option<&'static str> {
+        let value = cookie::find(headers, cookie::FLASH)?;
+        Self::ALL.into_iter().find(|flash| flash.as_str() == value).map(|flash| flash.sentence(words))
+    }
+
+    /// Goes to a page and says there that this was done.
+    pub fn then(self, address: &str) -> axum::response::Response {
+        use axum::response::IntoResponse as _;
+        let mut response = axum::response::Redirect::to(address).into_response();
+        if let Some(cookie) = cookie::set(cookie::FLASH, self.as_str(), cookie::Life::Secs(30)) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+}

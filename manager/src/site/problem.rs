@@ -1,0 +1,206 @@
+//! What a page says when it cannot do what was asked: what it is, and what to do next.
+
+use askama::Template;
+use axum::{
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{Html, IntoResponse, Redirect, Response},
+};
+
+use super::{
+    assets::{ASSETS, Assets},
+    lang::Lang,
+    words::Words,
+};
+use proto::api::error::ErrorCode;
+
+use crate::{db::DbError, error::ApiError};
+
+/// What a page gives.
+pub type PageResult = Result<Response, Problem>;
+
+/// Why there is no page.
+#[derive(Debug, Clone)]
+pub enum Problem {
+    /// 303: nobody is logged in; the address to come back to.
+    LoggedOut {
+        /// The page that was asked for.
+        next: String,
+    },
+    /// 303: something else must be done first.
+    First(&'static str),
+    /// 403: the account's role does not allow it.
+    Forbidden,
+    /// 404: there is no such thing, or not for this account.
+    NotFound,
+    /// 403: the form does not come from this site.
+    Forged,
+    /// 403: the form's token is not of this login: it is older.
+    Stale,
+    /// 400: the form is not what the page sent.
+    BadForm,
+    /// 409: somebody else changed the same thing meanwhile.
+    Changed {
+        /// Where the thing is now.
+        back: String,
+    },
+    /// 413: more than is taken.
+    TooLarge,
+    /// 429: too many tries.
+    Throttled {
+        /// Seconds to wait.
+        retry_after_secs: u64,
+    },
+    /// 503: overloaded.
+    Busy,
+    /// 500: a mistake of ours.
+    Internal,
+}
+
+#[derive(Template)]
+#[template(path = "problem.html")]
+struct ProblemPage {
+    lang: Lang,
+    words: &'static Words,
+    assets: &'static Assets,
+    heading: &'static str,
+    what_to_do: String,
+    /// Where to go, and what it is called.
+    link: Option<(String, &'static str)>,
+}
+
+impl Problem {
+    /// The HTTP status.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::LoggedOut { .. } | Self::First(_) => StatusCode::SEE_OTHER,
+            Self::Forbidden | Self::Forged | Self::Stale => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::BadForm => StatusCode::BAD_REQUEST,
+            Self::Changed { .. } => StatusCode::CONFLICT,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Throttled { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The page in a language.
+    fn page(&self, lang: Lang) -> Response {
+        let words = Words::of(lang);
+        let w = &words.problem;
+        let home = Some(("/".to_owned(), w.home));
+        let (heading, what_to_do, link) = match self {
+            Self::LoggedOut { .. } | Self::First(_) | Self::Internal => (w.internal, w.internal_do.to_owned(), home),
+            Self::Forbidden => (w.forbidden, w.forbidden_do.to_owned(), home),
+            Self::NotFound => (w.not_found, w.not_found_do.to_owned(), home),
+            Self::Forged => (w.forged, w.forged_do.to_owned(), home),
+            Self::Stale => (w.stale, w.stale_do.to_owned(), home),
+            Self::BadForm => (w.bad_form, w.bad_form_do.to_owned(), home),
+            Self::Changed { back } => (w.changed, w.changed_do.to_owned(), Some((back.clone(), w.changed_link))),
+            Self::TooLarge => (w.too_large, w.too_large_do.to_owned(), home),
+            Self::Throttled { retry_after_secs } => (w.throttled, w.throttled_do(retry_after_secs), home),
+            Self::Busy => (w.busy, w.busy_do.to_owned(), home),
+        };
+        let page = ProblemPage { lang, words, assets: &ASSETS, heading, what_to_do, link };
+        match page.render() {
+            Ok(html) => (self.status(), Html(html)).into_response(),
+            Err(error) => {
+                tracing::error!(event = "page.failed", error = %error, "The page of a problem could not be made");
+                StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            }
+        }
+    }
+}
+
+/// The page itself is made by [`show`], which knows the visitor's language.
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = match &self {
+            Self::LoggedOut { next } => return Redirect::to(&login_address(next)).into_response(),
+            Self::First(address) => return Redirect::to(address).into_response(),
+            Self::Throttled { retry_after_secs } => {
+                [(header::RETRY_AFTER, HeaderValue::from(*retry_after_secs))].into_response()
+            }
+            Self::Busy => [(header::RETRY_AFTER, HeaderValue::from(1))].into_response(),
+            Self::Forbidden
+            | Self::NotFound
+            | Self::Forged
+            | Self::Stale
+            | Self::BadForm
+            | Self::Changed { .. }
+            | Self::TooLarge
+            | Self::Internal => StatusCode::OK.into_response(),
+        };
+        *response.status_mut() = self.status();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+fn login_address(next: &str) -> String {
+    if next == "/" { "/login".to_owned() } else { format!("/login?next={}", crate::list::params::encode(next)) }
+}
+
+/// The page of a problem in the language of a request.
+pub fn page(problem: &Problem, headers: &axum::http::HeaderMap) -> Response {
+    let mut response = problem.page(Lang::of(headers));
+    super::router::dress(&mut response);
+    response
+}
+
+/// Middleware: makes the page of a problem in the language of the request.
+pub(super) async fn show(request: Request, next: Next) -> Response {
+    let lang = Lang::of(request.headers());
+    let response = next.run(request).await;
+    let Some(problem) = response.extensions().get::<Problem>() else { return response };
+    let mut page = problem.page(lang);
+    for (name, value) in response.headers() {
+        page.headers_mut().entry(name).or_insert_with(|| value.clone());
+    }
+    page
+}
+
+impl From<DbError> for Problem {
+    fn from(error: DbError) -> Self {
+        match error {
+            DbError::Busy(_) => {
+                tracing::warn!(event = "request.refused", error = %error, "A page was refused: overloaded");
+                Self::Busy
+            }
+            DbError::Duplicate(_) | DbError::InconsistentRow { .. } | DbError::Failed(_) | DbError::Migrate(_) => {
+                tracing::error!(event = "page.failed", error = %error, "A page failed by our own mistake");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<ApiError> for Problem {
+    fn from(error: ApiError) -> Self {
+        match error.code() {
+            ErrorCode::Busy | ErrorCode::NoRelay => Self::Busy,
+            ErrorCode::Throttled => Self::Throttled { retry_after_secs: 1 },
+            ErrorCode::Forbidden => Self::Forbidden,
+            ErrorCode::NotFound | ErrorCode::NumberUnusable => Self::NotFound,
+            ErrorCode::TooLarge => Self::TooLarge,
+            ErrorCode::BadRequest => Self::BadForm,
+            ErrorCode::NotLoggedIn | ErrorCode::LoginFailed | ErrorCode::CodeRequired | ErrorCode::PasswordChange => {
+                Self::LoggedOut { next: "/".to_owned() }
+            }
+            ErrorCode::WrongState | ErrorCode::TooManyOpen => Self::Changed { back: "/".to_owned() },
+            ErrorCode::Internal | ErrorCode::Unknown => {
+                tracing::error!(event = "page.failed", error = ?error, "A page failed by our own mistake");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<askama::Error> for Problem {
+    fn from(error: askama::Error) -> Self {
+        tracing::error!(event = "page.failed", error = %error, "A page could not be made");
+        Self::Internal
+    }
+}

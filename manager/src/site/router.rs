@@ -1,0 +1,107 @@
+//! Every page of the site, and what holds for all of them.
+
+use axum::{
+    Router,
+    extract::Request,
+    http::{HeaderName, HeaderValue, header},
+    middleware::{self, Next},
+    response::{IntoResponse as _, Redirect, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use tower_http::compression::CompressionLayer;
+
+use super::{assets, cookie, form::Form, lang::Lang, problem, top};
+use crate::{app::App, audit, login, operator, reception, session};
+
+/// Style, script, pictures and forms are this site's; a page stands in no frame, and a script stands in no page.
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; \
+     base-uri 'none'; frame-ancestors 'none'",
+);
+/// What pages say to browsers besides what every answer says.
+const HEADERS: [(HeaderName, HeaderValue); 4] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (HeaderName::from_static("cross-origin-opener-policy"), HeaderValue::from_static("same-origin")),
+    (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
+    (
+        HeaderName::from_static("permissions-policy"),
+        HeaderValue::from_static("camera=(), microphone=(), geolocation=(), display-capture=()"),
+    ),
+];
+
+#[derive(Deserialize)]
+struct Chosen {
+    lang: String,
+    #[serde(default)]
+    back: String,
+}
+
+/// The site.
+pub fn router() -> Router<App> {
+    Router::new()
+        .merge(assets::router())
+        .merge(login::page::router())
+        .merge(operator::page::router())
+        .merge(reception::page::router())
+        .merge(session::page::router())
+        .merge(audit::page::router())
+        .route("/", get(top::show))
+        .route("/language", post(choose_language))
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn(problem::show))
+        .layer(middleware::from_fn(finish))
+}
+
+/// Adds the headers, and takes the word of what was done away once it is shown.
+async fn finish(request: Request, next: Next) -> Response {
+    let shows_flash =
+        request.method() == axum::http::Method::GET && cookie::find(request.headers(), cookie::FLASH).is_some();
+    let mut response = next.run(request).await;
+    let is_page =
+        response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    dress(&mut response);
+    if shows_flash
+        && is_page
+        && let Some(over) = cookie::set(cookie::FLASH, "", cookie::Life::Over)
+    {
+        response.headers_mut().append(header::SET_COOKIE, over);
+    }
+    response
+}
+
+/// Adds what every page says to browsers.
+pub(super) fn dress(response: &mut Response) {
+    for (name, value) in HEADERS {
+        response.headers_mut().insert(name, value);
+    }
+}
+
+/// Keeps the language for a year and goes back to where it was chosen.
+async fn choose_language(Form(chosen): Form<Chosen>) -> Response {
+    let lang = Lang::parse(&chosen.lang).unwrap_or_default();
+    let mut response = Redirect::to(local(&chosen.back)).into_response();
+    if let Some(cookie) = cookie::set(cookie::LANG, lang.tag(), cookie::Life::Secs(365 * 24 * 60 * 60)) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
+}
+
+/// An address of this site, or its first page: nobody is sent elsewhere by a link.
+pub fn local(address: &str) -> &str {
+    let inside = address.starts_with('/') && !address.starts_with("//") && !address.contains(['\\', '\r', '\n', '\t']);
+    if inside { address } else { "/" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_sent_to_another_site() {
+        assert_eq!(local("/operators?q=a"), "/operators?q=a");
+        for bad in ["", "https://evil.example", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/a\r\nb"] {
+            assert_eq!(local(bad), "/", "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+// What only makes the pages quicker to use; everything works without it.
+"use strict";
+
+document.documentElement.classList.add("script");
+
+// The menu folds away on a narrow screen.
+const button = document.querySelector("[data-menu]");
+if (button) {
+  const menu = document.getElementById("menu");
+  const narrow = window.matchMedia("(max-width: 52rem)");
+  const show = (open) => {
+    menu.hidden = narrow.matches && !open;
+    button.setAttribute("aria-expanded", String(!menu.hidden));
+  };
+  button.addEventListener("click", () => show(menu.hidden));
+  narrow.addEventListener("change", () => show(false));
+  show(false);
+}
+
+// A filter is in force as soon as it is chosen.
+for (const select of document.querySelectorAll("form.filters select")) {
+  select.addEventListener("change", () => select.form.requestSubmit());
+}
+
+// What cannot be taken back is asked once more.
+for (const form of document.querySelectorAll("form[data-ask]")) {
+  form.addEventListener("submit", (event) => {
+    if (!window.confirm(form.dataset.ask)) event.preventDefault();
+  });
+}
+
+// A form is sent once, however often its button is pressed.
+for (const form of document.querySelectorAll("form[method=post]")) {
+  form.addEventListener("submit", (event) => {
+    if (event.defaultPrevented) return;
+    if (form.dataset.sent) event.preventDefault();
+    form.dataset.sent = "yes";
+  });
+}
+window.addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});
+
+// A board looks again by itself; what is being read or typed is not moved.
+const board = document.querySelector("[data-refresh]");
+if (board) {
+  const again = async () => {
+    if (document.hidden || board.contains(document.activeElement)) return;
+    const answer = await fetch(location.href, { headers: { "x-part": "board" } });
+    if (!answer.ok || answer.redirected) return location.reload();
+    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const fresh = page.querySelector("[data-refresh]");
+    if (fresh && fresh.innerHTML !== board.innerHTML) board.replaceChildren(...fresh.childNodes);
+  };
+  setInterval(() => again().catch(() => {}), Number(board.dataset.refresh) * 1000);
+}
