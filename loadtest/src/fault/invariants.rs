@@ -175,13 +175,21 @@ async fn events(world: &World) -> Result<Vec<Line>> {
 /// # Errors
 /// When the manager cannot be asked.
 pub(super) async fn ended_rows(world: &World, sessions: &[SessionId]) -> Result<Vec<SessionBody>> {
+    let has_ended = |row: &&SessionBody| row.ended_at_ms.is_some() && sessions.contains(&row.session_id);
+    rows_when(world, |rows| sessions.len() <= rows.iter().filter(has_ended).count()).await
+}
+
+/// The support log, as soon as it is as it should be; as it is when that does not come.
+///
+/// # Errors
+/// When the manager's command line does not print it.
+pub(super) async fn rows_when(world: &World, is_right: impl Fn(&[SessionBody]) -> bool) -> Result<Vec<SessionBody>> {
     let until = Instant::now() + PATIENCE;
     loop {
         let printed = world.manager_command(&["sessions", "list", "--limit", "200", "--json"]).await?;
         let list: SessionList =
             serde_json::from_str(&printed).context("sessions list --json is no list of sessions")?;
-        let ended = list.sessions.iter().filter(|row| row.ended_at_ms.is_some() && sessions.contains(&row.session_id));
-        if sessions.len() <= ended.count() || until <= Instant::now() {
+        if is_right(&list.sessions) || until <= Instant::now() {
             return Ok(list.sessions);
         }
         pause(LOOK).await;

@@ -15,7 +15,7 @@ use crate::{
     fault::{
         Call,
         gaps::Gaps,
-        invariants::{Invariant, ended_rows},
+        invariants::{Invariant, ended_rows, rows_when},
         score::Outcome,
     },
     stage::{PATIENCE, Ways},
@@ -58,6 +58,11 @@ async fn one_session(restarts: usize, way: &Way, outcome: &mut Outcome, gaps: &m
     }
     let ways = Ways { operator: way.clone(), client: way.clone() };
     let mut editor = Editor::open(&ways, world).await?;
+    // What the manager was not told before it died, a tool that dies meanwhile cannot tell it later.
+    let rows = rows_when(&editor.stage.world, |rows| rows.iter().any(|row| row.connected_at_ms.is_some())).await?;
+    if rows.is_empty() {
+        bail!("the manager knows of no session");
+    }
     editor.stage.world.kill_manager().await?;
     let mut pieces = PIECES.iter();
     for (round, piece) in pieces.by_ref().take(restarts).enumerate() {
