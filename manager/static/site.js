@@ -40,17 +40,3 @@ for (const form of document.querySelectorAll("form[method=post]")) {
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
-
-// A board looks again by itself; what is being read or typed is not moved.
-const board = document.querySelector("[data-refresh]");
-if (board) {
-  const again = async () => {
-    if (document.hidden || board.contains(document.activeElement)) return;
-    const answer = await fetch(location.href, { headers: { "x-part": "board" } });
-    if (!answer.ok || answer.redirected) return location.reload();
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const fresh = page.querySelector("[data-refresh]");
-    if (fresh && fresh.innerHTML !== board.innerHTML) board.replaceChildren(...fresh.childNodes);
-  };
-  setInterval(() => again().catch(() => {}), Number(board.dataset.refresh) * 1000);
-}

@@ -14,6 +14,7 @@ use proto::{
 use serde_json::json;
 
 use super::{
+    SiteLogin,
     password::Password,
     second,
     store::{self, Account, AccountHash, Counted},
@@ -175,6 +176,28 @@ impl Proved {
         note_failure(tx, account, Counted::Open { locked_until_ms: 0 }, &self.source, Outcome::WrongCode, now).await?;
         Ok(false)
     }
+}
+
+/// Takes back what a login at the site was counted for, once the code of its second factor was right, too.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub(super) async fn forgive_site(
+    tx: &mut Tx,
+    login: &SiteLogin,
+    device: Option<&str>,
+    source: IpAddr,
+    now: UnixMillis,
+) -> DbResult<()> {
+    let (company, user, device) = (&login.company_code, &login.user_id, device.unwrap_or_default());
+    let account_hash = if store::is_known_device(tx, Some(login.operator_id), device).await? {
+        AccountHash::of_device(company, user, device)
+    } else {
+        AccountHash::of(company, user)
+    };
+    store::forgive(tx, &account_hash).await?;
+    throttle::put_back(tx, PER_SOURCE, &throttle::source_bucket(source), now).await?;
+    throttle::put_back(tx, TOGETHER, "", now).await
 }
 
 /// Counts the attempt against its source and against everybody, before anything is looked up or hashed.

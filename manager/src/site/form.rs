@@ -68,11 +68,6 @@ pub fn is_ours(headers: &HeaderMap) -> bool {
     }
 }
 
-/// Whether a token that came otherwise than in a form's field, as in a file upload, belongs to a cookie of the request.
-pub fn is_known(headers: &HeaderMap, sent: &str) -> bool {
-    tokens(headers).iter().any(|known| bool::from(known.as_bytes().ct_eq(sent.as_bytes())))
-}
-
 /// Whether a method changes nothing.
 pub const fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)

@@ -292,6 +292,33 @@ async fn a_stranger_who_knows_an_id_cannot_lock_its_owner_out_of_a_known_browser
 }
 
 #[tokio::test]
+async fn a_browser_whose_code_was_right_is_known_too() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let (_, operator_id, owner) = admin(&manager).await;
+        owner.get("/login/factor").await;
+        let code = factor(&manager, operator_id).await.code_at(manager.app.now_ms()).unwrap();
+        owner.post("/login/factor", &[("code", &code)]).await;
+        let second = Browser::from(&manager, "192.0.2.2");
+        manager.advance(Duration::from_mins(1));
+        second.log_in("acme", "admin", PASSWORD).await.goes_to("/login/code");
+        second.get("/login/code").await;
+        let code = factor(&manager, operator_id).await.code_at(manager.app.now_ms()).unwrap();
+        second.post("/login/code", &[("code", &code)]).await.goes_to("/");
+        second.get("/").await;
+        second.post("/logout", &[]).await;
+        let stranger = Browser::from(&manager, "198.51.100.7");
+
+        for _ in 0..10 {
+            stranger.log_in("acme", "admin", "wrong-password").await.says("ログインできませんでした");
+        }
+        stranger.log_in("acme", "admin", PASSWORD).await.says("ログインできませんでした");
+        second.log_in("acme", "admin", PASSWORD).await.goes_to("/login/code");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_may_not_see_a_page_does_not() {
     on_both(|db| async move {
         let manager = Manager::new(db);

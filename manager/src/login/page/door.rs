@@ -6,6 +6,7 @@ use axum::{
     http::{HeaderMap, header},
     response::{Html, IntoResponse as _, Redirect, Response},
 };
+use proto::id::OperatorId;
 use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
@@ -34,7 +35,7 @@ use crate::{
 /// Milliseconds of an hour.
 const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Seconds for which a browser is known.
-const DEVICE_SECS: u64 = 90 * 24 * 60 * 60;
+pub(super) const DEVICE_SECS: u64 = 90 * 24 * 60 * 60;
 /// The longest name of a browser that is kept, in characters.
 const AGENT_LEN_MAX: usize = 200;
 
@@ -133,8 +134,7 @@ async fn begin(app: &App, proved: &Proved, headers: &HeaderMap, device: Option<S
     if stage != Stage::Code {
         // What is left to do needs no guessing.
         proved.forgive(&mut tx, now).await?;
-        let device = device.unwrap_or_else(|| BearerToken::random(&mut app::os_rng()).reveal().to_owned());
-        store::remember_device(&mut tx, account.operator_id, &device, now).await?;
+        let device = remember(&mut tx, account.operator_id, device, now).await?;
         add_cookie(&mut response, cookie::DEVICE, &device, Life::Secs(DEVICE_SECS));
     }
     if stage == Stage::Full {
@@ -143,6 +143,18 @@ async fn begin(app: &App, proved: &Proved, headers: &HeaderMap, device: Option<S
     tx.commit().await?;
     add_cookie(&mut response, cookie::LOGIN, token.reveal(), Life::Browser);
     Ok(response)
+}
+
+/// Remembers the browser of a login, so that its failures are counted apart; its mark.
+pub(super) async fn remember(
+    tx: &mut Tx,
+    operator_id: OperatorId,
+    device: Option<String>,
+    now: i64,
+) -> DbResult<String> {
+    let device = device.unwrap_or_else(|| BearerToken::random(&mut app::os_rng()).reveal().to_owned());
+    store::remember_device(tx, operator_id, &device, now).await?;
+    Ok(device)
 }
 
 /// Records that a login is done.

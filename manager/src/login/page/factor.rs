@@ -12,20 +12,21 @@ use serde_json::json;
 use super::{
     super::{
         SiteLogin,
-        attempt::login_event,
+        attempt::{self, login_event},
         password::Expiry,
         second,
         site_login::{Halfway, Stage},
         site_store, store,
         totp::{self, Factor},
     },
-    door::add_cookie,
+    door::{self, DEVICE_SECS, add_cookie},
 };
 use crate::{
     app::{self, App},
     audit::{self, AuditEvent},
     bearer::{BearerHash, BearerToken},
     db::Tx,
+    extract::Source,
     site::{
         Form, Frame, PageResult, Problem,
         cookie::{self, Life},
@@ -78,6 +79,7 @@ pub(super) async fn ask(Halfway(login): Halfway, headers: HeaderMap) -> PageResu
 
 pub(super) async fn take(
     State(app): State<App>,
+    Source(source): Source,
     Halfway(login): Halfway,
     headers: HeaderMap,
     Form(sent): Form<Code>,
@@ -99,12 +101,15 @@ pub(super) async fn take(
         let frame = Frame::outside(&headers, login.csrf);
         return Ok(Html(CodePage { frame, failed: true }.render()?).into_response());
     }
-    // The whole login is done now, so what it was counted for is taken back.
-    store::forgive(&mut tx, &store::AccountHash::of(&login.company_code, &login.user_id)).await?;
+    let device = cookie::find(&headers, cookie::DEVICE).map(str::to_owned);
+    attempt::forgive_site(&mut tx, &login, device.as_deref(), source, now).await?;
+    let device = door::remember(&mut tx, login.operator_id, device, now).await?;
     let stage = stage_after(&app, &mut tx, &login).await?;
     let advanced = advance(&mut tx, &app, &login, stage).await?;
     tx.commit().await?;
-    Ok(advanced.go())
+    let mut response = advanced.go();
+    add_cookie(&mut response, cookie::DEVICE, &device, Life::Secs(DEVICE_SECS));
+    Ok(response)
 }
 
 /// The stage of a login whose factor is there.
