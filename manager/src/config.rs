@@ -14,7 +14,7 @@ use ops::{
 use proto::limits;
 use serde::{Deserialize, Serialize};
 
-use crate::{db, events, login, reception, relays, session};
+use crate::{admin, db, events, login, reception, relays, session};
 
 /// Where everything is kept that must last.
 const DATA_FOLDER: &str = "/var/lib/uketsuke-manager";
@@ -55,6 +55,8 @@ pub struct Config {
     pub relays: relays::Config,
     /// Section `[events]`.
     pub events: events::Config,
+    /// Section `[system]`.
+    pub system: admin::Config,
 }
 
 /// Section `[http]`.
@@ -86,6 +88,7 @@ impl Default for Config {
             session: session::Config::default(),
             relays: relays::Config::default(),
             events: events::Config::default(),
+            system: admin::Config::default(),
         }
     }
 }

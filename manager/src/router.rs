@@ -79,7 +79,7 @@ pub fn router(app: App) -> Router {
     let (routes, document) = routes().split_for_parts();
     routes
         .route(OPENAPI, get(async move || Json(document)))
-        .merge(site::router())
+        .merge(site::router(app.clone()))
         .fallback(nothing_there)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(limits::API_BODY_MAX))

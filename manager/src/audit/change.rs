@@ -3,6 +3,8 @@
 //! The chain has only the hash of a change, with a salt. So a company can be erased, and the chain of the others still
 //! holds; and a change that was altered does not match its hash.
 
+use std::collections::BTreeMap;
+
 use proto::{api::UnixMillis, id::CompanyId};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -82,6 +84,30 @@ pub async fn store(
     Ok(
         json!({ "subject": subject, "fields": names, "change_id": change_id, "sha256": hex::encode(Sha256::digest(&body)) }),
     )
+}
+
+/// The most changes that [`by_ids`] reads: those of the longest page.
+const IDS_MAX: usize = 200;
+
+/// Changes by their ids.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn by_ids(tx: &mut Tx, ids: &[String]) -> DbResult<BTreeMap<String, Change>> {
+    let ids: Vec<&String> = ids.iter().take(IDS_MAX).collect();
+    let rows = fetch_all!(
+        tx,
+        (String, i64, String),
+        "SELECT change_id, at_ms, body
+        FROM changes
+        WHERE change_id IN (SELECT value FROM json_each($1))",
+        json!(ids).to_string()
+    )?;
+    let read = |(change_id, at_ms, body): (String, i64, String)| {
+        let body: Body = serde_json::from_str(&body).ok()?;
+        Some((change_id, Change { at_ms, actor: body.actor, fields: body.fields }))
+    };
+    Ok(rows.into_iter().filter_map(read).collect())
 }
 
 /// The latest changes of a subject, newest first.

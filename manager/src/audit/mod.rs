@@ -50,6 +50,8 @@ pub enum Actor {
     CommandLine,
     /// An operator who is logged in, or whose account was tried.
     Operator(OperatorId),
+    /// A system administrator.
+    Admin(OperatorId),
     /// The customer of a session.
     Customer(SessionId),
     /// A relay.
@@ -64,6 +66,7 @@ impl fmt::Display for Actor {
             Self::Manager => f.write_str("manager"),
             Self::CommandLine => f.write_str("command_line"),
             Self::Operator(id) => write!(f, "operator:{id}"),
+            Self::Admin(id) => write!(f, "admin:{id}"),
             Self::Customer(session_id) => write!(f, "customer:{session_id}"),
             Self::Relay(id) => write!(f, "relay:{id}"),
             Self::Stranger => f.write_str("stranger"),

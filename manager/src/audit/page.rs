@@ -194,6 +194,7 @@ impl Line {
         let other = match kind {
             "customer" => w.actor_customer,
             "relay" => w.actor_relay,
+            "admin" => w.actor_admin,
             "manager" => w.actor_manager,
             "command_line" => w.actor_command_line,
             _ => w.actor_stranger,

@@ -1,35 +1,35 @@
 //! Commands about accounts.
 
-use std::fs;
+use std::{fs, ops::RangeInclusive};
 
 use anyhow::{Context as _, anyhow};
 use ops::clock::Clock;
 use zeroize::Zeroizing;
 
-use super::{Failure, OperatorFlags, PasswordFlag, command::say};
+use super::{AdminFlags, Failure, OperatorFlags, PasswordFlag, command::say};
 use crate::{
-    admin,
+    admin::{self, store::NewAdmin},
     app::{self, App},
     company::{self, CompanyCode, ShownName},
     config::Config,
     db::DbError,
-    login::password::{LEN_MAX, LEN_MAX_DEFAULT, NewPassword, PasswordHash},
-    operator::{self, UserId, store::NewOperator},
+    login::{
+        password::{LEN_MAX, LEN_MIN, NewPassword, NewPasswordError, PasswordHash},
+        realm::{SYSTEM_PASSWORD_LEN_MAX, SYSTEM_PASSWORD_LEN_MIN},
+    },
+    operator::{self, store::NewOperator},
     relays,
     role::Role,
     serve,
 };
 
-pub(super) async fn create_admin(
-    config: Config,
-    user: &UserId,
-    name: &ShownName,
-    password: &PasswordFlag,
-) -> Result<(), Failure> {
-    let hash = hash(password, LEN_MAX_DEFAULT)?;
+pub(super) async fn create_admin(config: Config, new: AdminFlags, password: &PasswordFlag) -> Result<(), Failure> {
+    let AdminFlags { user, name, role, reason } = new;
+    let hash = hash(password, SYSTEM_PASSWORD_LEN_MIN..=SYSTEM_PASSWORD_LEN_MAX)?;
     let app = open(config).await?;
     let mut tx = app.db.begin().await.context("database")?;
-    let created = admin::store::create(&mut tx, user, name, &hash, app.now_ms()).await;
+    let new = NewAdmin { user_id: &user, name: &name, role, password_hash: &hash, password_initial: false };
+    let created = admin::store::create_at_command_line(&mut tx, &new, &reason, app.now_ms()).await;
     let admin_id = free("--user", user.as_str(), created)?;
     tx.commit().await.context("database")?;
     app.db.close().await;
@@ -58,7 +58,7 @@ pub(super) async fn create_operator(
     let found = company::store::find(&mut tx, &who.company).await.context("database")?;
     drop(tx);
     let company = found.ok_or_else(|| unknown("--company", who.company.as_str()))?;
-    let password_hash = hash(password, company.password_len_max)?;
+    let password_hash = hash(password, LEN_MIN..=company.password_len_max)?;
     let new = NewOperator { company_id: company.company_id, user_id: who.user, name, password_hash, role };
     let mut tx = app.db.begin().await.context("database")?;
     let created = operator::store::create(&mut tx, &new, app.now_ms()).await;
@@ -105,12 +105,16 @@ async fn open(config: Config) -> Result<App, Failure> {
 }
 
 /// The hash of the password in the file's first line.
-fn hash(flag: &PasswordFlag, len_max: usize) -> Result<PasswordHash, Failure> {
+fn hash(flag: &PasswordFlag, len: RangeInclusive<usize>) -> Result<PasswordHash, Failure> {
     let file = &flag.password_file;
     let mistake = |what: &dyn std::fmt::Display| Failure::Usage(format!("--password-file {}: {what}", file.display()));
     let text = Zeroizing::new(fs::read_to_string(file).map_err(|error| mistake(&error))?);
     let line = text.lines().next().unwrap_or_default();
-    let password = NewPassword::parse(line, len_max.min(LEN_MAX)).map_err(|error| mistake(&error))?;
+    let (min, max) = (*len.start(), (*len.end()).min(LEN_MAX));
+    let password = NewPassword::parse(line, max).map_err(|error| mistake(&error))?;
+    if line.len() < min {
+        return Err(mistake(&NewPasswordError::Length { found: line.len(), min, max }));
+    }
     Ok(password.hash(&mut app::os_rng()).map_err(anyhow::Error::from)?)
 }
 

@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use ops::{config::ConfigError, exit};
 
 use crate::{
+    admin::AdminRole,
     company::{CompanyCode, ShownName},
     config::Config,
     operator::UserId,
@@ -79,12 +80,8 @@ enum ConfigCommand {
 enum AdminCommand {
     /// Creates a system administrator
     Create {
-        /// Id for the login
-        #[arg(long)]
-        user: UserId,
-        /// Name as it is shown
-        #[arg(long)]
-        name: ShownName,
+        #[command(flatten)]
+        new: AdminFlags,
         #[command(flatten)]
         password: PasswordFlag,
     },
@@ -173,6 +170,22 @@ struct OperatorFlags {
 }
 
 #[derive(Debug, Args)]
+struct AdminFlags {
+    /// Id for the login
+    #[arg(long)]
+    user: UserId,
+    /// Name as it is shown
+    #[arg(long)]
+    name: ShownName,
+    /// operations, data or audit
+    #[arg(long, default_value_t = AdminRole::Operations)]
+    role: AdminRole,
+    /// Why, for the audit record
+    #[arg(long, default_value = "made at the command line")]
+    reason: String,
+}
+
+#[derive(Debug, Args)]
 struct PasswordFlag {
     /// File whose first line is the password
     #[arg(long, value_name = "FILE")]
@@ -243,9 +256,7 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Failure> {
     match command {
         Command::Serve => command::serve(config).await,
         Command::Migrate => command::migrate(config).await,
-        Command::Admin(AdminCommand::Create { user, name, password }) => {
-            accounts::create_admin(config, &user, &name, &password).await
-        }
+        Command::Admin(AdminCommand::Create { new, password }) => accounts::create_admin(config, new, &password).await,
         Command::Company(CompanyCommand::Create { code, name }) => accounts::create_company(config, &code, &name).await,
         Command::Operator(OperatorCommand::Create { who, name, role, password }) => {
             accounts::create_operator(config, who, name, role, &password).await

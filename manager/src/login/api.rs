@@ -10,7 +10,7 @@ use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
-    LoggedIn,
+    LoggedIn, Realm,
     attempt::{self, Proved, Refusal, Typed, login_event},
     password::{self, Password},
     store,
@@ -47,7 +47,8 @@ async fn login(
     Body(request): Body<LoginRequest>,
 ) -> ApiResult<Json<LoginAnswer>> {
     let password = Password::typed(request.password);
-    let typed = Typed { company: request.company, user: request.user, password, source, device: None };
+    let typed =
+        Typed { realm: Realm::Company, company: request.company, user: request.user, password, source, device: None };
     let proved = attempt::prove(&app, typed).await?;
     settle(&app, proved, request.code.as_deref()).await.map(Json)
 }
@@ -115,7 +116,7 @@ async fn settle(app: &App, proved: Proved, code: Option<&str>) -> ApiResult<Logi
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Failed => Self::new(ErrorCode::LoginFailed),
+            Refusal::Failed | Refusal::Suspended => Self::new(ErrorCode::LoginFailed),
             Refusal::Throttled { retry_after_secs } => Self::throttled(retry_after_secs),
             Refusal::Error(error) => error,
         }

@@ -14,8 +14,9 @@ use proto::{
 use serde_json::json;
 
 use super::{
-    SiteLogin,
+    Holder, Realm,
     password::Password,
+    realm::SYSTEM,
     second,
     store::{self, Account, AccountHash, Counted},
 };
@@ -37,6 +38,8 @@ const TOGETHER: &str = "login.together";
 /// What somebody typed, and from where.
 #[derive(Debug)]
 pub struct Typed {
+    /// At whose door.
+    pub realm: Realm,
     /// Company code.
     pub company: String,
     /// The account's id.
@@ -64,6 +67,8 @@ pub struct Proved {
 pub enum Refusal {
     /// Something that was typed, or the account, or the place, or the hour: one answer for all.
     Failed,
+    /// The company is suspended, or its contract is over; only who knows the password is told.
+    Suspended,
     /// Too many attempts.
     Throttled {
         /// Seconds to wait.
@@ -146,7 +151,7 @@ pub async fn prove(app: &App, typed: Typed) -> Result<Proved, Refusal> {
             let mut tx = app.db.begin().await?;
             note_failure(&mut tx, account.as_ref(), attempt.counted, &source, outcome, app.now_ms()).await?;
             tx.commit().await?;
-            Err(Refusal::Failed)
+            Err(if outcome == Outcome::Suspended { Refusal::Suspended } else { Refusal::Failed })
         }
     }
 }
@@ -184,7 +189,7 @@ impl Proved {
 /// [`crate::db::DbError`].
 pub(super) async fn forgive_site(
     tx: &mut Tx,
-    login: &SiteLogin,
+    login: &Holder,
     device: Option<&str>,
     source: IpAddr,
     now: UnixMillis,
@@ -221,7 +226,7 @@ async fn begin(app: &App, typed: &Typed) -> DbResult<Attempt> {
     let (company, user) = (CompanyCode::fold(&typed.company), typed.user.trim());
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
-    let account = store::find_account(&mut tx, &company, user).await?;
+    let account = store::find_account(&mut tx, typed.realm, &company, user).await?;
     let lockout = account.as_ref().map_or_else(Lockout::default, Account::lockout);
     let device = typed.device.as_deref().unwrap_or_default();
     let known = store::is_known_device(&mut tx, account.as_ref().map(|account| account.operator_id), device).await?;
@@ -239,10 +244,10 @@ fn judge(attempt: &Attempt, matches: bool, source: IpAddr, now: UnixMillis) -> O
         Outcome::Locked
     } else if account.stopped {
         Outcome::Stopped
-    } else if !account.company_is_active {
-        Outcome::Suspended
     } else if !matches {
         Outcome::WrongPassword
+    } else if !account.company_is_active {
+        Outcome::Suspended
     } else if !rules.allows(source) {
         Outcome::WrongPlace
     } else if !rules.is_open(minute_of_day(now, &account.policy.time_zone)) {
@@ -286,7 +291,9 @@ pub(super) fn login_event(event: &'static str, who: Option<(CompanyId, OperatorI
     AuditEvent {
         at_ms: now,
         company: who.map(|(company_id, _)| company_id),
-        actor: who.map_or(Actor::Stranger, |(_, operator_id)| Actor::Operator(operator_id)),
+        actor: who.map_or(Actor::Stranger, |(company_id, operator_id)| {
+            if company_id == SYSTEM { Actor::Admin(operator_id) } else { Actor::Operator(operator_id) }
+        }),
         event,
         reception: None,
         session: None,

@@ -9,6 +9,7 @@ pub mod attempt;
 pub mod gate;
 pub mod page;
 pub mod password;
+pub mod realm;
 pub mod second;
 pub mod site_login;
 pub mod site_store;
@@ -23,7 +24,13 @@ use std::num::{NonZeroU16, NonZeroU32};
 use ops::config::Span;
 use serde::{Deserialize, Serialize};
 
-pub use self::{api::router, logged_in::LoggedIn, site_login::SiteLogin, sweep::sweep};
+pub use self::{
+    api::router,
+    logged_in::LoggedIn,
+    realm::Realm,
+    site_login::{Holder, Login, SiteLogin},
+    sweep::sweep,
+};
 
 /// Section `[login]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,17 +1,17 @@
 //! The account behind a page, as an argument of a handler.
 
-use axum::{
-    extract::FromRequestParts,
-    http::{HeaderMap, request::Parts},
-};
+use std::ops::Deref;
+
+use axum::{extract::FromRequestParts, http::request::Parts};
 use jiff::tz::TimeZone;
 use proto::{
     api::UnixMillis,
     id::{CompanyId, OperatorId},
 };
 
-use super::{password::Expiry, site_store};
+use super::{Realm, password::Expiry, site_store};
 use crate::{
+    admin::AdminLogin,
     app::App,
     audit::{Actor, AuditEvent},
     bearer::BearerHash,
@@ -38,9 +38,11 @@ pub enum Stage {
     Full,
 }
 
-/// An account that is logged in at the site, with what its role allows now.
+/// The account behind a login, of either realm.
 #[derive(Debug, Clone)]
-pub struct SiteLogin {
+pub struct Holder {
+    /// Whose accounts it is one of.
+    pub realm: Realm,
     /// Who.
     pub operator_id: OperatorId,
     /// The id of the account.
@@ -53,16 +55,6 @@ pub struct SiteLogin {
     pub company_code: String,
     /// Its name.
     pub company_name: String,
-    /// The organisation, as its path, when the account belongs to one.
-    pub organisation_path: Option<String>,
-    /// The product's role.
-    pub role: Role,
-    /// The name of the company's own role, when it has one.
-    pub role_name: Option<String>,
-    /// What is allowed.
-    pub permissions: Permissions,
-    /// Over whom.
-    pub reach: Reach,
     /// How far the login is.
     pub stage: Stage,
     /// Whether there is a second factor.
@@ -79,9 +71,35 @@ pub struct SiteLogin {
     pub lang: Lang,
 }
 
+/// An account of a company that is logged in at the site, with what its role allows now.
+#[derive(Debug, Clone)]
+pub struct SiteLogin {
+    /// The account.
+    pub holder: Holder,
+    /// The organisation, as its path, when the account belongs to one.
+    pub organisation_path: Option<String>,
+    /// The product's role.
+    pub role: Role,
+    /// The name of the company's own role, when it has one.
+    pub role_name: Option<String>,
+    /// What is allowed.
+    pub permissions: Permissions,
+    /// Over whom.
+    pub reach: Reach,
+}
+
+/// A login of the realm to which the address belongs; for the pages that both realms have.
+#[derive(Debug, Clone)]
+pub enum Login {
+    /// Of a company account.
+    Company(Box<SiteLogin>),
+    /// Of a system administrator.
+    System(Box<AdminLogin>),
+}
+
 /// A login that has not come far enough for pages; for the pages that take it further.
 #[derive(Debug, Clone)]
-pub struct Halfway(pub SiteLogin);
+pub struct Halfway(pub Login);
 
 impl Stage {
     /// The value of the column.
@@ -105,12 +123,15 @@ impl Stage {
     }
 
     /// The page that takes it further.
-    pub const fn page(self) -> &'static str {
-        match self {
-            Self::Code => "/login/code",
-            Self::Enrol => "/login/factor",
-            Self::Change => "/account/password",
-            Self::Full => "/",
+    pub const fn page(self, realm: Realm) -> &'static str {
+        match (realm, self) {
+            (Realm::Company, Self::Code) => "/login/code",
+            (Realm::Company, Self::Enrol) => "/login/factor",
+            (Realm::Company, Self::Change) => "/account/password",
+            (Realm::System, Self::Code) => "/system/login/code",
+            (Realm::System, Self::Enrol) => "/system/login/factor",
+            (Realm::System, Self::Change) => "/system/account/password",
+            (_, Self::Full) => realm.home(),
         }
     }
 
@@ -120,21 +141,25 @@ impl Stage {
     }
 }
 
-impl SiteLogin {
-    /// Who is logged in, however far.
+impl Login {
+    /// Who is logged in in a realm, however far.
     ///
     /// # Errors
     /// [`Problem::LoggedOut`], or what the database says.
-    async fn find(app: &App, headers: &HeaderMap, next: String) -> Result<Self, Problem> {
-        let Some(cookie) = cookie::find(headers, cookie::LOGIN) else { return Err(Problem::LoggedOut { next }) };
+    async fn find(app: &App, realm: Realm, parts: &Parts) -> Result<Self, Problem> {
+        let next = next_of(realm, parts);
+        let Some(cookie) = cookie::find(&parts.headers, realm.cookie()) else {
+            return Err(Problem::LoggedOut { next });
+        };
         let token = BearerHash::of(cookie);
         let now = app.now_ms();
         let mut tx = app.db.read().await?;
-        let found = site_store::find(&mut tx, &token, now).await?;
+        let found = site_store::find(&mut tx, realm, &token, now).await?;
         drop(tx);
         let (mut login, used_at_ms) = found.ok_or(Problem::LoggedOut { next })?;
-        login.csrf = form::token(cookie);
-        login.lang = Lang::of(headers);
+        let holder = login.holder_mut();
+        holder.csrf = form::token(cookie);
+        holder.lang = Lang::of(&parts.headers);
         if used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
             let mut tx = app.db.begin().await?;
             site_store::touch(&mut tx, &token, now).await?;
@@ -143,6 +168,56 @@ impl SiteLogin {
         Ok(login)
     }
 
+    /// Who is logged in in a realm, all the way, from a place that the rules allow.
+    async fn find_full(app: &App, realm: Realm, parts: &mut Parts) -> Result<Self, Problem> {
+        let login = Self::find(app, realm, parts).await?;
+        let source = Source::from_request_parts(parts, app).await.map_err(|_no_address| Problem::Internal)?;
+        if !login.policy.login.allows(source.0) {
+            return Err(Problem::LoggedOut { next: next_of(realm, parts) });
+        }
+        match login.stage {
+            Stage::Full => Ok(login),
+            Stage::Code | Stage::Enrol | Stage::Change => Err(Problem::First(login.stage.page(realm))),
+        }
+    }
+
+    const fn holder_mut(&mut self) -> &mut Holder {
+        match self {
+            Self::Company(login) => &mut login.holder,
+            Self::System(login) => &mut login.holder,
+        }
+    }
+}
+
+impl Holder {
+    /// The time zone of its pages.
+    pub fn zone(&self) -> TimeZone {
+        site::time::zone(&self.policy.time_zone)
+    }
+
+    /// The account in the audit.
+    pub const fn actor(&self) -> Actor {
+        match self.realm {
+            Realm::Company => Actor::Operator(self.operator_id),
+            Realm::System => Actor::Admin(self.operator_id),
+        }
+    }
+
+    /// An event of the operation log by this account.
+    pub fn event(&self, event: &'static str, detail: serde_json::Value, now: UnixMillis) -> AuditEvent {
+        AuditEvent {
+            at_ms: now,
+            company: Some(self.company_id),
+            actor: self.actor(),
+            event,
+            reception: None,
+            session: None,
+            detail,
+        }
+    }
+}
+
+impl SiteLogin {
     /// Whether the role allows it.
     pub const fn may(&self, permission: Permission) -> bool {
         self.permissions.has(permission)
@@ -154,24 +229,6 @@ impl SiteLogin {
     /// [`Problem::Forbidden`].
     pub const fn need(&self, permission: Permission) -> Result<(), Problem> {
         if self.may(permission) { Ok(()) } else { Err(Problem::Forbidden) }
-    }
-
-    /// The time zone of its pages.
-    pub fn zone(&self) -> TimeZone {
-        site::time::zone(&self.policy.time_zone)
-    }
-
-    /// An event of the operation log by this account.
-    pub fn event(&self, event: &'static str, detail: serde_json::Value, now: UnixMillis) -> AuditEvent {
-        AuditEvent {
-            at_ms: now,
-            company: Some(self.company_id),
-            actor: Actor::Operator(self.operator_id),
-            event,
-            reception: None,
-            session: None,
-            detail,
-        }
     }
 
     /// Adds the condition that narrows rows to those the role reaches: `o` is the account they belong to, and `g` its
@@ -190,19 +247,53 @@ impl SiteLogin {
     }
 }
 
+impl Deref for SiteLogin {
+    type Target = Holder;
+
+    fn deref(&self) -> &Holder {
+        &self.holder
+    }
+}
+
+impl Deref for Login {
+    type Target = Holder;
+
+    fn deref(&self) -> &Holder {
+        match self {
+            Self::Company(login) => &login.holder,
+            Self::System(login) => &login.holder,
+        }
+    }
+}
+
 impl FromRequestParts<App> for SiteLogin {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        let login = Self::find(app, &parts.headers, next_of(parts)).await?;
-        let source = Source::from_request_parts(parts, app).await.map_err(|_no_address| Problem::Internal)?;
-        if !login.policy.login.allows(source.0) {
-            return Err(Problem::LoggedOut { next: next_of(parts) });
+        match Login::find_full(app, Realm::Company, parts).await? {
+            Login::Company(login) => Ok(*login),
+            Login::System(_) => Err(Problem::Internal),
         }
-        match login.stage {
-            Stage::Full => Ok(login),
-            Stage::Code | Stage::Enrol | Stage::Change => Err(Problem::First(login.stage.page())),
+    }
+}
+
+impl FromRequestParts<App> for AdminLogin {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        match Login::find_full(app, Realm::System, parts).await? {
+            Login::System(login) => Ok(*login),
+            Login::Company(_) => Err(Problem::Internal),
         }
+    }
+}
+
+impl FromRequestParts<App> for Login {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let realm = Realm::of_path(parts.uri.path());
+        Self::find_full(app, realm, parts).await
     }
 }
 
@@ -210,15 +301,15 @@ impl FromRequestParts<App> for Halfway {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
-        SiteLogin::find(app, &parts.headers, next_of(parts)).await.map(Self)
+        Login::find(app, Realm::of_path(parts.uri.path()), parts).await.map(Self)
     }
 }
 
 /// Where to go after the login: the page that was asked for, unless it was a form.
-fn next_of(parts: &Parts) -> String {
+fn next_of(realm: Realm, parts: &Parts) -> String {
     if form::is_safe(&parts.method) {
-        parts.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned()
+        parts.uri.path_and_query().map_or(realm.home(), |path| path.as_str()).to_owned()
     } else {
-        "/".to_owned()
+        realm.home().to_owned()
     }
 }

@@ -2,10 +2,10 @@
 
 use proto::{api::UnixMillis, id::OperatorId};
 
-use super::{SiteLogin, site_login::Stage};
+use super::{Holder, Login, Realm, SiteLogin, site_login::Stage};
 use crate::{
+    admin::{AdminLogin, AdminRole},
     bearer::BearerHash,
-    company::Policy,
     db::{DbError, DbResult, Tx},
     execute, fetch_all, fetch_optional,
     role::{Permissions, Reach, Role},
@@ -88,11 +88,16 @@ pub async fn insert(tx: &mut Tx, new: &NewLogin<'_>, now: UnixMillis) -> DbResul
     Ok(())
 }
 
-/// Finds a login that is valid now, and when it was used last.
+/// Finds a login of a realm that is valid now, and when it was used last.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn find(tx: &mut Tx, token: &BearerHash, now: UnixMillis) -> DbResult<Option<(SiteLogin, UnixMillis)>> {
+pub async fn find(
+    tx: &mut Tx,
+    realm: Realm,
+    token: &BearerHash,
+    now: UnixMillis,
+) -> DbResult<Option<(Login, UnixMillis)>> {
     let row = fetch_optional!(
         tx,
         Row,
@@ -110,18 +115,23 @@ pub async fn find(tx: &mut Tx, token: &BearerHash, now: UnixMillis) -> DbResult<
         AND l.expires_at_ms > $2
         AND o.stopped = FALSE
         AND o.deleted_at_ms IS NULL
-        AND c.state = 'active'",
+        AND c.state = 'active'
+        AND c.realm = $3",
         token.as_str(),
-        now
+        now,
+        realm.as_str()
     )?;
     let Some(row) = row else { return Ok(None) };
     let used_at_ms = row.used_at_ms;
-    let login = read(row, token)?;
+    let login = match realm {
+        Realm::Company => Login::Company(Box::new(read_company(row, token)?)),
+        Realm::System => Login::System(Box::new(read_admin(row, token)?)),
+    };
     let idle_ms = login.policy.login.idle_minutes.saturating_mul(MINUTE_MS);
     Ok((now.saturating_sub(idle_ms) < used_at_ms).then_some((login, used_at_ms)))
 }
 
-fn read(row: Row, token: &BearerHash) -> DbResult<SiteLogin> {
+fn read_company(row: Row, token: &BearerHash) -> DbResult<SiteLogin> {
     let wrong = |column| DbError::InconsistentRow { table: "operators", column, id: row.operator_id.clone() };
     let role: Role = row.role.parse().map_err(|_unknown| wrong("role"))?;
     let (reach, permissions) = match (&row.role_reach, &row.role_permissions) {
@@ -133,21 +143,35 @@ fn read(row: Row, token: &BearerHash) -> DbResult<SiteLogin> {
         (None | Some(_), _) => (role.reach(), role.permissions()),
     };
     Ok(SiteLogin {
+        organisation_path: row.organisation_path.clone(),
+        role,
+        role_name: row.role_name.clone(),
+        permissions,
+        reach,
+        holder: read_holder(row, Realm::Company, token)?,
+    })
+}
+
+fn read_admin(row: Row, token: &BearerHash) -> DbResult<AdminLogin> {
+    let wrong = |column| DbError::InconsistentRow { table: "operators", column, id: row.operator_id.clone() };
+    let role: AdminRole = row.role.parse().map_err(|_unknown| wrong("role"))?;
+    Ok(AdminLogin { role, holder: read_holder(row, Realm::System, token)? })
+}
+
+fn read_holder(row: Row, realm: Realm, token: &BearerHash) -> DbResult<Holder> {
+    let wrong = |column| DbError::InconsistentRow { table: "operators", column, id: row.operator_id.clone() };
+    Ok(Holder {
+        realm,
         operator_id: row.operator_id.parse().map_err(|_not_an_id| wrong("operator_id"))?,
         company_id: row.company_id.parse().map_err(|_not_an_id| wrong("company_id"))?,
         user_id: row.user_id,
         name: row.name,
         company_code: row.company_code,
         company_name: row.company_name,
-        organisation_path: row.organisation_path,
-        role,
-        role_name: row.role_name,
-        permissions,
-        reach,
         stage: Stage::stored(&row.stage),
         has_factor: row.has_factor,
         password_changed_at_ms: row.password_changed_at_ms,
-        policy: Policy::stored(&row.policy),
+        policy: realm.policy(&row.policy),
         token: token.clone(),
         csrf: String::new(),
         lang: Lang::default(),

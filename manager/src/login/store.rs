@@ -8,7 +8,7 @@ use proto::{
 };
 use sha2::{Digest as _, Sha256};
 
-use super::{LoggedIn, password::PasswordHash, site_store};
+use super::{LoggedIn, Realm, password::PasswordHash, realm::SYSTEM_CODE, site_store};
 use crate::{
     bearer::BearerHash,
     company::{CompanyCode, Lockout, Policy, store::ACTIVE},
@@ -42,6 +42,8 @@ pub struct Account {
     pub stopped: bool,
     /// Whether the company is neither suspended nor over.
     pub company_is_active: bool,
+    /// Whose accounts it is one of.
+    pub realm: Realm,
     /// The company's rules.
     pub policy: Policy,
     /// Whether there is a second factor.
@@ -133,13 +135,17 @@ impl Account {
     }
 }
 
-/// Finds an account. What cannot be a company code or a user id is looked for as well, under a name that nobody has, so
+/// Finds an account of a realm. What cannot be a company code or a user id is looked for as well, under a name that nobody has, so
 /// that it costs the same and no engine sees a byte it does not take.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn find_account(tx: &mut Tx, company: &str, user: &str) -> DbResult<Option<Account>> {
-    let possible = company.parse::<CompanyCode>().is_ok() && user.parse::<UserId>().is_ok();
+pub async fn find_account(tx: &mut Tx, realm: Realm, company: &str, user: &str) -> DbResult<Option<Account>> {
+    let code = match realm {
+        Realm::Company => company.parse::<CompanyCode>().is_ok(),
+        Realm::System => company == SYSTEM_CODE,
+    };
+    let possible = code && user.parse::<UserId>().is_ok();
     let (company, user) = if possible { (company, user) } else { ("", "") };
     let row = fetch_optional!(
         tx,
@@ -150,9 +156,11 @@ pub async fn find_account(tx: &mut Tx, company: &str, user: &str) -> DbResult<Op
         FROM operators o
         JOIN companies c ON c.company_id = o.company_id
         WHERE c.code = $1
-        AND o.user_id = $2",
+        AND o.user_id = $2
+        AND c.realm = $3",
         company,
-        user
+        user,
+        realm.as_str()
     )?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(Account {
@@ -163,7 +171,8 @@ pub async fn find_account(tx: &mut Tx, company: &str, user: &str) -> DbResult<Op
         password_hash: PasswordHash::stored(row.password_hash),
         stopped: row.stopped,
         company_is_active: row.company_state == ACTIVE,
-        policy: Policy::stored(&row.policy),
+        realm,
+        policy: realm.policy(&row.policy),
         has_factor: row.has_factor,
         password_is_initial: row.password_initial,
         password_changed_at_ms: row.password_changed_at_ms,
@@ -442,7 +451,8 @@ pub async fn find(
         AND l.expires_at_ms > $2
         AND l.used_at_ms > $3
         AND o.stopped = FALSE
-        AND c.state = 'active'",
+        AND c.state = 'active'
+        AND c.realm = 'company'",
         token.as_str(),
         now,
         now.saturating_sub(millis(idle))

@@ -9,8 +9,9 @@ use super::{
     words::Words,
 };
 use crate::{
+    admin,
     app::App,
-    login::{SiteLogin, password::Expiry},
+    login::{Holder, Login, Realm, SiteLogin, password::Expiry},
     role::{Permission, Role},
 };
 
@@ -84,6 +85,10 @@ pub struct Frame {
     pub words: &'static Words,
     /// Addresses of style, script and icon.
     pub assets: &'static Assets,
+    /// What the addresses of the account's own pages begin with.
+    pub base: &'static str,
+    /// The first page.
+    pub home: &'static str,
     /// For the forms.
     pub csrf: String,
     /// Who is logged in.
@@ -127,18 +132,28 @@ const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 4] {
 
 impl Frame {
     /// The frame of a page before there is a login.
-    pub fn outside(headers: &HeaderMap, csrf: String) -> Self {
+    pub fn outside(realm: Realm, headers: &HeaderMap, csrf: String) -> Self {
         let lang = Lang::of(headers);
         Self {
             lang,
             words: Words::of(lang),
             assets: &ASSETS,
+            base: realm.base(),
+            home: realm.home(),
             csrf,
             who: None,
             groups: Vec::new(),
             flash: Flash::of(headers, Words::of(lang)),
             banners: Vec::new(),
             chapter: "start",
+        }
+    }
+
+    /// The frame of the page of one's own account, in either realm.
+    pub fn of_account(app: &App, login: &Login, headers: &HeaderMap) -> Self {
+        match login {
+            Login::Company(login) => Self::of(app, login, headers, Here::Account),
+            Login::System(login) => admin::frame::frame(app, login, headers, admin::frame::Here::Account),
         }
     }
 
@@ -157,6 +172,8 @@ impl Frame {
             lang: login.lang,
             words,
             assets: &ASSETS,
+            base: login.realm.base(),
+            home: login.realm.home(),
             csrf: login.csrf.clone(),
             who: Some(Who {
                 name: login.name.clone(),
@@ -184,10 +201,11 @@ pub const fn role_name(role: Role, words: &'static Words) -> &'static str {
     }
 }
 
-fn banners(app: &App, login: &SiteLogin, words: &'static Words) -> Vec<Banner> {
+/// What the account must be told.
+pub fn banners(app: &App, login: &Holder, words: &'static Words) -> Vec<Banner> {
     let expiry = Expiry::of(&login.policy.password, login.password_changed_at_ms, app.now_ms());
     let Expiry::Soon { days } = expiry else { return Vec::new() };
-    let link = Some(("/account/password".to_owned(), words.account.change_password.to_owned()));
+    let link = Some((format!("{}/account/password", login.realm.base()), words.account.change_password.to_owned()));
     vec![Banner { class: "warning", text: words.account.password_expires(days), link }]
 }
 
@@ -247,7 +265,8 @@ impl Flash {
         }
     }
 
-    fn of(headers: &HeaderMap, words: &'static Words) -> Option<&'static str> {
+    /// What the request says was done.
+    pub fn of(headers: &HeaderMap, words: &'static Words) -> Option<&'static str> {
         let value = cookie::find(headers, cookie::FLASH)?;
         Self::ALL.into_iter().find(|flash| flash.as_str() == value).map(|flash| flash.sentence(words))
     }

@@ -15,7 +15,7 @@ use super::{
 };
 use proto::api::error::ErrorCode;
 
-use crate::{db::DbError, error::ApiError};
+use crate::{db::DbError, error::ApiError, login::Realm};
 
 /// What a page gives.
 pub type PageResult = Result<Response, Problem>;
@@ -87,13 +87,19 @@ impl Problem {
     }
 
     /// The page in a language.
-    fn page(&self, lang: Lang) -> Response {
+    fn page(&self, lang: Lang, realm: Realm) -> Response {
         let words = Words::of(lang);
         let w = &words.problem;
-        let home = Some(("/".to_owned(), w.home));
+        let home = Some((realm.home().to_owned(), w.home));
         let (heading, what_to_do, link) = match self {
             Self::LoggedOut { .. } | Self::First(_) | Self::Internal => (w.internal, w.internal_do.to_owned(), home),
-            Self::Forbidden => (w.forbidden, w.forbidden_do.to_owned(), home),
+            Self::Forbidden => {
+                let what_to_do = match realm {
+                    Realm::Company => w.forbidden_do,
+                    Realm::System => w.forbidden_system_do,
+                };
+                (w.forbidden, what_to_do.to_owned(), home)
+            }
             Self::NotFound => (w.not_found, w.not_found_do.to_owned(), home),
             Self::Forged => (w.forged, w.forged_do.to_owned(), home),
             Self::Stale => (w.stale, w.stale_do.to_owned(), home),
@@ -140,22 +146,24 @@ impl IntoResponse for Problem {
 }
 
 fn login_address(next: &str) -> String {
-    if next == "/" { "/login".to_owned() } else { format!("/login?next={}", crate::list::params::encode(next)) }
+    let realm = Realm::of_path(next);
+    let door = format!("{}/login", realm.base());
+    if next == realm.home() { door } else { format!("{door}?next={}", crate::list::params::encode(next)) }
 }
 
 /// The page of a problem in the language of a request.
 pub fn page(problem: &Problem, headers: &axum::http::HeaderMap) -> Response {
-    let mut response = problem.page(Lang::of(headers));
+    let mut response = problem.page(Lang::of(headers), Realm::Company);
     super::router::dress(&mut response);
     response
 }
 
 /// Middleware: makes the page of a problem in the language of the request.
 pub(super) async fn show(request: Request, next: Next) -> Response {
-    let lang = Lang::of(request.headers());
+    let (lang, realm) = (Lang::of(request.headers()), Realm::of_path(request.uri().path()));
     let response = next.run(request).await;
     let Some(problem) = response.extensions().get::<Problem>() else { return response };
-    let mut page = problem.page(lang);
+    let mut page = problem.page(lang, realm);
     for (name, value) in response.headers() {
         page.headers_mut().entry(name).or_insert_with(|| value.clone());
     }

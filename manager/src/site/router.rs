@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tower_http::compression::CompressionLayer;
 
 use super::{assets, cookie, form::Form, lang::Lang, problem, top};
-use crate::{app::App, audit, login, operator, reception, session};
+use crate::{admin, app::App, audit, login, operator, reception, session};
 
 /// Style, script, pictures and forms are this site's; a page stands in no frame, and a script stands in no page.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -38,7 +38,7 @@ struct Chosen {
 }
 
 /// The site.
-pub fn router() -> Router<App> {
+pub fn router(app: App) -> Router<App> {
     Router::new()
         .merge(assets::router())
         .merge(login::page::router())
@@ -46,6 +46,7 @@ pub fn router() -> Router<App> {
         .merge(reception::page::router())
         .merge(session::page::router())
         .merge(audit::page::router())
+        .merge(admin::page::router(app))
         .route("/", get(top::show))
         .route("/language", post(choose_language))
         .layer(CompressionLayer::new())

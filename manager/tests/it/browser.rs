@@ -67,6 +67,16 @@ impl<'a> Browser<'a> {
         Seen { status: parts.status, location, headers: parts.headers, text }
     }
 
+    /// The value of a cookie that it keeps.
+    pub(crate) fn cookie(&self, name: &str) -> String {
+        self.cookies.borrow()[name].clone()
+    }
+
+    /// Keeps a cookie that nobody set.
+    pub(crate) fn plant(&self, name: &str, value: &str) {
+        self.cookies.borrow_mut().insert(name.to_owned(), value.to_owned());
+    }
+
     pub(crate) async fn get(&self, path: &str) -> Seen {
         self.send(Method::GET, path, String::new(), "same-origin").await
     }

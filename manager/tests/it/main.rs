@@ -19,3 +19,4 @@ mod server;
 mod session;
 mod site;
 mod store;
+mod system;

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use super::{
     super::{
-        SiteLogin,
+        Holder, Login, Realm,
         password::{NewPassword, NewPasswordError, Password, PasswordHash},
         second,
         site_login::{Halfway, Stage},
@@ -24,14 +24,14 @@ use super::{
 use crate::{
     app::App,
     audit,
-    site::{Form, Frame, Here, PageResult, Problem, Words, frame::Flash, time},
+    site::{Form, Frame, PageResult, Problem, Words, frame::Flash, time},
 };
 
 #[derive(Template)]
 #[template(path = "login/account.html")]
 struct AccountPage {
     frame: Frame,
-    login: SiteLogin,
+    login: Login,
     codes_left: i64,
     browsers: Vec<Browser>,
     failed: bool,
@@ -80,12 +80,12 @@ pub(super) struct Ended {
     token_hash: String,
 }
 
-pub(super) async fn show(State(app): State<App>, login: SiteLogin, headers: HeaderMap) -> PageResult {
+pub(super) async fn show(State(app): State<App>, login: Login, headers: HeaderMap) -> PageResult {
     account_page(&app, login, &headers, false).await
 }
 
-async fn account_page(app: &App, login: SiteLogin, headers: &HeaderMap, failed: bool) -> PageResult {
-    let frame = Frame::of(app, &login, headers, Here::Account);
+async fn account_page(app: &App, login: Login, headers: &HeaderMap, failed: bool) -> PageResult {
+    let frame = Frame::of_account(app, &login, headers);
     let zone = login.zone();
     let mut tx = app.db.read().await?;
     let codes_left = second::recovery_codes_left(&mut tx, login.operator_id).await?;
@@ -108,16 +108,16 @@ pub(super) async fn password(State(app): State<App>, Halfway(login): Halfway, he
     password_page(&app, &login, &headers, None)
 }
 
-fn password_page(app: &App, login: &SiteLogin, headers: &HeaderMap, mistake: Option<String>) -> PageResult {
+fn password_page(app: &App, login: &Login, headers: &HeaderMap, mistake: Option<String>) -> PageResult {
     let forced = match login.stage {
         Stage::Change => true,
         Stage::Full => false,
-        Stage::Code | Stage::Enrol => return Ok(Redirect::to(login.stage.page()).into_response()),
+        Stage::Code | Stage::Enrol => return Ok(Redirect::to(login.stage.page(login.realm)).into_response()),
     };
     let frame = if forced {
-        Frame::outside(headers, login.csrf.clone())
+        Frame::outside(login.realm, headers, login.csrf.clone())
     } else {
-        Frame::of(app, login, headers, Here::Account)
+        Frame::of_account(app, login, headers)
     };
     let rules = &login.policy.password;
     let status = if mistake.is_some() { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
@@ -140,7 +140,7 @@ pub(super) async fn change_password(
     Form(change): Form<Change>,
 ) -> PageResult {
     if !matches!(login.stage, Stage::Change | Stage::Full) {
-        return Err(Problem::First(login.stage.page()));
+        return Err(Problem::First(login.stage.page(login.realm)));
     }
     let words = Words::of(login.lang);
     match check(&app, &login, &change).await? {
@@ -181,7 +181,7 @@ fn new_password_sentence(error: NewPasswordError, words: &Words) -> String {
 }
 
 /// The hash of the new password, if the old one is right and the rules take the new one.
-async fn check(app: &App, login: &SiteLogin, change: &Change) -> Result<Result<PasswordHash, Mistake>, Problem> {
+async fn check(app: &App, login: &Holder, change: &Change) -> Result<Result<PasswordHash, Mistake>, Problem> {
     let mut tx = app.db.read().await?;
     let (current, earlier) = store::passwords(&mut tx, login.operator_id, login.policy.password.history).await?;
     drop(tx);
@@ -212,7 +212,7 @@ async fn prove(app: &App, typed: &str, hash: PasswordHash) -> Result<bool, Probl
 }
 
 /// Stores it; every other login of the account ends, this one goes on under a new token.
-async fn store_password(app: &App, login: &SiteLogin, hash: PasswordHash) -> PageResult {
+async fn store_password(app: &App, login: &Holder, hash: PasswordHash) -> PageResult {
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
     let advanced = factor::advance(&mut tx, app, login, Stage::Full).await?;
@@ -221,14 +221,14 @@ async fn store_password(app: &App, login: &SiteLogin, hash: PasswordHash) -> Pag
     let event = login.event("operator.password_changed", json!({ "operator_id": login.operator_id }), now);
     audit::append(&mut tx, event).await?;
     tx.commit().await?;
-    let mut response = Flash::PasswordChanged.then("/account");
+    let mut response = Flash::PasswordChanged.then(login.realm.account());
     advanced.keep(&mut response);
     Ok(response)
 }
 
 pub(super) async fn take_factor_away(
     State(app): State<App>,
-    login: SiteLogin,
+    login: Login,
     headers: HeaderMap,
     Form(proof): Form<Proof>,
 ) -> PageResult {
@@ -245,12 +245,12 @@ pub(super) async fn take_factor_away(
         audit::append(&mut tx, event).await?;
         tx.commit().await?;
     }
-    Ok(Flash::Saved.then("/account"))
+    Ok(Flash::Saved.then(login.realm.account()))
 }
 
 pub(super) async fn renew_recovery_codes(
     State(app): State<App>,
-    login: SiteLogin,
+    login: Login,
     headers: HeaderMap,
     Form(proof): Form<Proof>,
 ) -> PageResult {
@@ -266,12 +266,12 @@ pub(super) async fn renew_recovery_codes(
     let event = login.event("operator.recovery_codes_renewed", json!({ "operator_id": login.operator_id }), now);
     audit::append(&mut tx, event).await?;
     tx.commit().await?;
-    let frame = Frame::of(&app, &login, &headers, Here::Account);
+    let frame = Frame::of_account(&app, &login, &headers);
     Ok(Html(RecoveryPage { frame, codes }.render()?).into_response())
 }
 
 /// Whether the password was typed again: who finds an open browser cannot change what protects the account.
-async fn proved(app: &App, login: &SiteLogin, proof: &Proof) -> Result<bool, Problem> {
+async fn proved(app: &App, login: &Holder, proof: &Proof) -> Result<bool, Problem> {
     let mut tx = app.db.read().await?;
     let (hash, _) = store::passwords(&mut tx, login.operator_id, 0).await?;
     drop(tx);
@@ -280,7 +280,7 @@ async fn proved(app: &App, login: &SiteLogin, proof: &Proof) -> Result<bool, Pro
 
 pub(super) async fn end_login(
     State(app): State<App>,
-    login: SiteLogin,
+    login: Login,
     Form(ended): Form<Ended>,
 ) -> Result<Response, Problem> {
     let now = app.now_ms();
@@ -291,5 +291,5 @@ pub(super) async fn end_login(
     let event = login.event("login.ended", json!({ "operator_id": login.operator_id, "by": "owner" }), now);
     audit::append(&mut tx, event).await?;
     tx.commit().await?;
-    Ok(Flash::LoggedOut.then("/account"))
+    Ok(Flash::LoggedOut.then(login.realm.account()))
 }

@@ -12,8 +12,10 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use super::super::{
+    Realm,
     attempt::{self, Proved, Refusal, Typed, login_event},
     password::{Expiry, Password},
+    realm::SYSTEM_CODE,
     site_login::{Halfway, Stage},
     site_store::{self, NewLogin},
     store,
@@ -43,10 +45,11 @@ const AGENT_LEN_MAX: usize = 200;
 #[template(path = "login/login.html")]
 struct LoginPage {
     frame: Frame,
+    realm: Realm,
     next: String,
     company: String,
     user: String,
-    failed: bool,
+    mistake: Option<&'static str>,
 }
 
 #[derive(Deserialize)]
@@ -55,7 +58,7 @@ pub(super) struct Asked {
     next: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 pub(super) struct Filled {
     #[serde(default)]
     company: String,
@@ -67,16 +70,31 @@ pub(super) struct Filled {
     next: String,
 }
 
-pub(super) async fn show(Query(asked): Query<Asked>, headers: HeaderMap) -> PageResult {
-    page(&headers, &asked.next, "", "", false)
+pub(super) async fn show(realm: Realm, Query(asked): Query<Asked>, headers: HeaderMap) -> PageResult {
+    page(realm, &headers, Filled { next: asked.next, ..Filled::default() }, Mistake::None)
+}
+
+/// What is said above the form.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mistake {
+    None,
+    Failed,
+    Suspended,
 }
 
 /// The form; with a mark of the visit, to which the token of the form belongs.
-fn page(headers: &HeaderMap, next: &str, company: &str, user: &str, failed: bool) -> PageResult {
+fn page(realm: Realm, headers: &HeaderMap, filled: Filled, mistake: Mistake) -> PageResult {
     let known = cookie::find(headers, cookie::VISIT).map(str::to_owned);
     let visit = known.clone().unwrap_or_else(|| BearerToken::random(&mut app::os_rng()).reveal().to_owned());
-    let frame = Frame::outside(headers, form::token(&visit));
-    let page = LoginPage { frame, next: next.to_owned(), company: company.to_owned(), user: user.to_owned(), failed };
+    let frame = Frame::outside(realm, headers, form::token(&visit));
+    let w = &frame.words.login;
+    let mistake = match mistake {
+        Mistake::None => None,
+        Mistake::Failed => Some(if realm == Realm::System { w.system_failed } else { w.failed }),
+        Mistake::Suspended => Some(w.suspended),
+    };
+    let Filled { company, user, next, password: _ } = filled;
+    let page = LoginPage { frame, realm, next, company, user, mistake };
     let mut response = Html(page.render()?).into_response();
     if known.is_none() {
         add_cookie(&mut response, cookie::VISIT, &visit, Life::Browser);
@@ -85,25 +103,38 @@ fn page(headers: &HeaderMap, next: &str, company: &str, user: &str, failed: bool
 }
 
 pub(super) async fn log_in(
+    realm: Realm,
     State(app): State<App>,
     Source(source): Source,
     headers: HeaderMap,
     Form(filled): Form<Filled>,
 ) -> PageResult {
     let device = cookie::find(&headers, cookie::DEVICE).map(str::to_owned);
+    let company = match realm {
+        Realm::Company => filled.company.clone(),
+        Realm::System => SYSTEM_CODE.to_owned(),
+    };
     let typed = Typed {
-        company: filled.company.clone(),
+        realm,
+        company,
         user: filled.user.clone(),
         password: Password::typed(filled.password.to_string()),
         source,
         device: device.clone(),
     };
     match attempt::prove(&app, typed).await {
-        Ok(proved) => begin(&app, &proved, &headers, device, local(&filled.next)).await,
-        Err(Refusal::Failed) => page(&headers, &filled.next, &filled.company, &filled.user, true),
+        Ok(proved) => begin(&app, &proved, &headers, device, &next_in(realm, &filled.next)).await,
+        Err(Refusal::Failed) => page(realm, &headers, filled, Mistake::Failed),
+        Err(Refusal::Suspended) => page(realm, &headers, filled, Mistake::Suspended),
         Err(Refusal::Throttled { retry_after_secs }) => Err(Problem::Throttled { retry_after_secs }),
         Err(Refusal::Error(error)) => Err(error.into()),
     }
+}
+
+/// Where to go after a login: a page of its realm.
+fn next_in(realm: Realm, next: &str) -> String {
+    let next = local(next);
+    if Realm::of_path(next) == realm { next.to_owned() } else { realm.home().to_owned() }
 }
 
 /// Begins a login at its stage; one that is done already takes back what was counted.
@@ -130,7 +161,8 @@ async fn begin(app: &App, proved: &Proved, headers: &HeaderMap, device: Option<S
     };
     let mut tx = app.db.begin().await?;
     site_store::insert(&mut tx, &new, now).await?;
-    let mut response = Redirect::to(if stage == Stage::Full { next } else { stage.page() }).into_response();
+    let mut response =
+        Redirect::to(if stage == Stage::Full { next } else { stage.page(account.realm) }).into_response();
     if stage != Stage::Code {
         // What is left to do needs no guessing.
         proved.forgive(&mut tx, now).await?;
@@ -141,7 +173,7 @@ async fn begin(app: &App, proved: &Proved, headers: &HeaderMap, device: Option<S
         done(&mut tx, account, &proved.source, &new.token.clone(), now).await?;
     }
     tx.commit().await?;
-    add_cookie(&mut response, cookie::LOGIN, token.reveal(), Life::Browser);
+    add_cookie(&mut response, account.realm.cookie(), token.reveal(), Life::Browser);
     Ok(response)
 }
 
@@ -179,8 +211,9 @@ pub(super) async fn log_out(
         audit::append(&mut tx, login_event("login.ended", Some((login.company_id, login.operator_id)), now)).await?;
         tx.commit().await?;
     }
-    let mut response = Redirect::to("/login").into_response();
-    add_cookie(&mut response, cookie::LOGIN, "", Life::Over);
+    let realm = login.realm;
+    let mut response = Redirect::to(&format!("{}/login", realm.base())).into_response();
+    add_cookie(&mut response, realm.cookie(), "", Life::Over);
     Ok(response)
 }
 

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::{
     super::{
-        SiteLogin,
+        Holder, Realm,
         attempt::{self, login_event},
         password::Expiry,
         second,
@@ -71,9 +71,9 @@ pub(super) struct Code {
 
 pub(super) async fn ask(Halfway(login): Halfway, headers: HeaderMap) -> PageResult {
     if login.stage != Stage::Code {
-        return Ok(Redirect::to(login.stage.page()).into_response());
+        return Ok(Redirect::to(login.stage.page(login.realm)).into_response());
     }
-    let frame = Frame::outside(&headers, login.csrf);
+    let frame = Frame::outside(login.realm, &headers, login.csrf.clone());
     Ok(Html(CodePage { frame, failed: false }.render()?).into_response())
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn take(
     Form(sent): Form<Code>,
 ) -> PageResult {
     if login.stage != Stage::Code {
-        return Ok(Redirect::to(login.stage.page()).into_response());
+        return Ok(Redirect::to(login.stage.page(login.realm)).into_response());
     }
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
@@ -96,9 +96,9 @@ pub(super) async fn take(
             .await?;
         tx.commit().await?;
         if CODE_FAILURES_MAX <= failures {
-            return Err(Problem::LoggedOut { next: "/".to_owned() });
+            return Err(Problem::LoggedOut { next: login.realm.home().to_owned() });
         }
-        let frame = Frame::outside(&headers, login.csrf);
+        let frame = Frame::outside(login.realm, &headers, login.csrf.clone());
         return Ok(Html(CodePage { frame, failed: true }.render()?).into_response());
     }
     let device = cookie::find(&headers, cookie::DEVICE).map(str::to_owned);
@@ -113,7 +113,7 @@ pub(super) async fn take(
 }
 
 /// The stage of a login whose factor is there.
-async fn stage_after(app: &App, tx: &mut Tx, login: &SiteLogin) -> Result<Stage, Problem> {
+async fn stage_after(app: &App, tx: &mut Tx, login: &Holder) -> Result<Stage, Problem> {
     let initial = store::password_is_initial(tx, login.operator_id).await?;
     let expiry = Expiry::of(&login.policy.password, login.password_changed_at_ms, app.now_ms());
     Ok(Stage::after_factor(initial, expiry))
@@ -122,6 +122,7 @@ async fn stage_after(app: &App, tx: &mut Tx, login: &SiteLogin) -> Result<Stage,
 /// A login under its new token.
 pub(super) struct Advanced {
     pub(super) token: BearerHash,
+    realm: Realm,
     stage: Stage,
     cookie: BearerToken,
 }
@@ -129,23 +130,23 @@ pub(super) struct Advanced {
 impl Advanced {
     /// Gives the browser the new token.
     pub(super) fn keep(&self, response: &mut Response) {
-        add_cookie(response, cookie::LOGIN, self.cookie.reveal(), Life::Browser);
+        add_cookie(response, self.realm.cookie(), self.cookie.reveal(), Life::Browser);
     }
 
     /// Goes to the page of its stage.
     fn go(&self) -> Response {
-        let mut response = Redirect::to(self.stage.page()).into_response();
+        let mut response = Redirect::to(self.stage.page(self.realm)).into_response();
         self.keep(&mut response);
         response
     }
 }
 
 /// Puts a login into its next stage under a new token.
-pub(super) async fn advance(tx: &mut Tx, app: &App, login: &SiteLogin, stage: Stage) -> Result<Advanced, Problem> {
+pub(super) async fn advance(tx: &mut Tx, app: &App, login: &Holder, stage: Stage) -> Result<Advanced, Problem> {
     let now = app.now_ms();
     let token = BearerToken::random(&mut app::os_rng());
     if !site_store::advance(tx, &login.token, &token.hash(), stage).await? {
-        return Err(Problem::LoggedOut { next: "/".to_owned() });
+        return Err(Problem::LoggedOut { next: login.realm.home().to_owned() });
     }
     if stage == Stage::Full && login.stage != Stage::Full {
         store::note_login(tx, login.operator_id, now).await?;
@@ -155,7 +156,7 @@ pub(super) async fn advance(tx: &mut Tx, app: &App, login: &SiteLogin, stage: St
         let event = login_event("login.succeeded", Some((login.company_id, login.operator_id)), now);
         audit::append(tx, AuditEvent { detail: json!({ "door": "site" }), ..event }).await?;
     }
-    Ok(Advanced { token: token.hash(), stage, cookie: token })
+    Ok(Advanced { token: token.hash(), realm: login.realm, stage, cookie: token })
 }
 
 /// Setting it up: in the middle of a login that needs it, or later by one's own wish.
@@ -165,16 +166,16 @@ pub(super) async fn offer(State(app): State<App>, Halfway(login): Halfway, heade
 }
 
 /// Whether this login may set a factor up; a stolen one that lacks its code may not.
-fn may_set_up(login: &SiteLogin) -> Result<(), Problem> {
+fn may_set_up(login: &Holder) -> Result<(), Problem> {
     match login.stage {
         Stage::Enrol => Ok(()),
         Stage::Full if !login.has_factor => Ok(()),
-        Stage::Full => Err(Problem::First("/account")),
-        Stage::Code | Stage::Change => Err(Problem::First(login.stage.page())),
+        Stage::Full => Err(Problem::First(login.realm.account())),
+        Stage::Code | Stage::Change => Err(Problem::First(login.stage.page(login.realm))),
     }
 }
 
-async fn offer_page(app: &App, login: &SiteLogin, headers: &HeaderMap, failed: bool) -> PageResult {
+async fn offer_page(app: &App, login: &Holder, headers: &HeaderMap, failed: bool) -> PageResult {
     let rng = &mut app::os_rng();
     let fresh = Factor::random(rng).seal(&app.columns, login.operator_id, rng).ok_or(Problem::Internal)?;
     let mut tx = app.db.begin().await?;
@@ -182,9 +183,12 @@ async fn offer_page(app: &App, login: &SiteLogin, headers: &HeaderMap, failed: b
     tx.commit().await?;
     let factor =
         kept.and_then(|sealed| Factor::open(&sealed, &app.columns, login.operator_id)).ok_or(Problem::Internal)?;
-    let account = format!("{} ({})", login.user_id, login.company_code);
+    let account = match login.realm {
+        Realm::Company => format!("{} ({})", login.user_id, login.company_code),
+        Realm::System => format!("{} (system)", login.user_id),
+    };
     let page = FactorPage {
-        frame: Frame::outside(headers, login.csrf.clone()),
+        frame: Frame::outside(login.realm, headers, login.csrf.clone()),
         required: login.stage == Stage::Enrol,
         failed,
         qr: factor.to_address(ISSUER, &account).and_then(|address| totp::qr_path(&address)),
@@ -215,7 +219,7 @@ pub(super) async fn set_up(
     let stage = stage_after(&app, &mut tx, &login).await?;
     let advanced = advance(&mut tx, &app, &login, stage).await?;
     tx.commit().await?;
-    let page = RecoveryPage { frame: Frame::outside(&headers, String::new()), codes };
+    let page = RecoveryPage { frame: Frame::outside(login.realm, &headers, String::new()), codes };
     let mut response = Html(page.render()?).into_response();
     // The link on the page goes on.
     advanced.keep(&mut response);

@@ -9,18 +9,25 @@ use axum::{
     routing::{get, post},
 };
 
+use super::Realm;
 use crate::app::App;
 
 /// The pages of this slice.
 pub fn router() -> Router<App> {
+    own_pages(Realm::Company)
+}
+
+/// The pages of logging in and of one's own account that a realm has.
+pub fn own_pages(realm: Realm) -> Router<App> {
+    let at = |path: &str| format!("{}{path}", realm.base());
     Router::new()
-        .route("/login", get(door::show).post(door::log_in))
-        .route("/logout", post(door::log_out))
-        .route("/login/code", get(factor::ask).post(factor::take))
-        .route("/login/factor", get(factor::offer).post(factor::set_up))
-        .route("/account", get(account::show))
-        .route("/account/password", get(account::password).post(account::change_password))
-        .route("/account/factor", post(account::take_factor_away))
-        .route("/account/recovery", post(account::renew_recovery_codes))
-        .route("/account/logins", post(account::end_login))
+        .route(&at("/login"), get(door::show).post(door::log_in))
+        .route(&at("/logout"), post(door::log_out))
+        .route(&at("/login/code"), get(factor::ask).post(factor::take))
+        .route(&at("/login/factor"), get(factor::offer).post(factor::set_up))
+        .route(&at("/account"), get(account::show))
+        .route(&at("/account/password"), get(account::password).post(account::change_password))
+        .route(&at("/account/factor"), post(account::take_factor_away))
+        .route(&at("/account/recovery"), post(account::renew_recovery_codes))
+        .route(&at("/account/logins"), post(account::end_login))
 }

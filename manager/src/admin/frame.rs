@@ -1,0 +1,75 @@
+//! What stands around the pages of system administrators.
+
+use axum::http::HeaderMap;
+
+use super::{AdminLogin, AdminPermission, AdminRole};
+use crate::{
+    app::App,
+    site::{
+        Frame, Words,
+        frame::{Entry, Group, Who, banners},
+    },
+};
+
+/// The pages of system administrators, in the order of their menu.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Here {
+    /// How the service is.
+    Top,
+    /// The log of the whole system.
+    Log,
+    /// One's own account.
+    Account,
+}
+
+impl Here {
+    /// Its address, its name, and what is needed to see it.
+    const fn about(self, words: &'static Words) -> (&'static str, &'static str, Option<AdminPermission>) {
+        let w = &words.system;
+        match self {
+            Self::Top => ("/system", w.top, None),
+            Self::Log => ("/system/log", w.log, Some(AdminPermission::LogView)),
+            Self::Account => ("/system/account", words.menu.account, None),
+        }
+    }
+}
+
+/// The menu: headings and what is under each.
+const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 2] {
+    let w = &words.system;
+    [(w.group_service, &[Here::Top]), (w.group_record, &[Here::Log])]
+}
+
+/// The frame of one page.
+pub fn frame(app: &App, login: &AdminLogin, headers: &HeaderMap, here: Here) -> Frame {
+    let outside = Frame::outside(login.realm, headers, login.csrf.clone());
+    let words = outside.words;
+    let entry = |page: Here| {
+        let (href, name, needed) = page.about(words);
+        let visible = needed.is_none_or(|permission| login.may(permission));
+        visible.then_some(Entry { href, name, is_here: page == here })
+    };
+    let groups = menu(words)
+        .into_iter()
+        .map(|(name, pages)| Group { name, entries: pages.iter().filter_map(|page| entry(*page)).collect() });
+    Frame {
+        who: Some(Who {
+            name: login.name.clone(),
+            company: words.system.title.to_owned(),
+            role: role_name(login.role, words).to_owned(),
+        }),
+        groups: groups.filter(|group| !group.entries.is_empty()).collect(),
+        banners: banners(app, login, words),
+        ..outside
+    }
+}
+
+/// The name of a role.
+pub const fn role_name(role: AdminRole, words: &'static Words) -> &'static str {
+    let w = &words.system;
+    match role {
+        AdminRole::Operations => w.role_operations,
+        AdminRole::Data => w.role_data,
+        AdminRole::Audit => w.role_audit,
+    }
+}

@@ -1,0 +1,104 @@
+//! The pages of system administrators: the wall around them, and the first one.
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::HeaderMap,
+    middleware::{self, Next},
+    response::{Html, IntoResponse as _, Response},
+    routing::get,
+};
+
+use super::{
+    AdminLogin,
+    frame::{Here, frame},
+    log,
+};
+use crate::{
+    app::App,
+    db::{DbResult, Tx},
+    extract::Source,
+    fetch_one,
+    login::{Realm, page::own_pages},
+    relays,
+    site::{Frame, PageResult, Problem},
+    throttle::millis,
+};
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// Days before the end of a contract from which it is counted as ending.
+const ENDING_DAYS: i64 = 60;
+
+/// The pages, which are there for the configured networks only.
+pub fn router(app: App) -> Router<App> {
+    Router::new()
+        .merge(own_pages(Realm::System))
+        .merge(log::router())
+        .route("/system", get(show))
+        .route_layer(middleware::from_fn_with_state(app, wall))
+}
+
+/// From elsewhere the pages are as good as none.
+async fn wall(State(app): State<App>, Source(source): Source, request: Request, next: Next) -> Response {
+    let networks = &app.config.system.networks;
+    if networks.is_empty() || networks.iter().any(|network| network.contains(source)) {
+        next.run(request).await
+    } else {
+        tracing::info!(event = "system.walled_off", "A page of system administrators was asked for from elsewhere");
+        Problem::NotFound.into_response()
+    }
+}
+
+#[derive(Template)]
+#[template(path = "system/top.html")]
+struct TopPage {
+    frame: Frame,
+    name: String,
+    figures: Figures,
+}
+
+/// How the service is now.
+#[derive(sqlx::FromRow)]
+struct Figures {
+    active: i64,
+    suspended: i64,
+    ending: i64,
+    accounts: i64,
+    running: i64,
+    relays: i64,
+}
+
+async fn show(State(app): State<App>, login: AdminLogin, headers: HeaderMap) -> PageResult {
+    let mut tx = app.db.read().await?;
+    let figures = read(&app, &mut tx).await?;
+    drop(tx);
+    let page = TopPage { frame: frame(&app, &login, &headers, Here::Top), name: login.name.clone(), figures };
+    Ok(Html(page.render()?).into_response())
+}
+
+async fn read(app: &App, tx: &mut Tx) -> DbResult<Figures> {
+    let now = app.now_ms();
+    let relays = relays::store::count_alive(tx, now.saturating_sub(millis(app.config.relays.alive_for.get()))).await?;
+    let figures = fetch_one!(
+        tx,
+        Figures,
+        "SELECT (SELECT COUNT(*) FROM companies WHERE realm = 'company' AND state = 'active') AS active,
+            (SELECT COUNT(*) FROM companies WHERE realm = 'company' AND state = 'suspended') AS suspended,
+            (SELECT COUNT(*)
+                FROM companies
+                WHERE realm = 'company'
+                AND state = 'active'
+                AND contract_ends_at_ms < $1) AS ending,
+            (SELECT COUNT(*)
+                FROM operators o
+                JOIN companies c ON c.company_id = o.company_id
+                WHERE c.realm = 'company'
+                AND o.deleted_at_ms IS NULL) AS accounts,
+            (SELECT COUNT(*) FROM sessions WHERE ended_at_ms IS NULL) AS running,
+            CAST(0 AS BIGINT) AS relays",
+        now.saturating_add(ENDING_DAYS * DAY_MS)
+    )?;
+    Ok(Figures { relays, ..figures })
+}

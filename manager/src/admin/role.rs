@@ -1,0 +1,96 @@
+//! What system administrators may do: three roles that share as little as possible.
+
+use std::{fmt, str::FromStr};
+
+use crate::role::UnknownRole;
+
+/// A role of system administrators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum AdminRole {
+    /// Runs the service: companies, their contracts, administrators, relays.
+    Operations,
+    /// Handles what companies own: erases it, and hands it out to those who may ask for it. Never alone.
+    Data,
+    /// Reads what everybody did, and changes nothing.
+    Audit,
+}
+
+/// One thing that a role of system administrators may allow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AdminPermission {
+    /// See companies.
+    CompanyView,
+    /// Create, change, suspend, resume and end companies.
+    CompanyEdit,
+    /// See system administrators.
+    AdminView,
+    /// Create, change and stop system administrators.
+    AdminEdit,
+    /// Ask for erasures and legal exports, and agree to those that somebody else asked for.
+    DataHandle,
+    /// Read the log of the whole system.
+    LogView,
+}
+
+impl AdminRole {
+    /// Every role.
+    pub const ALL: [Self; 3] = [Self::Operations, Self::Data, Self::Audit];
+
+    /// The value in the database and at the command line.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Operations => "operations",
+            Self::Data => "data",
+            Self::Audit => "audit",
+        }
+    }
+
+    /// Whether it allows something.
+    pub const fn may(self, permission: AdminPermission) -> bool {
+        use AdminPermission as P;
+        match permission {
+            P::CompanyView => matches!(self, Self::Operations | Self::Data | Self::Audit),
+            P::CompanyEdit | P::AdminEdit => matches!(self, Self::Operations),
+            P::AdminView => matches!(self, Self::Operations | Self::Audit),
+            P::DataHandle => matches!(self, Self::Data),
+            P::LogView => matches!(self, Self::Audit),
+        }
+    }
+}
+
+impl FromStr for AdminRole {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, UnknownRole> {
+        Self::ALL.into_iter().find(|role| role.as_str() == text).ok_or(UnknownRole)
+    }
+}
+
+impl fmt::Display for AdminRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::role::Role;
+
+    #[test]
+    fn no_role_belongs_to_both_realms() {
+        for role in AdminRole::ALL {
+            assert_eq!(role.as_str().parse(), Ok(role));
+            assert_eq!(role.as_str().parse::<Role>(), Err(UnknownRole));
+        }
+    }
+
+    #[test]
+    fn what_changes_something_belongs_to_one_role() {
+        use AdminPermission as P;
+        for permission in [P::CompanyEdit, P::AdminEdit, P::DataHandle, P::LogView] {
+            let roles = AdminRole::ALL.into_iter().filter(|role| role.may(permission));
+            assert_eq!(roles.count(), 1, "{permission:?}");
+        }
+    }
+}
