@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// Added to what the relay allows, so that the relay's own word about it arrives first.
-const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
 
 /// Frames that overtake the end of the key exchange at most: it is one packet late, and a picture is not sent before
 /// people have answered questions.
@@ -96,32 +96,41 @@ pub async fn wait_for_peer<S>(connection: &mut Connection<S>) -> Result<(), Join
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
-    let present = timeout(PEER_TIMEOUT + GRACE, next(connection));
-    let frame = present.await.map_err(|_late| JoinError::Timeout(CloseReason::PeerTimeout))??;
-    match word(&frame) {
-        Some(RelayWord::PeerPresent) => Ok(()),
-        Some(RelayWord::Refused(CloseReason::PeerTimeout)) => Err(JoinError::Timeout(CloseReason::PeerTimeout)),
-        Some(RelayWord::Refused(reason)) => Err(JoinError::Refused(reason)),
-        // Both tools are sent on, so they meet at the next relay.
-        Some(RelayWord::Goaway) => Err(JoinError::Refused(CloseReason::Draining)),
-        Some(RelayWord::PeerGone(reason)) => Err(JoinError::PeerGone(reason)),
-        Some(RelayWord::Welcome { .. }) | None => Err(JoinError::Malformed),
+    let present = timeout(PEER_TIMEOUT + GRACE, hear(connection));
+    match present.await.map_err(|_late| JoinError::Timeout(CloseReason::PeerTimeout))?? {
+        Heard::PeerPresent => Ok(()),
+        Heard::PeerGone(reason) => Err(JoinError::PeerGone(reason)),
+        Heard::Goaway => Err(JoinError::Refused(CloseReason::Draining)),
+        Heard::Step(_) => Err(JoinError::Malformed),
     }
 }
 
-/// The next payload of the key exchange. Sealed frames that come before it on other lanes are kept: on QUIC they may
-/// overtake the last one.
+/// What is heard before the key exchange is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Heard {
+    /// The other side has come, or come back.
+    PeerPresent,
+    /// The other side left.
+    PeerGone(CloseReason),
+    /// The relay is being stopped. It still forwards.
+    Goaway,
+    /// A payload of the key exchange.
+    Step(bytes::Bytes),
+}
+
+/// The next thing that happens before the key exchange is done. Sealed frames that come on other lanes are kept: on QUIC
+/// they may overtake its last payload.
 ///
 /// # Errors
 /// See [`JoinError`].
-pub async fn next_step<S>(connection: &mut Connection<S>) -> Result<bytes::Bytes, JoinError>
+pub async fn hear<S>(connection: &mut Connection<S>) -> Result<Heard, JoinError>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
         let frame = next(connection).await?;
         if frame.header.kind == FrameType::Prove {
-            return Ok(frame.payload());
+            return Ok(Heard::Step(frame.payload()));
         }
         if frame.header.kind == FrameType::Sealed
             && frame.header.lane != Lane::Control
@@ -130,13 +139,14 @@ where
             connection.early.push(frame);
             continue;
         }
-        match word(&frame) {
-            // Said again when the other side came back to the relay. A relay that is being stopped still forwards.
-            Some(RelayWord::PeerPresent | RelayWord::Goaway) => {}
-            Some(RelayWord::Refused(reason)) => return Err(JoinError::Refused(reason)),
-            Some(RelayWord::PeerGone(reason)) => return Err(JoinError::PeerGone(reason)),
-            Some(RelayWord::Welcome { .. }) | None => return Err(JoinError::Malformed),
-        }
+        return match word(&frame) {
+            Some(RelayWord::PeerPresent) => Ok(Heard::PeerPresent),
+            Some(RelayWord::PeerGone(reason)) => Ok(Heard::PeerGone(reason)),
+            Some(RelayWord::Goaway) => Ok(Heard::Goaway),
+            Some(RelayWord::Refused(CloseReason::PeerTimeout)) => Err(JoinError::Timeout(CloseReason::PeerTimeout)),
+            Some(RelayWord::Refused(reason)) => Err(JoinError::Refused(reason)),
+            Some(RelayWord::Welcome { .. }) | None => Err(JoinError::Malformed),
+        };
     }
 }
 

@@ -9,7 +9,8 @@
 //! each step and by each error, so no step can be taken twice and no exchange continues after a fault.
 //! It does not count attempts: that is the manager's and the operator tool's work ([`crate::limits::UNPROVED_MAX`]).
 //!
-//! Each side sends two payloads in [`FrameType::Prove`](crate::frame::FrameType::Prove) frames, both sides at once:
+//! Each side sends two payloads in [`FrameType::Prove`](crate::frame::FrameType::Prove) frames, the operator in answer to
+//! the customer's first:
 //!
 //! | step | size | payload |
 //! |---|---|---|

@@ -8,12 +8,15 @@ use link::{
     sealed::SealedEvent,
 };
 use ops::clock::Clock;
-use proto::{close::CloseReason, frame::Lane, grant::GrantKind, message::Message, role::Role, ticket::SigningKey};
+use proto::{
+    api::reception::RelayAddress, close::CloseReason, frame::Lane, grant::GrantKind, id::RelayId, message::Message,
+    role::Role, ticket::SigningKey,
+};
 use relay::config::{Config, TicketKey};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::world::{PATIENCE, World, config};
+use crate::world::{PATIENCE, World, config, refused};
 
 fn meeting(world: &World, role: Role, secret: &[u8], introduction: &str) -> Meeting {
     let side = world.side(role, 1);
@@ -129,6 +132,61 @@ async fn the_next_relay_is_tried_when_the_first_has_a_wrong_clock_or_wrong_keys(
     }
 }
 
+/// What the first of two relays is for one side.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    Dead,
+    Refusing,
+}
+
+/// Both tools have two relays, but one of them cannot use the first; they meet at the second.
+async fn must_meet_at_the_second(without_first: Role, is: First) {
+    let (first, second) = (World::start().await, World::start().await);
+    let second_id = RelayId::from_bytes([8; 16]);
+    let meeting = |role| {
+        let mut side = first.side(role, 1);
+        let relays = second.side(role, 1).ticket.relays;
+        if role == without_first && is == First::Refusing {
+            side.ticket.relays = relays;
+        } else {
+            side.ticket.relays.extend(relays);
+        }
+        let mut meeting = meeting(&first, role, b"3381", "introduction");
+        meeting.pairing = first.pairing(&side, "introduction");
+        meeting.pairing.relays.push(RelayAddress { relay_id: second_id, ..second.relay_address() });
+        meeting.proof_key = side.proof_key;
+        if role == without_first && is == First::Dead {
+            "127.0.0.1:1".clone_into(&mut meeting.pairing.relays[0].address);
+        }
+        meeting
+    };
+
+    let met = tokio::join!(meet(meeting(Role::Customer)), meet(meeting(Role::Operator)));
+
+    let (customer, operator) = (met.0.unwrap(), met.1.unwrap());
+    assert_eq!((customer.relay_id, operator.relay_id), (second_id, second_id));
+    assert_eq!(customer.safety_code, operator.safety_code);
+    let refused = first.metric(&refused(CloseReason::TicketElsewhere));
+    assert_eq!(1.0 <= refused, is == First::Refusing, "{refused}");
+    drop((customer, operator));
+    first.stop().await;
+    second.stop().await;
+}
+
+#[tokio::test]
+async fn the_tools_meet_at_the_second_relay_when_the_first_is_dead_for_one_of_them_only() {
+    for without_first in [Role::Customer, Role::Operator] {
+        must_meet_at_the_second(without_first, First::Dead).await;
+    }
+}
+
+#[tokio::test]
+async fn the_tools_meet_at_the_second_relay_when_the_first_refuses_one_of_them_only() {
+    for without_first in [Role::Customer, Role::Operator] {
+        must_meet_at_the_second(without_first, First::Refusing).await;
+    }
+}
+
 #[tokio::test]
 async fn nobody_at_any_relay_is_unreachable_and_a_refusal_is_told() {
     let world = World::start().await;
@@ -171,5 +229,7 @@ async fn a_meeting_that_is_given_up_leaves_the_relay() {
     waiting.abort();
 
     world.until("the seat is given back", |world| world.relay.sessions() == 0).await;
+    // It may wait elsewhere: nobody is to read that it has ended the session.
+    assert!(1.0 <= world.metric("relay_sessions_ended_total{reason=\"peer_lost\"}"));
     world.stop().await;
 }

@@ -7,6 +7,9 @@
 //! A tool that is dropped is one that was killed; [`Board::restart`] starts it again with what it kept. An evil relay
 //! says again what a tool has said ([`Board::said`], [`Board::inject`]).
 //!
+//! Tools may also meet here by themselves ([`Board::look`]), and each of them may find a relay's door shut
+//! ([`Board::set_door`]).
+//!
 //! A manager renews tickets while it is there. A ticket is the time at which it expires, and a relay looks at it; a relay
 //! that was started again may have another key, which tools learn from the manager only.
 
@@ -19,7 +22,7 @@ use std::{
 
 use bytes::Bytes;
 use proto::{
-    api::reception::RelayAddress,
+    api::reception::{Pairing, RelayAddress},
     close::CloseReason,
     frame::{FrameType, Lane},
     hello::{Hello, RelayWord},
@@ -36,17 +39,22 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::{INTRODUCTION, NETWORK_LEN, SESSION_ID, keys};
 use crate::{
     framed::{self, FrameReader},
     join::{self, Admission},
-    keepalive, meet,
+    keepalive,
+    meet::{self, MeetError, Meeting},
+    race::Dialer,
     sealed::{Dial, Renew, RenewError, Renewed, Sealed, Way},
     tcp::{Connection, DialError},
     transport::Transport,
 };
 
+/// After this long a dial that nobody answers has failed.
+const UNANSWERED: Duration = Duration::from_secs(20);
 /// Frames under way in one direction or lane at most.
 const QUEUE_MAX: usize = 16 * 1024;
 
@@ -76,9 +84,26 @@ struct Manager {
     renewals: u64,
 }
 
+/// How a relay receives one of the tools.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Door {
+    /// As it should.
+    #[default]
+    Open,
+    /// The dial fails at once.
+    Shut,
+    /// Nobody answers.
+    Silent,
+    /// The hello is refused.
+    Full,
+}
+
 #[derive(Default)]
 struct Relay {
     is_dead: bool,
+    doors: HashMap<Role, Door>,
+    /// How often each tool came.
+    dials: HashMap<Role, u32>,
     /// How often it has another key now.
     key: u32,
     seats: HashMap<Role, Seat>,
@@ -193,12 +218,67 @@ impl Board {
         Sealed::rejoin(secret, role, self.way(role, proof_key, restarts)).await
     }
 
-    fn way(&self, role: Role, proof_key: Arc<ProofKey>, restarts: u32) -> Way {
+    /// A tool that looks for the other one at all relays, as tools do that have got their pairing. Must be called inside
+    /// a runtime.
+    ///
+    /// # Errors
+    /// Why they did not meet.
+    pub async fn look(&self, role: Role) -> Result<Sealed, MeetError> {
+        let pairing = Pairing {
+            session_id: SESSION_ID,
+            introduction: INTRODUCTION.to_owned(),
+            ticket: self.ticket(),
+            relays: self.addresses(),
+        };
+        let meeting = Meeting {
+            role,
+            pairing,
+            proof_key: Arc::new(ProofKey::random(&mut rand_core::OsRng)),
+            secret: Zeroizing::new(b"3381".to_vec()),
+            renew: None,
+            dialer: Dialer::default(),
+        };
+        meet::meet_by(self.dial_as(role), meeting).await
+    }
+
+    /// Relays.
+    #[expect(clippy::len_without_is_empty, reason = "a board without relays is none")]
+    pub fn len(&self) -> usize {
+        self.relays.len()
+    }
+
+    /// From now on a relay receives a tool in this way.
+    pub fn set_door(&self, relay: usize, role: Role, door: Door) {
+        if let Some(relay) = self.relays.get(relay) {
+            lock(relay).doors.insert(role, door);
+        }
+    }
+
+    /// How often a tool dialed a relay.
+    pub fn dials(&self, relay: usize, role: Role) -> u32 {
+        self.relays.get(relay).and_then(|relay| lock(relay).dials.get(&role).copied()).unwrap_or(0)
+    }
+
+    fn door(&self, relay: usize, role: Role) -> Door {
+        self.relays.get(relay).and_then(|relay| lock(relay).doors.get(&role).copied()).unwrap_or_default()
+    }
+
+    fn dial_as(&self, role: Role) -> Dial {
         let board = self.clone();
-        let dial: Dial = Arc::new(move |relay: RelayAddress| {
-            let dialed = board.dial(usize::from(relay.relay_id.as_bytes()[0]), &relay.spki, role);
-            Box::pin(async move { dialed })
-        });
+        Arc::new(move |relay: RelayAddress| {
+            let (board, index) = (board.clone(), usize::from(relay.relay_id.as_bytes()[0]));
+            Box::pin(async move {
+                if board.door(index, role) == Door::Silent {
+                    sleep(UNANSWERED).await;
+                    return Err(DialError::Timeout);
+                }
+                board.dial(index, &relay.spki, role)
+            })
+        })
+    }
+
+    fn way(&self, role: Role, proof_key: Arc<ProofKey>, restarts: u32) -> Way {
+        let dial = self.dial_as(role);
         let board = self.clone();
         let renew: Renew = Arc::new(move || {
             let renewed = board.renew();
@@ -250,8 +330,12 @@ impl Board {
     }
 
     fn dial(&self, relay: usize, spki: &str, role: Role) -> Result<Connection<crate::tcp::AnyStream>, DialError> {
-        let is_there = self.relays.get(relay).map(lock).is_some_and(|at| !at.is_dead && at.key.to_string() == spki);
-        if !is_there {
+        let is_there = self.relays.get(relay).map(lock).is_some_and(|mut at| {
+            let dials = at.dials.entry(role).or_default();
+            *dials = dials.saturating_add(1);
+            !at.is_dead && at.key.to_string() == spki
+        });
+        if !is_there || self.door(relay, role) == Door::Shut {
             return Err(DialError::Failed(io::ErrorKind::ConnectionRefused.into()));
         }
         let (near, far) = duplex(NETWORK_LEN);
@@ -266,8 +350,10 @@ impl Board {
         let Ok(Some(hello)) = reader.next().await else { return };
         debug_assert_eq!(hello.header.kind, FrameType::Hello, "a tool says hello first");
         let hello = Hello::parse(&hello.payload()).ok().filter(|hello| self.is_valid(&hello.ticket));
-        let Some(Hello { generation, .. }) = hello else {
-            let refused = RelayWord::Refused(CloseReason::TicketExpired).to_frame();
+        let is_full = self.door(relay, role) == Door::Full;
+        let Some(Hello { generation, .. }) = hello.filter(|_| !is_full) else {
+            let reason = if is_full { CloseReason::Overloaded } else { CloseReason::TicketExpired };
+            let refused = RelayWord::Refused(reason).to_frame();
             // The tool reads it, or has gone.
             drop(framed::write_all(&mut to, &[framed::to_wire(&refused)]).await);
             return;
@@ -298,10 +384,17 @@ impl Board {
                 }
             }
         };
+        let ping = async {
+            loop {
+                sleep(limits::PING_INTERVAL).await;
+                drop(queue.send(framed::to_wire(&keepalive::ping(Bytes::from_static(&[0; 8])))).await);
+            }
+        };
         tokio::select! {
             () = cut.cancelled() => {}
             () = write => {}
-            () = self.pass_on(relay, role, reader, queue) => {}
+            () = ping => {}
+            () = self.pass_on(relay, role, reader, queue.clone()) => {}
         }
         let mut seats = lock(place);
         if seats.seats.get(&role).is_some_and(|seat| seat.serial == serial) {
@@ -341,7 +434,10 @@ impl Board {
         while let Ok(Some(frame)) = reader.next().await {
             if frame.header.kind == FrameType::Ping {
                 drop(own.send(framed::to_wire(&keepalive::pong(frame.payload()))).await);
-            } else if matches!(frame.header.kind, FrameType::Sealed | FrameType::Resume | FrameType::Rejoin) {
+            } else if matches!(
+                frame.header.kind,
+                FrameType::Prove | FrameType::Sealed | FrameType::Resume | FrameType::Rejoin
+            ) {
                 if frame.header.kind == FrameType::Rejoin {
                     lock(&self.said).push((role, frame.wire.clone()));
                     if lock(&self.cut_at).take_if(|step| Kind::of(&frame.payload()) == Some(*step)).is_some() {

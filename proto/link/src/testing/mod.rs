@@ -26,7 +26,7 @@ use tokio::{
     sync::watch,
 };
 
-pub use self::board::Board;
+pub use self::board::{Board, Door};
 use crate::{
     framed::{self, FrameReader, WireFrame},
     sealed::Sealed,

@@ -4,6 +4,7 @@
 
 mod evil;
 mod flow;
+mod meet;
 mod overtake;
 mod rejoin;
 mod renewal;

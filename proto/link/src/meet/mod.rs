@@ -1,9 +1,11 @@
 //! From a pairing to a proved link: dial → join → wait for the other tool → prove → sealed.
 //!
-//! The relays of the pairing are tried in their order; both tools hold the same order, so they meet at the same one.
+//! Both tools hold the same relays in the same order and look for each other at all of them, see `places.rs`.
 //! It fails closed: without both confirmations of the key exchange there is no [`Sealed`].
-//! Once this side's confirmation has left, no other relay is tried: whoever got it has had the one guess of this
+//! Once this side's confirmation has left, every other relay is given up: whoever got it has had the one guess of this
 //! meeting.
+
+mod places;
 
 use std::sync::Arc;
 
@@ -14,32 +16,23 @@ use proto::{
         session::RenewAnswer,
     },
     close::CloseReason,
-    frame::{Frame, FrameType},
     id::SessionId,
-    limits::{PROVE_TIMEOUT, TICKET_RELAYS_MAX},
     role::Role,
-    seal::{
-        SessionKeys,
-        handshake::{Handshake, ProveError, Step},
-        rejoin::RejoinSecret,
-    },
+    seal::rejoin::RejoinSecret,
     ticket::ProofKey,
 };
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    time::timeout,
-};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
+
+use self::places::Places;
 
 use crate::{
     api::ManagerApi,
-    framed::write_frame,
-    join::{self, Admission, JoinError},
+    join::JoinError,
     proxy::ProxyError,
     race::Dialer,
     roam::PathId,
     sealed::{Dial, FAREWELL_TIMEOUT, Renew, RenewError, Renewed, Sealed, Way},
-    tcp::{AnyStream, Connection, DialError},
 };
 
 /// Generation of the first connections; each later one of the session has the next.
@@ -131,30 +124,36 @@ impl From<JoinError> for MeetError {
 
 /// Meets the other tool at a relay and proves the secret.
 ///
-/// Takes as long as the other tool does, at most about [`proto::limits::PEER_TIMEOUT`] and a few seconds at each relay.
+/// Takes as long as the other tool does, at most about [`proto::limits::PEER_TIMEOUT`].
 /// Cancel-safe: dropping it closes whatever was opened.
 ///
 /// # Errors
 /// See [`MeetError`]; when several relays failed, the most telling one.
 pub async fn meet(meeting: Meeting) -> Result<Sealed, MeetError> {
-    let mut failed = MeetError::Unreachable;
-    for relay in meeting.pairing.relays.iter().take(TICKET_RELAYS_MAX) {
-        let error = match meet_at(relay, &meeting).await {
-            Ok(sealed) => return Ok(sealed),
-            Err(error) => error,
-        };
-        tracing::debug!(
-            session.id = %meeting.pairing.session_id, relay.id = %relay.relay_id, reason = error.reason().as_str(),
-            "Not met at relay {}", relay.relay_id
-        );
-        if !goes_on(error) {
-            return Err(error);
+    let dial = dial_with(meeting.dialer.clone());
+    meet_by(dial, meeting).await
+}
+
+/// The same with another way to dial.
+pub(crate) async fn meet_by(dial: Dial, meeting: Meeting) -> Result<Sealed, MeetError> {
+    let (found, generation) = Places::new(&meeting, &dial).find().await?;
+    let relay_id = found.relay_id;
+    let (mut connection, proved) = found.prove().await;
+    match proved {
+        Ok(keys) => {
+            let way = way(&meeting, dial, generation);
+            Ok(Sealed::start(connection, keys, meeting.role, relay_id, Some(way)))
         }
-        if error != MeetError::Unreachable {
-            failed = error;
+        Err(error) => {
+            tracing::debug!(
+                session.id = %meeting.pairing.session_id, relay.id = %relay_id, reason = error.reason().as_str(),
+                "Not proved at relay {relay_id}"
+            );
+            // Our own confirmation may still be on its way; the other tool needs it to see the truth for itself.
+            let _in_time = timeout(FAREWELL_TIMEOUT, connection.farewell()).await;
+            Err(error)
         }
     }
-    Err(failed)
 }
 
 /// Comes back to a session after a restart of this tool, over whichever relay the other tool is found at.
@@ -187,39 +186,6 @@ pub(crate) const fn generation(restarts: u32) -> PathId {
     restarts.saturating_mul(GENERATIONS).saturating_add(GENERATION)
 }
 
-/// Whether the next relay may do better: this one is away, full or being stopped, or its clock or its keys are wrong.
-fn goes_on(error: MeetError) -> bool {
-    match error {
-        // A proxy may let through to one and not to another.
-        MeetError::Unreachable | MeetError::Proxy(_) => true,
-        MeetError::Refused(reason) => matches!(
-            reason,
-            CloseReason::Draining
-                | CloseReason::Overloaded
-                | CloseReason::RelayStopped
-                | CloseReason::TicketElsewhere
-                | CloseReason::TicketExpired
-                | CloseReason::TicketUnknown
-        ),
-        MeetError::WrongSecret | MeetError::PeerGone(_) | MeetError::Timeout(_) => false,
-    }
-}
-
-async fn meet_at(relay: &RelayAddress, meeting: &Meeting) -> Result<Sealed, MeetError> {
-    let mut connection = meeting.dialer.dial(relay).await.map_err(|error| {
-        tracing::debug!(relay.id = %relay.relay_id, %error, "Relay {} cannot be reached", relay.relay_id);
-        if let DialError::Proxy(error) = error { MeetError::Proxy(error) } else { MeetError::Unreachable }
-    })?;
-    match come_together(&mut connection, meeting).await {
-        Ok(keys) => Ok(Sealed::start(connection, keys, meeting.role, relay.relay_id, Some(way(meeting)))),
-        Err(error) => {
-            // Our own confirmation may still be on its way; the other tool needs it to see the truth for itself.
-            let _in_time = timeout(FAREWELL_TIMEOUT, connection.farewell()).await;
-            Err(error)
-        }
-    }
-}
-
 /// Renews the ticket of a session at the manager.
 pub fn renewal(api: ManagerApi, session_id: SessionId) -> Renew {
     Arc::new(move || {
@@ -237,14 +203,14 @@ pub fn renewal(api: ManagerApi, session_id: SessionId) -> Renew {
     })
 }
 
-/// How the session goes on when this relay is lost.
-fn way(meeting: &Meeting) -> Way {
+/// How the session goes on when this relay is lost. `generation`: the highest that was used.
+fn way(meeting: &Meeting, dial: Dial, generation: PathId) -> Way {
     Way {
-        dial: dial_with(meeting.dialer.clone()),
+        dial,
         ticket: meeting.pairing.ticket.clone(),
         proof_key: Arc::clone(&meeting.proof_key),
         relays: meeting.pairing.relays.clone(),
-        generation: GENERATION,
+        generation,
         session: (meeting.pairing.session_id, meeting.pairing.introduction.clone()),
         renew: meeting.renew.clone(),
     }
@@ -255,62 +221,4 @@ fn dial_with(dialer: Dialer) -> Dial {
         let dialer = dialer.clone();
         Box::pin(async move { dialer.dial(&relay).await })
     })
-}
-
-async fn come_together(connection: &mut Connection<AnyStream>, meeting: &Meeting) -> Result<SessionKeys, MeetError> {
-    let admission =
-        Admission { ticket: &meeting.pairing.ticket, proof_key: &meeting.proof_key, generation: GENERATION };
-    if !join::join(connection, &admission).await? {
-        join::wait_for_peer(connection).await?;
-    }
-    let proved = timeout(PROVE_TIMEOUT, prove(connection, meeting));
-    proved.await.map_err(|_late| MeetError::Timeout(CloseReason::ProveTimeout))?
-}
-
-/// The key exchange over the secret.
-async fn prove<S>(connection: &mut Connection<S>, meeting: &Meeting) -> Result<SessionKeys, MeetError>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let Pairing { session_id, introduction, .. } = &meeting.pairing;
-    let (mut handshake, mut send) =
-        Handshake::start(meeting.role, &meeting.secret, *session_id, introduction, &mut rand_core::OsRng)
-            .map_err(on_prove_error)?;
-    let mut has_confirmed = false;
-    loop {
-        let frame = Frame::plain(FrameType::Prove, send.into()).map_err(|_too_long| MeetError::WrongSecret)?;
-        let heard = match write_frame(&mut connection.writer, frame).await {
-            Ok(()) => join::next_step(connection).await,
-            Err(_broken) => Err(JoinError::Broken),
-        };
-        let payload = match heard {
-            Ok(payload) => payload,
-            Err(error) if has_confirmed => return Err(last_chance(error.into())),
-            Err(error) => return Err(error.into()),
-        };
-        match handshake.on(&payload).map_err(on_prove_error)? {
-            Step::Done { keys } => return Ok(keys),
-            Step::Continue { handshake: next, send: answer } => {
-                (handshake, send) = (next, answer);
-                has_confirmed = true;
-            }
-        }
-    }
-}
-
-/// An error after this side's confirmation has left, in a form that no other relay is tried for: with a fresh exchange
-/// at each relay, somebody in the middle would have as many guesses as there are relays.
-const fn last_chance(error: MeetError) -> MeetError {
-    match error {
-        MeetError::Unreachable | MeetError::Proxy(_) => MeetError::PeerGone(CloseReason::TransportLost),
-        MeetError::Refused(reason) => MeetError::PeerGone(reason),
-        MeetError::WrongSecret | MeetError::PeerGone(_) | MeetError::Timeout(_) => error,
-    }
-}
-
-fn on_prove_error(error: ProveError) -> MeetError {
-    match error {
-        ProveError::EmptySecret | ProveError::WrongSecret => MeetError::WrongSecret,
-        ProveError::Malformed => MeetError::PeerGone(CloseReason::Malformed),
-    }
 }
