@@ -39,6 +39,8 @@ pub mod admin;
 
 pub mod company;
 
+pub mod contract;
+
 pub mod role;
 
 pub mod operator;

@@ -16,6 +16,12 @@ use crate::{
 pub enum Here {
     /// How the service is.
     Top,
+    /// Companies and their contracts.
+    Companies,
+    /// Who brings companies.
+    Partners,
+    /// System administrators.
+    Admins,
     /// The log of the whole system.
     Log,
     /// One's own account.
@@ -28,6 +34,9 @@ impl Here {
         let w = &words.system;
         match self {
             Self::Top => ("/system", w.top, None),
+            Self::Companies => ("/system/companies", w.companies, Some(AdminPermission::CompanyView)),
+            Self::Partners => ("/system/partners", w.partners, Some(AdminPermission::CompanyEdit)),
+            Self::Admins => ("/system/admins", w.admins, Some(AdminPermission::AdminView)),
             Self::Log => ("/system/log", w.log, Some(AdminPermission::LogView)),
             Self::Account => ("/system/account", words.menu.account, None),
         }
@@ -35,9 +44,13 @@ impl Here {
 }
 
 /// The menu: headings and what is under each.
-const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 2] {
+const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 3] {
     let w = &words.system;
-    [(w.group_service, &[Here::Top]), (w.group_record, &[Here::Log])]
+    [
+        (w.group_service, &[Here::Top]),
+        (w.group_contracts, &[Here::Companies, Here::Partners]),
+        (w.group_record, &[Here::Admins, Here::Log]),
+    ]
 }
 
 /// The frame of one page.
@@ -71,5 +84,6 @@ pub const fn role_name(role: AdminRole, words: &'static Words) -> &'static str {
         AdminRole::Operations => w.role_operations,
         AdminRole::Data => w.role_data,
         AdminRole::Audit => w.role_audit,
+        AdminRole::Partner => w.role_partner,
     }
 }

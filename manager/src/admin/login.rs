@@ -14,6 +14,8 @@ pub struct AdminLogin {
     pub holder: Holder,
     /// The role.
     pub role: AdminRole,
+    /// Whose companies a partner's account sees.
+    pub partner_id: Option<String>,
 }
 
 impl AdminLogin {
@@ -28,6 +30,14 @@ impl AdminLogin {
     /// [`Problem::Forbidden`].
     pub const fn need(&self, permission: AdminPermission) -> Result<(), Problem> {
         if self.may(permission) { Ok(()) } else { Err(Problem::Forbidden) }
+    }
+
+    /// Whose companies only it sees; `None` for everybody's. A partner's account without a partner sees nobody's.
+    pub fn partner_only(&self) -> Option<String> {
+        match self.role {
+            AdminRole::Operations | AdminRole::Data | AdminRole::Audit => None,
+            AdminRole::Partner => Some(self.partner_id.clone().unwrap_or_default()),
+        }
     }
 
     /// An event by this administrator about a company; it stands in that company's log.

@@ -5,18 +5,25 @@
 //! factor is asked of everybody; every change is in the audit chain with its reason and its values.
 //! The first one is made at the command line.
 
+pub mod edit;
 pub mod frame;
+pub mod history;
+pub mod list;
 pub mod log;
 pub mod page;
+pub mod record;
 pub mod role;
 pub mod store;
 
+mod accounts;
 mod login;
+mod reason;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::{
     login::AdminLogin,
+    reason::{Reason, ReasonError},
     role::{AdminPermission, AdminRole},
 };
 use crate::company::policy::Network;

@@ -11,12 +11,13 @@ use axum::{
 };
 
 use super::{
-    AdminLogin,
+    AdminLogin, accounts,
     frame::{Here, frame},
     log,
 };
 use crate::{
     app::App,
+    contract::{self, list::ENDING_DAYS},
     db::{DbResult, Tx},
     extract::Source,
     fetch_one,
@@ -28,13 +29,14 @@ use crate::{
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
-/// Days before the end of a contract from which it is counted as ending.
-const ENDING_DAYS: i64 = 60;
 
 /// The pages, which are there for the configured networks only.
 pub fn router(app: App) -> Router<App> {
     Router::new()
         .merge(own_pages(Realm::System))
+        .merge(contract::page::router())
+        .merge(contract::partner::router())
+        .merge(accounts::router())
         .merge(log::router())
         .route("/system", get(show))
         .route_layer(middleware::from_fn_with_state(app, wall))
@@ -57,6 +59,8 @@ struct TopPage {
     frame: Frame,
     name: String,
     figures: Figures,
+    /// Whether the whole service is shown, and not the companies of one partner.
+    whole: bool,
 }
 
 /// How the service is now.
@@ -72,33 +76,45 @@ struct Figures {
 
 async fn show(State(app): State<App>, login: AdminLogin, headers: HeaderMap) -> PageResult {
     let mut tx = app.db.read().await?;
-    let figures = read(&app, &mut tx).await?;
+    let figures = read(&app, &mut tx, login.partner_only()).await?;
     drop(tx);
-    let page = TopPage { frame: frame(&app, &login, &headers, Here::Top), name: login.name.clone(), figures };
+    let page = TopPage {
+        frame: frame(&app, &login, &headers, Here::Top),
+        name: login.name.clone(),
+        figures,
+        whole: login.partner_only().is_none(),
+    };
     Ok(Html(page.render()?).into_response())
 }
 
-async fn read(app: &App, tx: &mut Tx) -> DbResult<Figures> {
+/// The figures of everybody's companies, or of those of one partner.
+async fn read(app: &App, tx: &mut Tx, partner_only: Option<String>) -> DbResult<Figures> {
     let now = app.now_ms();
     let relays = relays::store::count_alive(tx, now.saturating_sub(millis(app.config.relays.alive_for.get()))).await?;
     let figures = fetch_one!(
         tx,
         Figures,
-        "SELECT (SELECT COUNT(*) FROM companies WHERE realm = 'company' AND state = 'active') AS active,
-            (SELECT COUNT(*) FROM companies WHERE realm = 'company' AND state = 'suspended') AS suspended,
-            (SELECT COUNT(*)
-                FROM companies
-                WHERE realm = 'company'
-                AND state = 'active'
-                AND contract_ends_at_ms < $1) AS ending,
+        "WITH seen AS (
+            SELECT company_id, state, contract_ends_at_ms
+            FROM companies
+            WHERE realm = 'company'
+            AND ($2 = FALSE OR partner_id = $3)
+        )
+        SELECT (SELECT COUNT(*) FROM seen WHERE state = 'active') AS active,
+            (SELECT COUNT(*) FROM seen WHERE state = 'suspended') AS suspended,
+            (SELECT COUNT(*) FROM seen WHERE state = 'active' AND contract_ends_at_ms < $1) AS ending,
             (SELECT COUNT(*)
                 FROM operators o
-                JOIN companies c ON c.company_id = o.company_id
-                WHERE c.realm = 'company'
-                AND o.deleted_at_ms IS NULL) AS accounts,
-            (SELECT COUNT(*) FROM sessions WHERE ended_at_ms IS NULL) AS running,
+                JOIN seen ON seen.company_id = o.company_id
+                WHERE o.deleted_at_ms IS NULL) AS accounts,
+            (SELECT COUNT(*)
+                FROM sessions s
+                JOIN seen ON seen.company_id = s.company_id
+                WHERE s.ended_at_ms IS NULL) AS running,
             CAST(0 AS BIGINT) AS relays",
-        now.saturating_add(ENDING_DAYS * DAY_MS)
+        now.saturating_add(ENDING_DAYS.saturating_mul(DAY_MS)),
+        partner_only.is_some(),
+        partner_only.unwrap_or_default()
     )?;
     Ok(Figures { relays, ..figures })
 }

@@ -1,4 +1,4 @@
-//! What system administrators may do: three roles that share as little as possible.
+//! What system administrators may do: roles that share as little as possible.
 
 use std::{fmt, str::FromStr};
 
@@ -13,6 +13,8 @@ pub enum AdminRole {
     Data,
     /// Reads what everybody did, and changes nothing.
     Audit,
+    /// Sees the companies of one partner, and changes nothing.
+    Partner,
 }
 
 /// One thing that a role of system administrators may allow.
@@ -34,7 +36,7 @@ pub enum AdminPermission {
 
 impl AdminRole {
     /// Every role.
-    pub const ALL: [Self; 3] = [Self::Operations, Self::Data, Self::Audit];
+    pub const ALL: [Self; 4] = [Self::Operations, Self::Data, Self::Audit, Self::Partner];
 
     /// The value in the database and at the command line.
     pub const fn as_str(self) -> &'static str {
@@ -42,6 +44,7 @@ impl AdminRole {
             Self::Operations => "operations",
             Self::Data => "data",
             Self::Audit => "audit",
+            Self::Partner => "partner",
         }
     }
 
@@ -49,7 +52,7 @@ impl AdminRole {
     pub const fn may(self, permission: AdminPermission) -> bool {
         use AdminPermission as P;
         match permission {
-            P::CompanyView => matches!(self, Self::Operations | Self::Data | Self::Audit),
+            P::CompanyView => true,
             P::CompanyEdit | P::AdminEdit => matches!(self, Self::Operations),
             P::AdminView => matches!(self, Self::Operations | Self::Audit),
             P::DataHandle => matches!(self, Self::Data),

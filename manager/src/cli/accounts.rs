@@ -18,7 +18,7 @@ use crate::{
         realm::{SYSTEM_PASSWORD_LEN_MAX, SYSTEM_PASSWORD_LEN_MIN},
     },
     operator::{self, store::NewOperator},
-    relays,
+    relays::{self, region::Region},
     role::Role,
     serve,
 };
@@ -91,13 +91,23 @@ pub(super) async fn unlock_operator(config: Config, who: &OperatorFlags) -> Resu
 }
 
 /// The token goes to standard output alone, so that it can be written to a file.
-pub(super) async fn enroll_relay(config: Config, name: &ShownName) -> Result<(), Failure> {
+pub(super) async fn enroll_relay(config: Config, name: &ShownName, region: Option<Region>) -> Result<(), Failure> {
     let app = open(config).await?;
     let enrolled = relays::enroll(&app.db, name.as_str(), app.now_ms()).await;
     let (relay_id, token) = free("--name", name.as_str(), enrolled)?;
+    if let Some(region) = region {
+        relays::store::place(&app.db, name.as_str(), region, app.now_ms()).await.context("database")?;
+    }
     app.db.close().await;
     tracing::info!(relay.id = %relay_id, event = "relay.enrolled", "Relay {relay_id} enrolled");
     say(token.reveal())
+}
+
+pub(super) async fn place_relay(config: Config, name: &ShownName, region: Region) -> Result<(), Failure> {
+    let app = open(config).await?;
+    let placed = relays::store::place(&app.db, name.as_str(), region, app.now_ms()).await.context("database")?;
+    app.db.close().await;
+    if placed { say(format_args!("relay: is in {region}")) } else { Err(unknown("--name", name.as_str())) }
 }
 
 async fn open(config: Config) -> Result<App, Failure> {

@@ -17,6 +17,7 @@ use crate::{
     company::{CompanyCode, ShownName},
     config::Config,
     operator::UserId,
+    relays::region::Region,
     role::Role,
 };
 
@@ -128,6 +129,18 @@ enum RelayCommand {
         /// Name of the relay for people
         #[arg(long)]
         name: ShownName,
+        /// Where it is: jp, eu or us; sessions of companies that are bound to a region use no other relay
+        #[arg(long)]
+        region: Option<Region>,
+    },
+    /// Says where a relay is
+    Place {
+        /// Name of the relay
+        #[arg(long)]
+        name: ShownName,
+        /// jp, eu or us
+        #[arg(long)]
+        region: Region,
     },
 }
 
@@ -263,7 +276,8 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Failure> {
         }
         Command::Operator(OperatorCommand::Stop(who)) => accounts::stop_operator(config, &who).await,
         Command::Operator(OperatorCommand::Unlock(who)) => accounts::unlock_operator(config, &who).await,
-        Command::Relay(RelayCommand::Enroll { name }) => accounts::enroll_relay(config, &name).await,
+        Command::Relay(RelayCommand::Enroll { name, region }) => accounts::enroll_relay(config, &name, region).await,
+        Command::Relay(RelayCommand::Place { name, region }) => accounts::place_relay(config, &name, region).await,
         Command::Key(KeyCommand::Adopt) => command::adopt_key(config).await,
         Command::Sessions(SessionsCommand::List { company, limit, json }) => {
             sessions::list(&config, company.as_ref(), limit, json).await

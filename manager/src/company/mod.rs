@@ -78,17 +78,18 @@ impl FromStr for ShownName {
     type Err = ShownNameError;
 
     fn from_str(text: &str) -> Result<Self, ShownNameError> {
-        // Direction marks could make one company's name look like another's.
-        let shown = |c: char| {
-            !c.is_control() && !matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
-        };
         let length = (1..=NAME_LEN_MAX).contains(&text.chars().count());
-        if length && text.trim() == text && text.chars().all(shown) {
+        if length && text.trim() == text && text.chars().all(is_shown) {
             Ok(Self(text.to_owned()))
         } else {
             Err(ShownNameError)
         }
     }
+}
+
+/// Whether a character shows itself. Direction marks could make one company's name look like another's.
+pub fn is_shown(c: char) -> bool {
+    !c.is_control() && !matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 impl fmt::Display for CompanyCode {

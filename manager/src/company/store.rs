@@ -8,6 +8,7 @@ use crate::{
     audit::{self, Actor, AuditEvent},
     db::{DbError, DbResult, Tx},
     execute, fetch_optional,
+    fold::fold_all,
     login::password,
     throttle::millis,
 };
@@ -30,18 +31,19 @@ struct CompanyRow {
     password_len_max: i64,
 }
 
-/// Creates a company with the usual rules. The code must be free, else [`DbError::Duplicate`].
+/// Stores a company with the usual rules. The code must be free, else [`DbError::Duplicate`].
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn create(tx: &mut Tx, code: &CompanyCode, name: &ShownName, now: UnixMillis) -> DbResult<CompanyId> {
+pub async fn insert(tx: &mut Tx, code: &CompanyCode, name: &ShownName, now: UnixMillis) -> DbResult<CompanyId> {
     let company_id = CompanyId::from_bytes(app::draw_id());
     let lockout = Lockout::default();
     execute!(
         tx,
         "INSERT INTO companies
-        (company_id, code, name, lockout_failures_max, lockout_ms, lockout_window_ms, password_len_max, created_at_ms)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        (company_id, code, name, search, lockout_failures_max, lockout_ms, lockout_window_ms, password_len_max,
+            created_at_ms)
+        VALUES ($1, $2, $3, $9, $4, $5, $6, $7, $8)",
         company_id.to_string(),
         code.as_str(),
         name.as_str(),
@@ -49,8 +51,18 @@ pub async fn create(tx: &mut Tx, code: &CompanyCode, name: &ShownName, now: Unix
         millis(lockout.time),
         millis(lockout.window),
         i64::try_from(password::LEN_MAX_DEFAULT).unwrap_or(i64::MAX),
-        now
+        now,
+        fold_all([code.as_str(), name.as_str()])
     )?;
+    Ok(company_id)
+}
+
+/// Creates a company at the command line. The code must be free, else [`DbError::Duplicate`].
+///
+/// # Errors
+/// [`DbError`].
+pub async fn create(tx: &mut Tx, code: &CompanyCode, name: &ShownName, now: UnixMillis) -> DbResult<CompanyId> {
+    let company_id = insert(tx, code, name, now).await?;
     let event = AuditEvent {
         at_ms: now,
         company: Some(company_id),

@@ -29,7 +29,7 @@ use crate::{
 /// Pause between comments, so that both sides and every box between see life.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 /// A login that was revoked ends its stream after this time at the latest.
-const LOGIN_EVERY: Duration = Duration::from_secs(5);
+pub const LOGIN_EVERY: Duration = Duration::from_secs(4);
 /// Events read from the database at once.
 const BATCH: i64 = 64;
 /// The header by which a stream is resumed.

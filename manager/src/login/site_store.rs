@@ -64,6 +64,7 @@ struct Row {
     stage: String,
     has_factor: bool,
     password_changed_at_ms: i64,
+    partner_id: Option<String>,
     used_at_ms: i64,
 }
 
@@ -104,7 +105,7 @@ pub async fn find(
         "SELECT o.operator_id, o.user_id, o.name, c.company_id, c.code AS company_code, c.name AS company_name, c.policy,
             g.path AS organisation_path, o.role, r.name AS role_name, r.reach AS role_reach,
             r.permissions AS role_permissions, l.stage, o.totp_sealed IS NOT NULL AS has_factor,
-            o.password_changed_at_ms, l.used_at_ms
+            o.password_changed_at_ms, o.partner_id, l.used_at_ms
         FROM site_logins l
         JOIN operators o ON o.operator_id = l.operator_id
         JOIN companies c ON c.company_id = o.company_id
@@ -155,7 +156,7 @@ fn read_company(row: Row, token: &BearerHash) -> DbResult<SiteLogin> {
 fn read_admin(row: Row, token: &BearerHash) -> DbResult<AdminLogin> {
     let wrong = |column| DbError::InconsistentRow { table: "operators", column, id: row.operator_id.clone() };
     let role: AdminRole = row.role.parse().map_err(|_unknown| wrong("role"))?;
-    Ok(AdminLogin { role, holder: read_holder(row, Realm::System, token)? })
+    Ok(AdminLogin { role, partner_id: row.partner_id.clone(), holder: read_holder(row, Realm::System, token)? })
 }
 
 fn read_holder(row: Row, realm: Realm, token: &BearerHash) -> DbResult<Holder> {

@@ -254,6 +254,25 @@ pub async fn expired(tx: &mut Tx, now_ms: UnixMillis, limit: i64) -> DbResult<Ve
     )
 }
 
+/// Numbers that nobody is entering, of accounts that were stopped or of companies whose contract does not run.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn revoked(tx: &mut Tx, limit: i64) -> DbResult<Vec<(String,)>> {
+    fetch_all!(
+        tx,
+        (String,),
+        "SELECT r.reception_id
+        FROM receptions r
+        JOIN operators o ON o.operator_id = r.operator_id
+        JOIN companies c ON c.company_id = r.company_id
+        WHERE r.state = 'issued'
+        AND (o.stopped = TRUE OR c.state <> 'active')
+        LIMIT $1",
+        limit
+    )
+}
+
 /// Forgets locators that have rested; how many.
 ///
 /// # Errors

@@ -46,6 +46,32 @@ pub async fn sweep(app: &App) -> DbResult<u64> {
     Ok(count)
 }
 
+/// Cancels open numbers of accounts that were stopped or deleted, and of companies whose contract does not run; how many.
+/// One that is being entered is cancelled once its session has ended.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn cancel_revoked(app: &App) -> DbResult<u64> {
+    let now_ms = app.now_ms();
+    let mut tx = app.db.read().await?;
+    let revoked = store::revoked(&mut tx, BATCH).await?;
+    drop(tx);
+    let mut count = 0u64;
+    for (id,) in revoked {
+        let Ok(reception_id) = id.parse() else { continue };
+        let mut tx = app.db.begin().await?;
+        let Some(stored) = store::lock(&mut tx, reception_id).await? else { continue };
+        let Ok(reception) = stored.reception.cancel(now_ms) else { continue };
+        closed(&mut tx, &reception, None, Actor::Manager, now_ms).await?;
+        tx.commit().await?;
+        app.events.wake(reception.operator_id);
+        let state = name(reception.stage.state());
+        app.metrics.reception.manager_receptions_closed_total.with_label_values(&[state]).inc();
+        count = count.saturating_add(1);
+    }
+    Ok(count)
+}
+
 /// Forgets locators that have rested; how many.
 ///
 /// # Errors

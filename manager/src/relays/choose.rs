@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proto::{
     api::{UnixMillis, reception::RelayAddress},
-    id::RelayId,
+    id::{CompanyId, RelayId},
     limits,
 };
 use serde_json::json;
@@ -21,30 +21,55 @@ use crate::{
 /// A relay that was silent this long has lost its place in running sessions. Longer than a restart and than a relay's
 /// longest pause between tries (20 s), so that neither changes an order that both tools follow.
 const GONE_AFTER: Duration = Duration::from_mins(1);
+/// No region.
+const ANYWHERE: &str = "";
 
-/// Relays for a session that begins: alive, neither draining nor full, most room first. None when none is alive.
+/// Relays for a session that begins, wherever they are: alive, neither draining nor full, most room first. None when none
+/// is alive.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn for_new_session(app: &App, tx: &mut Tx, now_ms: UnixMillis) -> DbResult<Vec<RelayAddress>> {
-    store::choose(tx, alive_since_ms(app, now_ms), i64::try_from(most(app)).unwrap_or(1)).await
+    store::choose(tx, ANYWHERE, alive_since_ms(app, now_ms), limit(app)).await
 }
 
-/// Relays for a session that has had `had`, in its order; see [`ordered`].
+/// The same for a session of a company: those that were chosen, or, when the company is bound to a region, those of
+/// that region only, which may be none.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn for_company(
+    app: &App,
+    tx: &mut Tx,
+    company_id: CompanyId,
+    chosen: Vec<RelayAddress>,
+    now_ms: UnixMillis,
+) -> DbResult<Vec<RelayAddress>> {
+    let region = store::region_of(tx, company_id).await?;
+    if region.is_empty() {
+        return Ok(chosen);
+    }
+    store::choose(tx, &region, alive_since_ms(app, now_ms), limit(app)).await
+}
+
+/// Relays for a session of a company that has had `had`, in its order; see [`ordered`]. None of another region than the
+/// one to which the company is bound, even if the session had it.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn for_running_session(
     app: &App,
     tx: &mut Tx,
+    company_id: CompanyId,
     had: &[RelayId],
     now_ms: UnixMillis,
 ) -> DbResult<Vec<RelayAddress>> {
+    let region = store::region_of(tx, company_id).await?;
     let most = most(app);
     // Enough to fill every place with others than those it has.
     let limit = i64::try_from(most.saturating_add(had.len())).unwrap_or(1);
-    let others = store::choose(tx, alive_since_ms(app, now_ms), limit).await?;
-    let known = store::known(tx, &json!(had).to_string()).await?;
+    let others = store::choose(tx, &region, alive_since_ms(app, now_ms), limit).await?;
+    let known = store::known(tx, &region, &json!(had).to_string()).await?;
     let gone_before_ms = now_ms.saturating_sub(millis(GONE_AFTER));
     // While this manager has not been there for long enough to hear them all, nobody is called silent.
     let is_early = gone_before_ms < app.steady_since_ms();
@@ -71,6 +96,10 @@ fn ordered(
         }
     }
     relays
+}
+
+fn limit(app: &App) -> i64 {
+    i64::try_from(most(app)).unwrap_or(1)
 }
 
 fn most(app: &App) -> usize {

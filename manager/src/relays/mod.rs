@@ -6,6 +6,7 @@
 
 pub mod api;
 pub mod choose;
+pub mod region;
 pub mod store;
 
 mod metrics;
@@ -21,9 +22,10 @@ pub use self::{api::router, metrics::RelaysMetrics, store::enroll};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// A relay is alive when it was heard within this time; three heartbeats.
+    /// A relay is alive when it was heard within this time; five heartbeats.
     pub alive_for: Span,
-    /// Pause between two heartbeats of a relay.
+    /// Pause between two heartbeats of a relay. It hears so what was revoked, so it is part of the five seconds in which
+    /// whoever is stopped is out of everything.
     pub heartbeat_every: Span,
     /// Relays named in a ticket; the protocol allows four.
     pub per_session_max: NonZeroU16,
@@ -33,7 +35,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             alive_for: Span::secs(15),
-            heartbeat_every: Span::secs(5),
+            heartbeat_every: Span::secs(3),
             per_session_max: NonZeroU16::MIN.saturating_add(3),
         }
     }

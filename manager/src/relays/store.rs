@@ -2,10 +2,11 @@
 
 use proto::{
     api::{UnixMillis, reception::RelayAddress, relay::HeartbeatRequest},
-    id::RelayId,
+    id::{CompanyId, RelayId},
 };
 use serde_json::json;
 
+use super::region::Region;
 use crate::{
     app,
     audit::{self, Actor, AuditEvent},
@@ -74,6 +75,54 @@ pub async fn enroll(db: &Db, name: &str, now_ms: UnixMillis) -> DbResult<(RelayI
     Ok((relay_id, token))
 }
 
+/// Says where a relay is; whether there is one of this name.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn place(db: &Db, name: &str, region: Region, now_ms: UnixMillis) -> DbResult<bool> {
+    let mut tx = db.begin().await?;
+    let placed = fetch_optional!(
+        &mut tx,
+        (String,),
+        "UPDATE relays
+        SET region = $2
+        WHERE name = $1
+        RETURNING relay_id",
+        name,
+        region.as_str()
+    )?;
+    let Some((relay_id,)) = placed else { return Ok(false) };
+    let event = AuditEvent {
+        at_ms: now_ms,
+        company: None,
+        actor: Actor::CommandLine,
+        event: "relay.placed",
+        reception: None,
+        session: None,
+        detail: json!({ "relay_id": relay_id, "name": name, "region": region.as_str() }),
+    };
+    audit::append(&mut tx, event).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
+/// Where the sessions of a company must stay, as relays have it; empty for anywhere. A text that is no region matches no
+/// relay.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn region_of(tx: &mut Tx, company_id: CompanyId) -> DbResult<String> {
+    let row = fetch_optional!(
+        tx,
+        (String,),
+        "SELECT region
+        FROM companies
+        WHERE company_id = $1",
+        company_id.to_string()
+    )?;
+    Ok(row.map(|(region,)| region).unwrap_or_default())
+}
+
 /// The relay whose token has this hash.
 ///
 /// # Errors
@@ -111,11 +160,11 @@ pub async fn heard(tx: &mut Tx, relay_id: RelayId, said: &HeartbeatRequest, now_
     Ok(())
 }
 
-/// Relays for a new session: heard since `heard_since_ms`, not draining, not full; most room first.
+/// Relays for a new session: in `region`, heard since `heard_since_ms`, not draining, not full; most room first.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn choose(tx: &mut Tx, heard_since_ms: UnixMillis, limit: i64) -> DbResult<Vec<RelayAddress>> {
+pub async fn choose(tx: &mut Tx, region: &str, heard_since_ms: UnixMillis, limit: i64) -> DbResult<Vec<RelayAddress>> {
     let rows = fetch_all!(
         tx,
         AddressRow,
@@ -124,28 +173,32 @@ pub async fn choose(tx: &mut Tx, heard_since_ms: UnixMillis, limit: i64) -> DbRe
         WHERE heard_at_ms >= $1
         AND draining = FALSE
         AND free_sessions > 0
+        AND ($3 = '' OR region = $3)
         ORDER BY free_sessions DESC, relay_id
         LIMIT $2",
         heard_since_ms,
-        limit
+        limit,
+        region
     )?;
     rows.into_iter()
         .map(|row| Ok(RelayAddress { relay_id: parse_id(&row.relay_id)?, address: row.address, spki: row.spki }))
         .collect()
 }
 
-/// What is known of these relays, a JSON array of ids; in no order.
+/// What is known of these relays, a JSON array of ids, as far as they are in `region`; in no order.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn known(tx: &mut Tx, relay_ids: &str) -> DbResult<Vec<KnownRelay>> {
+pub async fn known(tx: &mut Tx, region: &str, relay_ids: &str) -> DbResult<Vec<KnownRelay>> {
     let rows = fetch_all!(
         tx,
         KnownRow,
         "SELECT relay_id, address, spki, draining, heard_at_ms
         FROM relays
-        WHERE relay_id IN (SELECT value FROM json_each($1))",
-        relay_ids
+        WHERE relay_id IN (SELECT value FROM json_each($1))
+        AND ($2 = '' OR region = $2)",
+        relay_ids,
+        region
     )?;
     rows.into_iter()
         .map(|row| {

@@ -114,6 +114,11 @@ async fn try_enter(
         return Err(unusable(app, "unusable"));
     };
     guess::forgive(&mut tx, config, source, now_ms).await?;
+    let relays = relays::choose::for_company(app, &mut tx, reception.company_id, relays, now_ms).await?;
+    if relays.is_empty() {
+        // The transaction is dropped, so the number can be entered again.
+        return Err(ApiError::new(ErrorCode::NoRelay));
+    }
     let token = BearerToken::random(&mut app::os_rng());
     let entry = Entry { session_id, now_ms, relays };
     let (pairing, told) = begin(app, &mut tx, &reception, &entry, proof_key, &token).await?;

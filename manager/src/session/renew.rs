@@ -74,7 +74,7 @@ async fn try_renew(app: &App, caller: Caller, session_id: SessionId) -> ApiResul
     }
     let (keys, had) = store::renewal(&mut tx, session_id).await?;
     let keys = keys.ok_or(ApiError::wrong_state("a session that began before an upgrade cannot be renewed"))?;
-    let relays = relays::choose::for_running_session(app, &mut tx, &had, now_ms).await?;
+    let relays = relays::choose::for_running_session(app, &mut tx, session.company_id, &had, now_ms).await?;
     if relays.is_empty() {
         return Err(ApiError::new(ErrorCode::NoRelay));
     }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Pause between two rounds.
-const EVERY: Duration = Duration::from_secs(2);
+pub const EVERY: Duration = Duration::from_secs(1);
 /// Sessions closed for one cause in one round.
 const BATCH: i64 = 200;
 /// Pause between two rounds of forgetting.
@@ -76,7 +76,8 @@ impl Sweep {
     pub async fn round(&mut self, app: &App) -> DbResult<usize> {
         let now_ms = app.now_ms();
         self.notice_gap(app, now_ms);
-        let due = due(app, self, now_ms).await?;
+        let mut due = due(app, self, now_ms).await?;
+        due.extend(revoked(app, now_ms).await?);
         let mut closed = 0usize;
         for due in due {
             match close_one(app, &due, now_ms).await {
@@ -89,6 +90,7 @@ impl Sweep {
             }
         }
         reception::sweep::sweep(app).await?;
+        reception::sweep::cancel_revoked(app).await?;
         self.count_relays(app, now_ms).await?;
         if self.forgot_at.saturating_add(FORGET_EVERY_MS) <= now_ms {
             self.forgot_at = now_ms;
@@ -173,6 +175,25 @@ async fn due(app: &App, sweep: &Sweep, now_ms: UnixMillis) -> DbResult<Vec<Due>>
     )
 }
 
+/// Running sessions of accounts that were stopped or deleted, and of companies whose contract does not run: whoever did
+/// that, and at whichever manager, they end in the next round.
+async fn revoked(app: &App, now_ms: UnixMillis) -> DbResult<Vec<Due>> {
+    let mut tx = app.db.read().await?;
+    fetch_all!(
+        &mut tx,
+        Due,
+        "SELECT s.session_id, $1 AS at_ms, 'revoked' AS reason
+        FROM sessions s
+        JOIN operators o ON o.operator_id = s.operator_id
+        JOIN companies c ON c.company_id = s.company_id
+        WHERE s.ended_at_ms IS NULL
+        AND (o.stopped = TRUE OR c.state <> 'active')
+        LIMIT $2",
+        now_ms,
+        BATCH
+    )
+}
+
 /// Closes one of them.
 async fn close_one(app: &App, due: &Due, now_ms: UnixMillis) -> DbResult<Closed> {
     let wrong =
@@ -183,4 +204,20 @@ async fn close_one(app: &App, due: &Due, now_ms: UnixMillis) -> DbResult<Closed>
     let closed = close::end(&mut tx, session_id, (reason, due.at_ms), Actor::Manager, now_ms).await?;
     tx.commit().await?;
     Ok(closed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::api::LOGIN_EVERY;
+
+    /// From the stop at one manager to the end at every other: a round closes the session, the next heartbeat tells the
+    /// relay, and a stream that nobody wakes looks by itself.
+    #[test]
+    fn whoever_is_stopped_is_out_within_five_seconds() {
+        let most = Duration::from_secs(5);
+
+        assert!(EVERY.saturating_add(relays::Config::default().heartbeat_every.get()) < most);
+        assert!(LOGIN_EVERY < most);
+    }
 }

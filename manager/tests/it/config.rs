@@ -43,10 +43,11 @@ fn every_mistake_is_one_line_that_names_the_key() {
         ("[login]\nhash_parallel = 0", 2, "login.hash_parallel", ""),
         ("[login]\nattempts_per_source_max = -1", 2, "login.attempts_per_source_max", ""),
         ("[reception]\nlife = \"2h\"", 2, "reception.life", "from 1m to 1h"),
-        ("[relays]\nalive_for = \"5s\"", 2, "relays.alive_for", "longer than relays.heartbeat_every"),
+        ("[relays]\nalive_for = \"3s\"", 2, "relays.alive_for", "longer than relays.heartbeat_every"),
         ("[relays]\nper_session_max = 9", 2, "relays.per_session_max", "at most 4"),
         ("[session]\nlease = \"1s\"", 2, "session.lease", ""),
         ("[events]\nkeep = \"1s\"", 2, "events.keep", ""),
+        ("[system]\nnetworks = [\"office\"]", 2, "system.networks[0]", "192.0.2.0/24"),
         ("[login]\nlive = \"1h\"", 2, "login.live", "unknown field"),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,8 @@
 //! The pages of system administrators, and the wall between them and companies.
 
+mod accounts;
+mod contracts;
+mod out;
 mod wall;
 
 use manager::{

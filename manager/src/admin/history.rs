@@ -1,0 +1,37 @@
+//! The history of something as its page shows it.
+
+use jiff::tz::TimeZone;
+
+use crate::{
+    audit::change::{self, Field},
+    db::{DbResult, Tx},
+    site::time,
+};
+
+/// A change as the page shows it.
+#[derive(Debug, Clone)]
+pub struct ShownChange {
+    /// When.
+    pub at: String,
+    /// By whom.
+    pub actor: String,
+    /// Why.
+    pub reason: String,
+    /// The other fields.
+    pub fields: Vec<Field>,
+}
+
+/// The latest changes of a subject in the log of a company, newest first.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn history(tx: &mut Tx, company_id: &str, subject: &str, zone: &TimeZone) -> DbResult<Vec<ShownChange>> {
+    let Ok(company_id) = company_id.parse() else { return Ok(Vec::new()) };
+    let changes = change::of_subject(tx, company_id, subject).await?;
+    let shown = |change: change::Change| {
+        let (reasons, fields): (Vec<_>, Vec<_>) = change.fields.into_iter().partition(|field| field.name == "reason");
+        let reason = reasons.into_iter().next().map(|field| field.new).unwrap_or_default();
+        ShownChange { at: time::seconds(change.at_ms, zone), actor: change.actor, reason, fields }
+    };
+    Ok(changes.into_iter().map(shown).collect())
+}
