@@ -7,7 +7,7 @@ use loadtest::fault::{Call, invariants::Invariant, rows::Row, run_row};
 
 async fn assert_survived(row: Row) {
     link::tls::install_provider();
-    let outcome = run_row(Call { row, repeat: row.quick(), seed: 7, is_quick: true }).await;
+    let outcome = run_row(Call { row, repeat: row.quick(), seed: 7, is_quick: true, cells: Vec::new() }).await;
 
     assert!(outcome.has_passed(), "{}", outcome.details());
     if let Some(why) = &outcome.skipped {
@@ -69,7 +69,7 @@ async fn sessions_outlive_the_only_manager_and_stand_in_its_log_once_with_their_
 async fn a_tool_that_is_killed_goes_on_with_its_session_when_it_is_started_again_without_a_manager() {
     link::tls::install_provider();
     let row = Row::Again;
-    let outcome = run_row(Call { row, repeat: row.quick(), seed: 7, is_quick: true }).await;
+    let outcome = run_row(Call { row, repeat: row.quick(), seed: 7, is_quick: true, cells: Vec::new() }).await;
 
     assert!(outcome.has_passed(), "{}", outcome.details());
     assert_eq!(outcome.faults, row.quick(), "{}", outcome.details());
@@ -114,7 +114,7 @@ async fn slow_strangers_are_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_bad_relay_and_a_bad_manager_try_is_not_accepted() {
     link::tls::install_provider();
-    let outcome = run_row(Call { row: Row::Evil, repeat: 1, seed: 7, is_quick: true }).await;
+    let outcome = run_row(Call { row: Row::Evil, repeat: 1, seed: 7, is_quick: true, cells: Vec::new() }).await;
 
     assert!(outcome.has_passed(), "{}", outcome.details());
     assert!(20_000 <= outcome.bad_inputs && outcome.bad_accepted == 0, "{}", outcome.details());

@@ -249,12 +249,13 @@ impl Crowd {
         }
     }
 
-    /// Adds how long every message of the input lane was on its way since the last mark, as its delay.
-    pub fn take_ways(&self, gaps: &mut Gaps) {
+    /// Adds how long every message of the input lane was on its way that was said since the last mark and before `until`,
+    /// as its delay.
+    pub fn take_ways(&self, until: Instant, gaps: &mut Gaps) {
         for way in self.ways() {
             let ledger = way.ledger();
-            for way in ledger.ways() {
-                gaps.add_delay(*way);
+            for way in ledger.ways(until) {
+                gaps.add_delay(way);
             }
         }
     }
@@ -271,6 +272,13 @@ impl Crowd {
     pub async fn flows_since(&self, since: Instant, patience: Duration) -> Option<Duration> {
         let flows = |way: &Arc<Way>| way.ledger().newest().is_some_and(|newest| since <= newest);
         self.wait(patience, || self.ways().all(flows)).await.then(|| since.elapsed())
+    }
+
+    /// Waits until every direction has brought input that was said at this time or later, and with that all input from
+    /// before; whether it came about in time.
+    pub async fn input_flows_since(&self, since: Instant, patience: Duration) -> bool {
+        let flows = |way: &Arc<Way>| way.ledger().newest_input().is_some_and(|newest| since <= newest);
+        self.wait(patience, || self.ways().all(flows)).await
     }
 
     /// Waits for a condition on the crowd; whether it came about in time.

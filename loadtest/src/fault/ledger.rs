@@ -26,9 +26,11 @@ pub struct Ledger {
     heard_at: Instant,
     pause_max: Duration,
     late_max: Duration,
-    /// How long each message of the input lane was on its way since the last mark.
-    ways: Vec<Duration>,
+    marked_at: Instant,
+    /// Messages of the input lane that were said since the last mark and heard: when, and how long they were on their way.
+    ways: Vec<(Instant, Duration)>,
     newest: Option<Instant>,
+    newest_input: Option<Instant>,
     broken: u64,
 }
 
@@ -67,8 +69,10 @@ impl Ledger {
             heard_at: now,
             pause_max: Duration::ZERO,
             late_max: Duration::ZERO,
+            marked_at: now,
             ways: Vec::new(),
             newest: None,
+            newest_input: None,
             broken: 0,
         }
     }
@@ -105,10 +109,11 @@ impl Ledger {
         if let Some(said_at) = said_at {
             self.newest = self.newest.max(Some(said_at));
             if kind == Kind::Input {
+                self.newest_input = self.newest_input.max(Some(said_at));
                 let way = now.saturating_duration_since(said_at);
                 self.late_max = self.late_max.max(way);
-                if self.ways.len() < WAYS_MAX {
-                    self.ways.push(way);
+                if self.marked_at <= said_at && self.ways.len() < WAYS_MAX {
+                    self.ways.push((said_at, way));
                 }
             }
         }
@@ -122,12 +127,15 @@ impl Ledger {
     /// Measures pauses and delays from now on.
     pub fn mark(&mut self, now: Instant) {
         (self.heard_at, self.pause_max, self.late_max) = (now, Duration::ZERO, Duration::ZERO);
+        self.marked_at = now;
         self.ways.clear();
     }
 
-    /// How long messages of the input lane were on their way since the last mark.
-    pub fn ways(&self) -> &[Duration] {
-        &self.ways
+    /// How long messages of the input lane were on their way that were said from the last mark on and before `until`.
+    /// What the network held up before the mark is not among them; what it still holds is missing, so the caller waits
+    /// until something newer was heard.
+    pub fn ways(&self, until: Instant) -> impl Iterator<Item = Duration> {
+        self.ways.iter().filter(move |(said_at, _)| *said_at < until).map(|(_, way)| *way)
     }
 
     /// The longest time without a message since the last mark, the present one included.
@@ -143,6 +151,12 @@ impl Ledger {
     /// When the newest message that was heard had been said.
     pub const fn newest(&self) -> Option<Instant> {
         self.newest
+    }
+
+    /// When the newest message of the input lane that was heard had been said: lanes overtake each other, so a picture
+    /// says nothing about it.
+    pub const fn newest_input(&self) -> Option<Instant> {
+        self.newest_input
     }
 
     /// Messages under way.
@@ -242,5 +256,27 @@ mod tests {
         assert_eq!(ledger.pause(after(1_400)), Duration::from_millis(300));
         assert_eq!(ledger.late(), Duration::from_millis(1_350));
         assert_eq!(ledger.newest(), Some(begun));
+    }
+
+    #[test]
+    fn ways_are_those_of_input_that_was_said_after_the_mark_and_before_the_end() {
+        let (mut ledger, begun) = ledger(1);
+        let after = |millis| begun + Duration::from_millis(millis);
+        ledger.say(Kind::Screen, after(990));
+        ledger.hear(Kind::Screen, 0, after(995));
+        assert_eq!(ledger.newest(), Some(after(990)));
+        assert_eq!(ledger.newest_input(), None, "a picture came, and the key before it is still on its way");
+
+        ledger.mark(after(1_000));
+        ledger.say(Kind::Input, after(1_000));
+        ledger.say(Kind::Input, after(1_500));
+        ledger.say(Kind::Input, after(2_000));
+        for number in 0..4 {
+            ledger.hear(Kind::Input, number, after(2_100));
+        }
+
+        let ways: Vec<_> = ledger.ways(after(2_000)).collect();
+        assert_eq!(ways, [Duration::from_millis(1_100), Duration::from_millis(600)]);
+        assert_eq!(ledger.newest_input(), Some(after(2_000)));
     }
 }

@@ -51,6 +51,9 @@ pub struct Flags {
     /// Seed of everything that is random; printed with the scorecard.
     #[arg(long)]
     pub seed: Option<u64>,
+    /// F13 and F13q: only these kinds of weather, by their places in the row from 0 on, in this order.
+    #[arg(long, value_name = "PLACES", value_delimiter = ',')]
+    pub cells: Vec<usize>,
     /// Shows the rows and runs nothing.
     #[arg(long)]
     pub list: bool,
@@ -63,7 +66,7 @@ pub struct Flags {
 }
 
 /// How one row is run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Call {
     /// The row.
     pub row: Row,
@@ -73,6 +76,8 @@ pub struct Call {
     pub seed: u64,
     /// The short form: less load, and times are not judged.
     pub is_quick: bool,
+    /// Kinds of weather by their places; all when empty. Other rows have none.
+    pub cells: Vec<usize>,
 }
 
 /// Runs what the flags say, telling each line as it comes.
@@ -105,7 +110,7 @@ async fn run_rows(flags: &Flags, tell: impl Fn(&str)) -> Result<()> {
     for row in rows {
         let repeat = flags.repeat.unwrap_or(if flags.quick { row.quick() } else { row.repeat() });
         tell(&format!("{} {} …", row.id(), row.what()));
-        let call = Call { row: *row, repeat, seed, is_quick: flags.quick };
+        let call = Call { row: *row, repeat, seed, is_quick: flags.quick, cells: flags.cells.clone() };
         let outcome = if flags.housed { run_row_here(call).await } else { run_row(call).await };
         tell(&outcome.details());
         score.rows.push(outcome);

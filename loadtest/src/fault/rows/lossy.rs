@@ -6,17 +6,15 @@ use anyhow::Result;
 use link::transport::Transport;
 use tokio::time::Instant;
 
-use crate::{
-    desktop::pause,
-    fault::{
-        Call,
-        crowd::Load,
-        gaps::Gaps,
-        gate::{Climate, Weather},
-        relays::Plan,
-        score::Outcome,
-        trial::{PATIENCE, Trial},
-    },
+use super::weather::measure;
+
+use crate::fault::{
+    Call,
+    crowd::Load,
+    gate::{Climate, Weather},
+    relays::Plan,
+    score::Outcome,
+    trial::{PATIENCE, Trial},
 };
 
 /// Percent of the packets between a tool and a relay, each way.
@@ -48,9 +46,7 @@ async fn by(call: &Call, transport: Transport, outcome: Outcome) -> Result<Outco
         let weather = Weather { loss: f64::from(*percent) / 100.0, ..Weather::GOOD };
         set_all(&mut trial, Climate::both(weather)).await?;
         trial.crowd.mark();
-        pause(span).await;
-        let mut own = Gaps::new()?;
-        trial.crowd.take_ways(&mut own);
+        let own = measure(&trial.crowd, span).await?;
         let (delay, dropped) = (own.delays(), trial.relays.house()?.dropped().await?);
         trial.outcome.note(format!(
             "{transport:?}, {percent} % lost: input p50 {:.0} p99 {:.0} ms, {dropped} packets dropped",
@@ -76,9 +72,7 @@ async fn slow(trial: &mut Trial, span: Duration) -> Result<()> {
     let (there, switches) = (trial.crowd.at(id), trial.crowd.switches_seen());
     trial.relays.house()?.slow_down(SLOW).await?;
     trial.crowd.mark();
-    pause(span).await;
-    let mut own = Gaps::new()?;
-    trial.crowd.take_ways(&mut own);
+    let own = measure(&trial.crowd, span).await?;
     let (delay, stay) = (own.delays(), trial.crowd.at(id));
     let switched = trial.crowd.switches_seen() - switches;
     trial.outcome.note(format!(

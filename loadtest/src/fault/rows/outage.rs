@@ -46,7 +46,7 @@ pub(super) async fn outage(call: &Call) -> Result<Outcome> {
     let mut outcome = call.row.outcome();
     let mut gaps = Gaps::new()?;
     for round in 0..call.repeat {
-        let one = Call { seed: call.seed.wrapping_add(u64::from(round)), ..*call };
+        let one = Call { seed: call.seed.wrapping_add(u64::from(round)), ..call.clone() };
         once(&one, &mut outcome, &mut gaps).await?;
     }
     outcome.gap = Some(gaps.pauses()).filter(|gap| 0 < gap.count);

@@ -71,6 +71,7 @@ pub(super) async fn grid_quic(call: &Call) -> Result<Outcome> {
 
 async fn weather(call: &Call, transport: Transport, cells: Vec<Cell>) -> Result<Outcome> {
     let plan = Plan { transport, ..Plan::of(2, true, call.seed) };
+    let cells = chosen(cells, &call.cells)?;
     let mut trial = Trial::start_with(call, plan, Load::of(SESSIONS)).await?;
     for cell in cells {
         let climate = Climate::both(cell.weather());
@@ -78,12 +79,10 @@ async fn weather(call: &Call, transport: Transport, cells: Vec<Cell>) -> Result<
         set_all(&trial, climate)?;
         pause(SETTLING).await;
         // What was held up by the weather before is not this one's.
-        let flows = trial.crowd.flows_since(Instant::now(), PATIENCE).await;
-        trial.outcome.must(flows.is_some(), || format!("{name}: not every session goes on"));
+        let flows = trial.crowd.input_flows_since(Instant::now(), PATIENCE).await;
+        trial.outcome.must(flows, || format!("{name}: not every session goes on"));
         let mark = trial.crowd.mark();
-        pause(CELL).await;
-        let mut own = Gaps::new()?;
-        trial.crowd.take_ways(&mut own);
+        let own = measure(&trial.crowd, CELL).await?;
         trial.crowd.take_gaps(&mark, None, &mut trial.gaps);
         let (delay, most) = (own.delays(), f64::from(2 * cell.one_way_ms + cell.jitter_ms) + INPUT_MAX_MS);
         trial.outcome.note(format!("{name}: input p50 {:.0} p99 {:.0} ms, bound {most:.0}", delay.p50, delay.p99));
@@ -95,6 +94,18 @@ async fn weather(call: &Call, transport: Transport, cells: Vec<Cell>) -> Result<
     let flows = trial.crowd.flows_since(Instant::now(), PATIENCE).await;
     trial.outcome.must(flows.is_some(), || "not every session went on in good weather".to_owned());
     trial.finish().await
+}
+
+/// The cells at these places, in this order; all when none is named.
+fn chosen(cells: Vec<Cell>, places: &[usize]) -> Result<Vec<Cell>> {
+    if places.is_empty() {
+        return Ok(cells);
+    }
+    let cell = |place: &usize| {
+        let none = || format!("--cells: there is no place {place}, but 0 to {}", cells.len().saturating_sub(1));
+        cells.get(*place).copied().with_context(none)
+    };
+    places.iter().map(cell).collect()
 }
 
 /// Loss with each delay, then jitter, then rates: 24 cells.
@@ -191,8 +202,16 @@ pub(super) async fn slow_receiver(call: &Call) -> Result<Outcome> {
 /// The 99th percentile of how long input is on its way, over a while, milliseconds.
 pub(super) async fn ways_of(crowd: &Crowd, span: Duration) -> Result<f64> {
     crowd.mark();
+    Ok(measure(crowd, span).await?.delays().p99)
+}
+
+/// How long the input was on its way that is said from the mark on for a while; all of it is waited for, the late most
+/// of all.
+pub(super) async fn measure(crowd: &Crowd, span: Duration) -> Result<Gaps> {
     pause(span).await;
+    let until = Instant::now();
+    crowd.input_flows_since(until, PATIENCE).await;
     let mut own = Gaps::new()?;
-    crowd.take_ways(&mut own);
-    Ok(own.delays().p99)
+    crowd.take_ways(until, &mut own);
+    Ok(own)
 }
