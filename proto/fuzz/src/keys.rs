@@ -7,7 +7,7 @@ use proto::{
     limits,
     role::Role,
     seal::{
-        Opener, Sealer, SessionKeys,
+        Copied, Opener, Sealer, SessionKeys,
         handshake::{Handshake, ProveError, Step},
         rejoin::{Answer, Rejoin, RejoinSecret},
     },
@@ -19,8 +19,10 @@ use crate::{lane_of, other_flags};
 /// A script of three-byte steps about one sealed direction: what is sealed, and what a relay does to it.
 ///
 /// Step: verb, lane, argument. Verb modulo 8: deliver, drop, repeat, flip a bit, move to another lane, change the
-/// flags, hold back until the next frame, throw in the rest of the script as a frame.
-/// Promise: the texts that open on each lane are a beginning of those sealed on it, and none opens after a failure.
+/// flags, hold back until the next frame, throw in the rest of the script as a frame. With 64 in the verb what comes of it
+/// comes as a copy over another connection before, with 128 over that one only.
+/// Promise: the texts that open on each lane are a beginning of those sealed on it, and none opens after a failure; a copy
+/// that does not open is no failure.
 pub fn sealed_frame(data: &[u8]) {
     let Some((mut sealer, mut opener)) = one_direction() else { return };
     let mut sealed: [Vec<Vec<u8>>; 4] = Default::default();
@@ -50,7 +52,18 @@ pub fn sealed_frame(data: &[u8]) {
         if verb % 8 != 6 {
             wire.extend(held.take());
         }
-        for frame in wire {
+        for copy in wire.iter().filter(|_| verb & 0xC0 != 0) {
+            if opener.copied(copy) == Copied::Due
+                && let Ok(plain) = opener.open_copy(copy)
+            {
+                assert!(!failed, "no copy opens after a failure");
+                note(&mut opened, copy.lane, plain);
+            }
+        }
+        for frame in wire.into_iter().filter(|_| verb & 0x80 == 0) {
+            if opener.is_stale(&frame) {
+                continue;
+            }
             match opener.open(&frame) {
                 Ok(plain) => {
                     assert!(!failed, "nothing opens after a failure");

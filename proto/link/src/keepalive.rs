@@ -12,6 +12,8 @@ use proto::{
 };
 use tokio::time::Instant;
 
+use crate::line::Told;
+
 /// Pause between questions whether a line on which answers are late is a slow one.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -149,20 +151,22 @@ impl KeepAlive {
     /// When [`Self::is_silent`] must be asked if nothing is heard.
     pub fn silent_at(&self, now: Instant) -> Instant {
         let soon = self.runs_out_at(now, LIVELY_SILENCE_TIMEOUT);
-        if !self.writing {
-            return soon;
-        }
         let again = self.slow_at.map_or(soon, |slow_at| slow_at + LOOK_EVERY);
         soon.max(again).min(self.runs_out_at(now, LIVELY_STALL_TIMEOUT))
     }
 
-    /// Whether the connection counts as dead. While a write waits, answers may be late behind what is sent; `is_dead` is
-    /// asked then whether the system knows better.
-    pub fn is_silent(&mut self, now: Instant, is_dead: impl FnOnce() -> bool) -> bool {
+    /// Whether the connection counts as dead. Answers may be late behind what is sent while a write waits, and behind what
+    /// was lost; `told` is asked then what is known of the line.
+    pub fn is_silent(&mut self, now: Instant, told: impl FnOnce() -> Told) -> bool {
         if now < self.silent_at(now) {
             return false;
         }
-        let may_be_slow = self.writing && now < self.runs_out_at(now, LIVELY_STALL_TIMEOUT) && !is_dead();
+        let may_be_slow = now < self.runs_out_at(now, LIVELY_STALL_TIMEOUT)
+            && match told() {
+                Told::Answers => true,
+                Told::Nothing => self.writing,
+                Told::Dead => false,
+            };
         if may_be_slow {
             self.slow_at = Some(now);
         }
@@ -262,19 +266,34 @@ mod tests {
         keepalive.set_writing(true);
 
         assert_eq!(keepalive.silent_at(begun), after(1_500));
-        assert!(!keepalive.is_silent(after(1_499), || true), "it is not asked before answers are late");
-        assert!(!keepalive.is_silent(after(1_500), || false), "it is slow");
+        assert!(!keepalive.is_silent(after(1_499), || Told::Dead), "it is not asked before answers are late");
+        assert!(!keepalive.is_silent(after(1_500), || Told::Nothing), "it is slow");
         assert_eq!(keepalive.silent_at(after(1_500)), after(1_750), "and may die");
         keepalive.enliven(after(4_900));
         for millis in (1_750..6_000).step_by(250) {
-            assert!(!keepalive.is_silent(after(millis), || false), "{millis} ms");
+            assert!(!keepalive.is_silent(after(millis), || Told::Nothing), "{millis} ms");
         }
-        assert!(keepalive.is_silent(after(6_000), || false), "no line is as slow as that");
+        assert!(keepalive.is_silent(after(6_000), || Told::Nothing), "no line is as slow as that");
 
         keepalive.heard(after(6_000));
-        assert!(keepalive.is_silent(after(7_500), || true), "nobody acknowledges anything");
+        assert!(keepalive.is_silent(after(7_500), || Told::Dead), "nobody acknowledges anything");
         keepalive.set_writing(false);
-        assert!(keepalive.is_silent(after(7_500), || false), "no answer waits behind anything");
+        assert!(keepalive.is_silent(after(7_500), || Told::Nothing), "no answer waits behind anything");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_line_that_answers_is_not_dead_before_it_has_had_time_to_send_again_what_was_lost() {
+        let begun = Instant::now();
+        let after = |millis| begun + Duration::from_millis(millis);
+        let mut keepalive = KeepAlive::new(begun, 0.0);
+        keepalive.enliven(begun);
+        keepalive.enliven(after(4_900));
+
+        assert!(!keepalive.is_silent(after(1_500), || Told::Answers), "packets arrive");
+        assert_eq!(keepalive.silent_at(after(1_500)), after(1_750), "for how long?");
+        assert!(!keepalive.is_silent(after(1_750), || Told::Answers));
+        assert!(keepalive.is_silent(after(2_000), || Told::Nothing), "none did for a while");
+        assert!(keepalive.is_silent(after(6_000), || Told::Answers), "the relay itself says nothing");
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,17 +1,40 @@
 //! What the system knows about a line to a relay: whether what this end sends is still answered there.
 //!
-//! On a slow line the answers of the relay wait behind what is sent, and look like silence. The system at the other end
-//! acknowledges packets meanwhile; on a dead line nobody does. Linux tells that apart. Elsewhere, and over QUIC, nothing
-//! is known, and a line counts as a slow one.
+//! On a slow line the answers of the relay wait behind what is sent, and on one that loses packets behind what is sent
+//! again, and look like silence. The other end acknowledges packets meanwhile; on a dead line nobody does. Linux tells
+//! that apart over TCP, and the library over QUIC. Elsewhere nothing is known.
 
-/// A second handle of a connection's socket, for questions only. It keeps the socket open, so it must be dropped with
-/// the connection.
-#[derive(Debug, Default)]
-pub struct Line(Option<told::Handle>);
+use proto::limits::LIVELY_SILENCE_TIMEOUT;
+use tokio::time::Instant;
+
+use crate::quic::pace;
+
+/// A second handle of a connection, for questions only. It keeps the socket open, so it must be dropped with the
+/// connection.
+#[derive(Debug)]
+pub struct Line(Handle);
+
+#[derive(Debug)]
+enum Handle {
+    Unknown,
+    Tcp(told::Handle),
+    Quic(quinn::Connection),
+}
+
+/// What is known about a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// Nothing that tells a dead line from a slow one.
+    Nothing,
+    /// Not long ago something new was acknowledged: what this end sends arrives, and so does what is answered.
+    Answers,
+    /// What is out is not answered although it was sent again and again.
+    Dead,
+}
 
 impl Line {
     /// A line about which nothing is known.
-    pub const UNKNOWN: Self = Self(None);
+    pub const UNKNOWN: Self = Self(Handle::Unknown);
 
     /// The line of this socket.
     pub(crate) fn of(stream: &tokio::net::TcpStream) -> Self {
@@ -19,13 +42,24 @@ impl Line {
         if let Err(error) = &handle {
             tracing::debug!(%error, "A dead line will look like a slow one");
         }
-        Self(handle.ok())
+        Self(handle.map_or(Handle::Unknown, Handle::Tcp))
     }
 
-    /// Whether what is out is not answered although it was sent again and again. `false` when that is not known, and when
-    /// the other end says that it has no room.
-    pub fn is_dead(&self) -> bool {
-        self.0.as_ref().is_some_and(told::Handle::is_dead)
+    /// The line of this connection.
+    pub(crate) const fn of_quic(connection: quinn::Connection) -> Self {
+        Self(Handle::Quic(connection))
+    }
+
+    /// What is known now. It is not dead when the other end says that it has no room.
+    pub fn told(&self) -> Told {
+        match &self.0 {
+            Handle::Tcp(handle) if handle.is_dead() => Told::Dead,
+            Handle::Unknown | Handle::Tcp(_) => Told::Nothing,
+            Handle::Quic(connection) => {
+                let until = pace::answered_at(connection).map(|at| Instant::from_std(at) + LIVELY_SILENCE_TIMEOUT);
+                if until.is_some_and(|until| Instant::now() < until) { Told::Answers } else { Told::Nothing }
+            }
+        }
     }
 }
 
@@ -44,7 +78,7 @@ mod told {
     #[repr(C)]
     #[derive(Debug, Clone, Copy)]
     #[expect(unreachable_pub, reason = "the macro below makes its question as public as that")]
-    pub struct Told {
+    pub struct Info {
         states: [u8; 2],
         /// Times in a row that the wait for an acknowledgement ran out; none once something new is acknowledged.
         timeouts: u8,
@@ -65,7 +99,7 @@ mod told {
         GetOnly,
         libc::IPPROTO_TCP,
         libc::TCP_INFO,
-        Told
+        Info
     );
 
     #[derive(Debug)]
@@ -83,11 +117,11 @@ mod told {
         }
 
         pub(super) fn is_dead(&self) -> bool {
-            getsockopt(&self.0, Ask).is_ok_and(Told::is_dead)
+            getsockopt(&self.0, Ask).is_ok_and(Info::is_dead)
         }
     }
 
-    impl Told {
+    impl Info {
         pub(super) const fn is_dead(self) -> bool {
             (0 < self.unacknowledged && TIMEOUTS <= self.timeouts) || TIMEOUTS <= self.probes
         }
@@ -132,7 +166,7 @@ mod tests {
 
     #[test]
     fn a_line_is_dead_when_the_time_of_packets_has_run_out_twice_or_two_probes_are_not_answered() {
-        let told = told::Told::made_up;
+        let told = told::Info::made_up;
 
         assert!(told(2, 1, 0).is_dead());
         assert!(told(0, 0, 2).is_dead());
@@ -140,7 +174,8 @@ mod tests {
         assert!(!told(0, 40, 0).is_dead(), "a slow line");
         assert!(!told(0, 0, 1).is_dead(), "the other end has no room");
         assert!(!told(2, 0, 0).is_dead(), "nothing is out");
-        assert!(!Line::UNKNOWN.is_dead());
+        let line = Line::UNKNOWN;
+        assert_eq!(line.told(), Told::Nothing);
     }
 
     #[tokio::test]
@@ -149,17 +184,18 @@ mod tests {
         let (near, far) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
         let (mut near, (mut far, _)) = (near.unwrap(), far.unwrap());
         let line = Line::of(&near);
-        assert!(line.0.as_ref().unwrap().is_open(), "the beginning of what is told is what it should be");
+        let Handle::Tcp(handle) = &line.0 else { panic!("Linux tells") };
+        assert!(handle.is_open(), "the beginning of what is told is what it should be");
 
         let mut sent = 0usize;
         while let Ok(written) = timeout(Duration::from_millis(50), near.write(&[7; 8 * 1024])).await {
             sent += written.unwrap();
         }
-        assert!(!line.is_dead(), "it has no room after {sent} bytes");
+        assert_eq!(line.told(), Told::Nothing, "it has no room after {sent} bytes");
 
         let mut taken = vec![0; sent];
         far.read_exact(&mut taken).await.unwrap();
         drop((near, far));
-        assert!(!line.is_dead());
+        assert_eq!(line.told(), Told::Nothing);
     }
 }

@@ -286,7 +286,7 @@ where
             },
             () = ears.pulse.notified() => {}
             () = sleep_until(silent_at) => {
-                if ears.lock().keepalive.is_silent(Instant::now(), || line.is_dead()) {
+                if ears.lock().keepalive.is_silent(Instant::now(), || line.told()) {
                     return CloseReason::Silent;
                 }
             }

@@ -165,6 +165,13 @@ impl Roam {
         self.lost_since
     }
 
+    /// The warm path beside the active one, on which the other tool is, too; none while the session looks for a way.
+    pub fn spare(&self) -> Option<PathId> {
+        let active = self.active.filter(|_| self.is_settled())?;
+        let warm = |path: &&Path| path.id != active && path.stage == Stage::Paired && !path.leaving;
+        self.paths.iter().filter(warm).min_by_key(|path| path.id).map(|path| path.id)
+    }
+
     /// Whether the active path has nothing beside it although there are more relays.
     pub fn lacks_spare(&self) -> bool {
         let spare = |path: &Path| Some(path.id) != self.active && path.stage == Stage::Paired && !path.leaving;

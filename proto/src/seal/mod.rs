@@ -3,7 +3,8 @@
 //! [`handshake`] makes the keys; [`Sealer`] and [`Opener`] use them, one of each per side.
 //!
 //! After the session has moved to another connection ([`Opener::move_on`]), frames that were sent before may still come
-//! over it: [`Opener::is_stale`] tells which ones say nothing new, and they are dropped.
+//! over it: [`Opener::is_stale`] tells which ones say nothing new, and they are dropped. A frame may come twice, over two
+//! connections: [`Opener::open_copy`] opens the one over the other connection when it is the first to come.
 //!
 //! Guarantees: a frame that was altered, repeated, dropped, reordered, given another flag, moved to another lane or
 //! taken from another session, direction or key does not open; after the first such frame an [`Opener`] opens nothing
@@ -47,6 +48,8 @@ macro_rules! prints_as_nothing {
 pub mod handshake;
 pub mod rejoin;
 pub mod resume;
+
+use std::cmp::Ordering;
 
 use bytes::Bytes;
 use chacha20poly1305::{AeadInPlace as _, ChaCha20Poly1305, KeyInit as _, Nonce, Tag};
@@ -109,6 +112,19 @@ pub struct Opener {
     broken: bool,
     /// What may still come of each lane from before the session moved; nothing, as long as it never has.
     stale: Option<[Stale; 4]>,
+    /// Frames of each lane of which a copy was opened and the first one is still on its way.
+    ahead: [u64; 4],
+}
+
+/// What a copy of a frame is worth that came over another connection than the one the session goes over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Copied {
+    /// Nothing: the frame was opened already.
+    Old,
+    /// It is the frame that is due: [`Opener::open_copy`] opens it.
+    Due,
+    /// Frames before it are due.
+    Early,
 }
 
 /// One lane after a move.
@@ -176,7 +192,7 @@ impl SessionKeys {
         let lanes = |key: &Key| Lane::ALL.map(|lane| Chain::new(key, lane, every, self.begin.first(key, lane)));
         let (own, others) = (key(role), key(role.other()));
         let sealer = Sealer { lanes: lanes(own), resume: Resume::new(own) };
-        (sealer, Opener { lanes: lanes(others), resume: Resume::new(others), broken: false, stale: None })
+        (sealer, Opener::new(lanes(others), Resume::new(others)))
     }
 }
 
@@ -244,6 +260,10 @@ impl Sealer {
 }
 
 impl Opener {
+    const fn new(lanes: [Chain; 4], resume: Resume) -> Self {
+        Self { lanes, resume, broken: false, stale: None, ahead: [0; 4] }
+    }
+
     /// Reads what the other side says over a new relay: the numbers that are due next there.
     ///
     /// # Errors
@@ -262,19 +282,25 @@ impl Opener {
     /// come which it sent over this connection earlier.
     pub fn move_on(&mut self) {
         self.stale = Some([Stale::default(); 4]);
+        self.ahead = [0; 4];
     }
 
-    /// Whether a frame says nothing new and is to be dropped: after a move, a copy of one that was opened, or one behind
-    /// others that are due and come again.
+    /// Whether a frame says nothing new and is to be dropped: one of which a copy was opened, once; after a move, a copy of
+    /// one that was opened, or one behind others that are due and come again.
     ///
     /// A lane that has gone on since the move has no gap any more, and nobody has more of a lane under way than its
     /// credit and one message: beyond that a gap is what it always is, and [`Self::open`] refuses it.
     pub fn is_stale(&mut self, frame: &Frame) -> bool {
-        let Some(lanes) = &mut self.stale else { return false };
         let Some((found, _rest)) = frame.payload.split_first_chunk::<SEQUENCE_LEN>() else { return false };
         let found = u64::from_le_bytes(*found);
-        let expected = chain(&mut self.lanes, frame.lane).sequence;
-        let Some(lane) = lanes.get_mut(usize::from(frame.lane.code())) else { return false };
+        let (expected, place) = (chain(&mut self.lanes, frame.lane).sequence, usize::from(frame.lane.code()));
+        if let Some(ahead) = self.ahead.get_mut(place).filter(|ahead| 0 < **ahead)
+            && expected.checked_sub(*ahead) == Some(found)
+        {
+            *ahead = ahead.saturating_sub(1);
+            return true;
+        }
+        let Some(lane) = self.stale.as_mut().and_then(|lanes| lanes.get_mut(place)) else { return false };
         if found <= expected || lane.goes_on {
             return found < expected;
         }
@@ -313,7 +339,36 @@ impl Opener {
         }
         let opened = self.open_next(frame);
         self.broken = opened.is_err();
+        if let Some(lane) = self.stale.as_mut().and_then(|lanes| lanes.get_mut(usize::from(frame.lane.code()))) {
+            lane.goes_on |= opened.is_ok();
+        }
         opened
+    }
+
+    /// What a frame is worth that came over another connection than the one the session goes over. What is no frame is
+    /// due: it does not open.
+    pub fn copied(&mut self, frame: &Frame) -> Copied {
+        let Some((found, _rest)) = frame.payload.split_first_chunk::<SEQUENCE_LEN>() else { return Copied::Due };
+        match u64::from_le_bytes(*found).cmp(&chain(&mut self.lanes, frame.lane).sequence) {
+            Ordering::Less => Copied::Old,
+            Ordering::Equal => Copied::Due,
+            Ordering::Greater => Copied::Early,
+        }
+    }
+
+    /// Opens the next frame of a lane from a copy. The frame itself is dropped when it comes: [`Self::is_stale`].
+    ///
+    /// # Errors
+    /// As [`Self::open`], but the seal does not break: whoever made the copy up is the relay, and the frame itself comes.
+    pub fn open_copy(&mut self, frame: &Frame) -> Result<Vec<u8>, SealError> {
+        if self.broken {
+            return Err(SealError::Broken);
+        }
+        let plain = self.open_next(frame)?;
+        if let Some(ahead) = self.ahead.get_mut(usize::from(frame.lane.code())) {
+            *ahead = ahead.saturating_add(1);
+        }
+        Ok(plain)
     }
 
     fn open_next(&mut self, frame: &Frame) -> Result<Vec<u8>, SealError> {
@@ -335,9 +390,6 @@ impl Opener {
             .decrypt_in_place_detached(&nonce(header.lane, found), &header.to_bytes(), &mut plain, Tag::from_slice(tag))
             .map_err(|_wrong_tag| SealError::Altered)?;
         chain.advance(header.lane);
-        if let Some(lane) = self.stale.as_mut().and_then(|lanes| lanes.get_mut(usize::from(header.lane.code()))) {
-            lane.goes_on = true;
-        }
         Ok(plain)
     }
 }

@@ -57,6 +57,58 @@ fn after_a_move_what_comes_late_or_twice_is_stale_and_a_later_gap_is_not() {
 }
 
 #[test]
+fn of_a_frame_and_its_copy_the_first_to_come_is_opened_and_the_other_one_is_old() {
+    let (mut sealer, mut opener) = pair(10);
+    let frames: Vec<_> = (0..6).map(|n| sealer.seal(Lane::Input, 0, &[n]).unwrap()).collect();
+    opener.open(&frames[0]).unwrap();
+
+    assert_eq!(opener.copied(&frames[0]), Copied::Old);
+    assert_eq!(opener.copied(&frames[2]), Copied::Early, "frame 1 is due");
+    for frame in &frames[1..=2] {
+        assert_eq!(opener.copied(frame), Copied::Due);
+        opener.open_copy(frame).unwrap();
+    }
+    for frame in &frames[1..=2] {
+        assert!(opener.is_stale(frame), "the frames themselves");
+    }
+    assert!(!opener.is_stale(&frames[2]), "they come once");
+    opener.open(&frames[3]).unwrap();
+    assert_eq!(opener.copied(&frames[3]), Copied::Old);
+    assert_eq!(opener.open(&frames[2]), Err(SealError::Sequence { found: 2, expected: 4 }));
+}
+
+#[test]
+fn a_copy_that_somebody_made_up_breaks_nothing() {
+    let (mut sealer, mut opener) = pair(10);
+    let frame = sealer.seal(Lane::Input, 0, b"key").unwrap();
+    let mut forged = frame.payload.to_vec();
+    *forged.last_mut().unwrap() ^= 1;
+    let forged = Frame { payload: forged.into(), ..frame.clone() };
+    let short = Frame { payload: Bytes::from_static(b"short"), ..frame.clone() };
+
+    for made_up in [&forged, &short] {
+        assert_eq!(opener.copied(made_up), Copied::Due);
+        assert!(opener.open_copy(made_up).is_err());
+    }
+
+    assert_eq!(opener.open(&frame).unwrap(), b"key");
+    assert_eq!(opener.due()[1], 1);
+}
+
+#[test]
+fn a_copy_does_not_end_the_gap_that_a_move_leaves() {
+    let (mut sealer, mut opener) = pair(10);
+    let frames: Vec<_> = (0..4).map(|n| sealer.seal(Lane::Input, 0, &[n]).unwrap()).collect();
+    opener.move_on();
+
+    opener.open_copy(&frames[0]).unwrap();
+
+    assert!(opener.is_stale(&frames[2]), "frame 1 is due over this connection, too, and comes again");
+    assert!(opener.is_stale(&frames[0]));
+    assert!(!opener.is_stale(&frames[1]));
+}
+
+#[test]
 fn what_was_never_under_way_is_not_stale() {
     let (mut sealer, mut opener) = pair(1 << 20);
     let lost = sealer.seal(Lane::Input, 0, &[0; 1000]).unwrap();

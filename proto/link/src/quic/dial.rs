@@ -29,6 +29,7 @@ use super::{
     writer::LaneWriter,
 };
 use crate::{
+    line::Line,
     stall::Stalling,
     tcp::{AnyStream, Connection, DialError},
     tls::Pin as RelayPin,
@@ -90,7 +91,8 @@ pub(super) async fn connect_from(
     };
     // Ends with the connection, which ends with its writer.
     tokio::spawn(refusals.watch(io.get_ref().reader.connection().clone()));
-    Ok(Connection::new(Box::new(io), exporter, Transport::Quic))
+    let line = Line::of_quic(io.get_ref().reader.connection().clone());
+    Ok(Connection { line, ..Connection::new(Box::new(io) as AnyStream, exporter, Transport::Quic) })
 }
 
 /// Connects to the relay at `address` that has the key `pin`. `host` is the name it was found by.

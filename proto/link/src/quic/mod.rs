@@ -13,7 +13,7 @@
 
 pub mod limits;
 
-mod pace;
+pub(crate) mod pace;
 
 mod config;
 

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::{
     framed::{ReadError, to_wire, write_frame},
+    line::Told,
     stall::Stalling,
     tcp::{AnyStream, Connection, DialError},
     tls::Pin,
@@ -400,6 +401,18 @@ async fn a_relay_that_is_gone_without_a_word_is_noticed_by_what_its_system_answe
     let read = timeout(PATIENCE, front.tool.reader.next()).await.unwrap();
 
     assert!(matches!(read, Err(ReadError::Broken(_))), "{read:?}");
+}
+
+#[tokio::test]
+async fn a_line_over_quic_knows_that_what_is_sent_arrives() {
+    let mut front = Front::new().await;
+    let answers = async {
+        while front.tool.line.told() != Told::Answers {
+            front.passes().await;
+        }
+    };
+
+    timeout(PATIENCE, answers).await.unwrap();
 }
 
 #[cfg(target_os = "linux")]

@@ -1,7 +1,8 @@
 //! Frames that came over a path before the word that the session goes on there. Pure.
 //!
 //! On QUIC a lane may overtake `Resume`, which is on the control lane; a relay passes on what comes in the order in
-//! which it comes, so it may stand that way on TCP, too. What comes early waits here until the path is the active one.
+//! which it comes, so it may stand that way on TCP, too. What comes early waits here until the path is the active one; input
+//! that is due does not wait (`actor/copies.rs`).
 
 use std::collections::HashMap;
 

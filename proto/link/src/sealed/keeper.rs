@@ -72,6 +72,13 @@ impl Keeper {
         self.lanes.iter().flatten().cloned().collect()
     }
 
+    /// The kept frames of a lane from this number on, at most `count`, and the number of the first.
+    pub(super) fn since(&self, lane: Lane, number: u64, count: usize) -> (u64, impl Iterator<Item = &[Bytes; 2]>) {
+        let first = self.first[place(lane)];
+        let known = usize::try_from(number.saturating_sub(first)).unwrap_or(usize::MAX);
+        (number.max(first), self.lanes[place(lane)].iter().skip(known).take(count))
+    }
+
     /// Bytes of everything that is kept.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
@@ -105,6 +112,24 @@ mod tests {
         assert_eq!(keeper.received([0, 1, 1, 0]), Ok(()));
         assert_eq!(kept(&keeper), [4, 3]);
         assert_eq!(keeper.len(), 12);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_lane_is_read_from_any_number_on() {
+        let mut keeper = Keeper::new([7; 4]);
+        for byte in 7..12 {
+            keeper.keep(&frame(Lane::Input, byte), Bytes::new());
+        }
+        keeper.received([7, 9, 7, 7]).unwrap();
+        let since = |number, count| {
+            let (first, frames) = keeper.since(Lane::Input, number, count);
+            (first, frames.map(|[_, payload]| payload[0]).collect::<Vec<_>>())
+        };
+
+        assert_eq!(since(0, 9), (9, vec![9, 10, 11]));
+        assert_eq!(since(10, 9), (10, vec![10, 11]));
+        assert_eq!(since(10, 1), (10, vec![10]));
+        assert_eq!(since(12, 9), (12, vec![]));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 //! One task owns the connection. It cuts messages into frames of at most [`limits::SEALED_PLAIN_MAX`] plain bytes, most
 //! urgent lane first, seals and writes them; it opens, puts together and decodes what comes. `Credit`, `Echo` and
 //! `Echoed` never leave this module; the other side's `End` becomes [`SealedEvent::Ended`].
-//! The first frame that does not open ends the session as [`CloseReason::SealBroken`]; nothing of it is delivered.
+//! The first frame that does not open ends the session as [`CloseReason::SealBroken`]; nothing of it is delivered. Of a copy that came over the
+//! spare path only that path ends.
 //!
 //! Walk: `client/src/session.rs` and `operator/src/session.rs` hold it; the hop between is `relay/src/forward/`.
 

@@ -106,6 +106,8 @@ struct Relay {
     dials: HashMap<Role, u32>,
     /// How often it has another key now.
     key: u32,
+    /// Frames of the other tool take so much longer over it.
+    slower: Duration,
     seats: HashMap<Role, Seat>,
 }
 
@@ -320,6 +322,13 @@ impl Board {
         }
     }
 
+    /// Lets sealed frames take so much longer over a relay from now on, as if each one were lost and sent again.
+    pub fn slow_down(&self, relay: usize, slower: Duration) {
+        if let Some(relay) = self.relays.get(relay) {
+            lock(relay).slower = slower;
+        }
+    }
+
     /// Cuts one side off from a relay; it may come back at once.
     pub fn cut(&self, relay: usize, role: Role) {
         if let Some(relay) = self.relays.get(relay)
@@ -445,7 +454,8 @@ impl Board {
                     }
                 }
                 let delay = self.delay_max.mul_f64(lock(&self.random).random());
-                let at = Instant::now() + delay;
+                let slower = self.relays.get(relay).map(|relay| lock(relay).slower).unwrap_or_default();
+                let at = Instant::now() + delay + slower;
                 if let Some(lane) = lanes.get(usize::from(frame.header.lane.code())) {
                     drop(lane.send((at, frame.wire)).await);
                 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic as the test may")]
 
+mod copies;
 mod evil;
 mod flow;
 mod meet;

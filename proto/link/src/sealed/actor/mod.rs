@@ -2,9 +2,11 @@
 //!
 //! Every sealed frame is kept until the other tool says that it received it. When the session moves to another path,
 //! both say there what they received, and the rest is sent again as it was sealed: nothing is lost, nothing comes twice.
-//! Frames are believed on the active path only; what comes over another one waits until it is (`held.rs`).
+//! Frames are believed on the active path only; what comes over another one waits until it is (`held.rs`). Input alone
+//! goes over the spare path, too (`copies.rs`).
 //! When a tool was started again both get new keys (`exchange.rs`) and begin anew (`life.rs`).
 
+mod copies;
 mod rejoin;
 mod taken;
 
@@ -143,6 +145,7 @@ impl Actor {
         self.on_time();
         loop {
             self.write();
+            self.copy();
             if self.shared.lock().closing().is_some() {
                 break;
             }
@@ -206,6 +209,10 @@ impl Actor {
     }
 
     fn on_word(&mut self, id: PathId, word: RelayWord) {
+        // Copies that met nobody there are lost.
+        if let Some(life) = &mut self.life {
+            life.copies.forget(id);
+        }
         match word {
             RelayWord::PeerPresent => self.roam(id, PathEvent::PeerPresent),
             RelayWord::Goaway => self.roam(id, PathEvent::Goaway),
@@ -263,10 +270,18 @@ impl Actor {
         let sealed = frame.to_frame();
         match self.fate(id, &sealed) {
             Fate::Open => {
-                if let Some((reason, goodbye)) = self.on_sealed(id, &sealed) {
-                    self.shared.close(reason, goodbye);
+                if self.life.as_mut().is_none_or(|life| life.opener.is_stale(&sealed)) {
+                    return;
                 }
+                let Some(Ok(plain)) = self.life.as_mut().map(|life| life.opener.open(&sealed)) else {
+                    return self.shared.close(CloseReason::SealBroken, Goodbye::Say);
+                };
+                self.on_plain(id, &sealed, plain);
             }
+            Fate::OpenCopy => match self.life.as_mut().map(|life| life.opener.open_copy(&sealed)) {
+                Some(Ok(plain)) => self.on_plain(id, &sealed, plain),
+                Some(Err(_)) | None => self.lose(id, CloseReason::Malformed),
+            },
             Fate::Hold => {
                 if self.held.keep(id, frame).is_err() {
                     self.lose(id, CloseReason::Malformed);
@@ -296,13 +311,15 @@ impl Actor {
         self.roam(id, PathEvent::Resumed);
     }
 
-    /// Acts on a sealed frame; gives the end when it is one.
-    fn on_sealed(&mut self, id: PathId, frame: &Frame) -> Option<(CloseReason, Goodbye)> {
-        let life = self.life.as_mut()?;
-        if life.opener.is_stale(frame) {
-            return None;
+    fn on_plain(&mut self, id: PathId, frame: &Frame, plain: Vec<u8>) {
+        if let Some((reason, goodbye)) = self.take_plain(id, frame, plain) {
+            self.shared.close(reason, goodbye);
         }
-        let Ok(plain) = life.opener.open(frame) else { return Some((CloseReason::SealBroken, Goodbye::Say)) };
+    }
+
+    /// Acts on what was in a sealed frame; gives the end when it is one.
+    fn take_plain(&mut self, id: PathId, frame: &Frame, plain: Vec<u8>) -> Option<(CloseReason, Goodbye)> {
+        let life = self.life.as_mut()?;
         let mut state = self.shared.lock();
         let bytes = match life.assembly.push(frame.lane, frame.flags, plain, &state.taking) {
             Ok(Some(bytes)) => bytes,
@@ -329,7 +346,8 @@ impl Actor {
             Taken::Delivered => {
                 drop(state);
                 self.shared.arrived.notify_one();
-                self.enliven(id);
+                // A copy proves nothing about the path that was faster, and much about the one that is not.
+                self.enliven(self.roam.active().unwrap_or(id));
             }
             Taken::End(reason) => return Some((reason, Goodbye::Hear)),
             Taken::Malformed => return Some((CloseReason::Malformed, Goodbye::Say)),
@@ -465,6 +483,9 @@ impl Actor {
             self.roam.is_settled() && self.roam.active().and_then(|id| self.paths.get(&id)).is_some_and(Path::is_idle);
         // What cannot be said now is said when the path is free, and it tells when it is.
         let mut wake = if can_write { self.timers.next_wake() } else { Instant::now() + SWITCHING_AFTER };
+        if let Some(again_at) = self.life.as_ref().and_then(|life| life.copies.again_at()) {
+            wake = wake.min(again_at);
+        }
         if self.way.is_some() {
             wake = wake.min(self.roam.next_wake(Instant::now())).min(self.timers.renew_at);
         }

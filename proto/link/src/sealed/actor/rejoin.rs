@@ -3,7 +3,8 @@
 use bytes::Bytes;
 use proto::{
     close::CloseReason,
-    frame::{Frame, FrameType},
+    frame::{Frame, FrameType, Lane},
+    seal::Copied,
 };
 use tokio::time::Instant;
 
@@ -13,6 +14,8 @@ use crate::sealed::exchange::Heard;
 /// What is done with a sealed frame.
 pub(super) enum Fate {
     Open,
+    /// It is a copy that came before the frame itself.
+    OpenCopy,
     /// It waits until the session goes on over its path.
     Hold,
     /// It is from before, or nobody can open it.
@@ -26,9 +29,9 @@ impl Actor {
     }
 
     /// What is done with a sealed frame of the other side.
-    pub(super) fn fate(&self, id: PathId, frame: &Frame) -> Fate {
-        let is_active = self.roam.active() == Some(id);
-        let Some(life) = self.life.as_ref().filter(|_| !self.is_reborn()) else {
+    pub(super) fn fate(&mut self, id: PathId, frame: &Frame) -> Fate {
+        let (is_active, is_reborn) = (self.roam.active() == Some(id), self.is_reborn());
+        let Some(life) = self.life.as_mut().filter(|_| !is_reborn) else {
             // Before its call is confirmed nothing can be for this tool.
             let is_confirmed = self.exchange.as_ref().is_some_and(|exchange| exchange.is_confirmed(id));
             return if is_confirmed { Fate::Hold } else { Fate::Drop };
@@ -37,7 +40,17 @@ impl Actor {
             // Without a rejoin there is no frame from before.
             return if is_active && life.opener.is_first() { Fate::Open } else { Fate::Drop };
         }
-        if is_active { Fate::Open } else { Fate::Hold }
+        if is_active {
+            return Fate::Open;
+        }
+        if frame.lane != Lane::Input {
+            return Fate::Hold;
+        }
+        match life.opener.copied(frame) {
+            Copied::Old => Fate::Drop,
+            Copied::Due => Fate::OpenCopy,
+            Copied::Early => Fate::Hold,
+        }
     }
 
     /// Calls the other tool over the path that was chosen. Whatever an earlier call has made is void: the other tool may
