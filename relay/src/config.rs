@@ -82,6 +82,9 @@ pub struct Limits {
     pub connections_per_network: usize,
     /// Connections that are not admitted yet.
     pub handshakes: usize,
+    /// The same from one IPv4 address or IPv6 /64; also no more than half of the places that are left, so that no few
+    /// addresses hold them all.
+    pub handshakes_per_address: usize,
     /// New connections a second; twice as many at once.
     pub accepts_per_second: u64,
     /// New connections a second from one address, in the long run.
@@ -135,6 +138,10 @@ const CONNECTIONS_PER_ADDRESS: usize = 512;
 const CONNECTIONS_PER_NETWORK: usize = 2_048;
 /// A flood of half-open connections fills this and no more: 10 s each, so 100 strangers a second.
 const HANDSHAKES: usize = 1_024;
+/// A quarter of [`HANDSHAKES`]: half of an office whose relay died is in the middle of its handshakes at once, and the
+/// rest comes when these are done, tenths of a second later; three more such offices do not hinder it. See
+/// [`crate::sources::Sources::count`] for what is left where many come.
+const HANDSHAKES_PER_ADDRESS: usize = 256;
 /// Twice what one processor can shake hands with; a thousand sessions whose relay died come in one second.
 const ACCEPTS_PER_SECOND: u64 = 2_000;
 /// An office whose relay died is back in ten seconds even when it has to come twice.
@@ -191,6 +198,7 @@ impl Default for Limits {
             connections_per_address: CONNECTIONS_PER_ADDRESS,
             connections_per_network: CONNECTIONS_PER_NETWORK,
             handshakes: HANDSHAKES,
+            handshakes_per_address: HANDSHAKES_PER_ADDRESS,
             accepts_per_second: ACCEPTS_PER_SECOND,
             accepts_per_second_per_address: ACCEPTS_PER_SECOND_PER_ADDRESS,
             verifications_per_second: VERIFICATIONS_PER_SECOND,
@@ -211,11 +219,16 @@ impl Limits {
         let wider = |rate: u64| rate.saturating_mul(u64::try_from(share).unwrap_or(u64::MAX));
         let address = Allowance {
             connections: self.connections_per_address,
+            handshakes: self.handshakes_per_address,
             accepts: self.accepts_per_second_per_address,
             tickets: self.verifications_per_second_per_address,
         };
-        let network =
-            Allowance { connections: in_network, accepts: wider(address.accepts), tickets: wider(address.tickets) };
+        let network = Allowance {
+            connections: in_network,
+            handshakes: address.handshakes.saturating_mul(share),
+            accepts: wider(address.accepts),
+            tickets: wider(address.tickets),
+        };
         // Two rows for each connection at most, so a row for somebody new is always found.
         let rows_max = self.connections.saturating_add(self.handshakes).saturating_mul(4).max(SOURCES);
         Allowances { address, network, rows_max }
@@ -312,7 +325,14 @@ impl Config {
     /// Numbers and times within reason. Gives the key and what it must be.
     fn check_numbers(&self) -> Result<(), (&'static str, String)> {
         let Limits {
-            threads, connections, connections_per_address, connections_per_network, handshakes, sessions, ..
+            threads,
+            connections,
+            connections_per_address,
+            connections_per_network,
+            handshakes,
+            handshakes_per_address,
+            sessions,
+            ..
         } = self.limits;
         for (key, value, max) in [
             ("limits.threads", threads, THREADS_MAX),
@@ -320,6 +340,7 @@ impl Config {
             ("limits.connections_per_address", connections_per_address, CONNECTIONS_MAX),
             ("limits.connections_per_network", connections_per_network, CONNECTIONS_MAX),
             ("limits.handshakes", handshakes, CONNECTIONS_MAX),
+            ("limits.handshakes_per_address", handshakes_per_address, CONNECTIONS_MAX),
             // A heartbeat names no more.
             ("limits.sessions", sessions, limits::HEARTBEAT_SESSIONS_MAX),
         ] {

@@ -2,9 +2,11 @@
 //! admitted.
 //!
 //! A connection holds a [`Place`] for its whole life and a [`Handshake`] until it is admitted; dropping them gives them
-//! back. Every listener, whatever its transport, asks the one gate of the relay. A connection that is turned away costs
-//! an accept and a close, and is counted by the reason. One that is admitted needs a seat: nine of ten are for anybody,
-//! the last are for tools whose session is here already, so that a full relay does not lose those it has.
+//! back. The places for handshakes are shared: no source may hold more than half of those that are left, so that no few
+//! sources keep the others out. Every listener, whatever its transport, asks the one gate of the relay. A connection
+//! that is turned away costs an accept and a close, and is counted by the reason. One that is admitted needs a seat: nine
+//! of ten are for anybody, the last are for tools whose session is here already, so that a full relay does not lose
+//! those it has.
 
 use std::{
     net::IpAddr,
@@ -25,7 +27,7 @@ use crate::{
     config::Limits,
     limit::Bucket,
     memory::Memory,
-    sources::{Counted, Sources, TooMany},
+    sources::{Counted, Shaking, Sources, TooMany},
     verify::{Denied, Verifier},
 };
 
@@ -59,6 +61,8 @@ pub(crate) struct Place {
 /// What a connection holds until it is admitted.
 pub(crate) struct Handshake {
     _one: OwnedSemaphorePermit,
+    /// Who it counts for, once that is known; held for its drop.
+    _shaking: Option<Shaking>,
 }
 
 macro_rules! labels {
@@ -99,6 +103,10 @@ labels! {
         Rate = "rate"
         /// `limits.handshakes` connections have not shown a ticket yet.
         HandshakesFull = "handshakes_full"
+        /// The address has its share of `limits.handshakes`, or `limits.handshakes_per_address`.
+        AddressHandshakes = "address_handshakes"
+        /// The IPv6 /48 has its share of `limits.handshakes`.
+        NetworkHandshakes = "network_handshakes"
         /// Memory is above its ceiling, and those who may still try are trying already.
         Memory = "memory"
         /// The address has `limits.connections_per_address` connections.
@@ -147,6 +155,8 @@ impl From<TooMany> for Arrival {
             TooMany::AddressRate => Self::AddressRate,
             TooMany::NetworkOpen => Self::NetworkFull,
             TooMany::NetworkRate => Self::NetworkRate,
+            TooMany::AddressHandshakes => Self::AddressHandshakes,
+            TooMany::NetworkHandshakes => Self::NetworkHandshakes,
         }
     }
 }
@@ -231,16 +241,27 @@ impl Gate {
 
     /// Whether a bound of this source is not reached yet.
     pub(crate) fn has_room_for(&self, source: IpAddr, now: Instant) -> bool {
-        self.sources.has_room(source, now)
+        self.sources.has_room(source, self.free_handshakes(), now)
     }
 
-    /// Counts the place for who really connected, as a load balancer says or a handshake has proved.
+    /// Counts place and handshake for who really connected, as a load balancer says or a handshake has proved.
     ///
     /// # Errors
     /// The bound that is reached.
-    pub(crate) fn came_from(&self, place: &mut Place, source: IpAddr, now: Instant) -> Result<(), Arrival> {
-        place.source = Some(self.sources.count(source, now)?);
-        Ok(())
+    pub(crate) fn came_from(
+        &self,
+        (place, handshake): (&mut Place, Handshake),
+        source: IpAddr,
+        now: Instant,
+    ) -> Result<Handshake, Arrival> {
+        let (counted, shaking) = self.sources.count(source, self.free_handshakes(), now)?;
+        place.source = Some(counted);
+        Ok(Handshake { _shaking: Some(shaking), ..handshake })
+    }
+
+    /// Places for handshakes that others do not hold, where the caller has one.
+    fn free_handshakes(&self) -> usize {
+        self.handshakes.available_permits().saturating_add(1)
     }
 
     /// Checks a hello within the rates of verifications.
@@ -302,11 +323,12 @@ impl Gate {
         if !accepts.is_open(now) {
             return Err(Arrival::Rate);
         }
-        let source = source.map(|source| self.sources.count(source, now)).transpose()?;
+        let counted = source.map(|source| self.sources.count(source, self.free_handshakes(), now)).transpose()?;
+        let (source, shaking) = counted.unzip();
         accepts.take(1);
         drop(accepts);
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
-        Ok((Place { serial, source, seat: None, _descriptor: descriptor }, Handshake { _one: one }))
+        Ok((Place { serial, source, seat: None, _descriptor: descriptor }, Handshake { _one: one, _shaking: shaking }))
     }
 }
 
@@ -344,7 +366,7 @@ mod tests {
         assert_eq!(enter(&gate, OTHER).err(), Some(Arrival::HandshakesFull));
         drop(handshake);
 
-        let third = enter(&gate, OTHER).unwrap();
+        let third = enter(&gate, [192, 0, 2, 3].into()).unwrap();
         assert!(first.serial < second.0.serial && second.0.serial < third.0.serial, "a number is used once");
         assert_eq!(enter(&gate, OTHER).err(), Some(Arrival::HandshakesFull));
     }
@@ -402,14 +424,63 @@ mod tests {
     async fn a_balancers_connection_counts_for_who_really_connected() {
         let gate = gate(&Limits { connections_per_address: 2, ..Limits::default() });
         let come = |source| {
-            let (mut place, _handshake) = gate.let_in(None, Instant::now()).unwrap();
-            gate.came_from(&mut place, source, Instant::now()).map(|()| place)
+            let (mut place, handshake) = gate.let_in(None, Instant::now()).unwrap();
+            gate.came_from((&mut place, handshake), source, Instant::now()).map(|_handshake| place)
         };
 
         let _first = come(ONE).unwrap();
         let _second = come(ONE).unwrap();
 
         assert_eq!(come(ONE).err(), Some(Arrival::AddressFull));
+        assert!(come(OTHER).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_few_addresses_hold_all_places_for_handshakes() {
+        for greedy in [1, 2, 8, 32] {
+            let gate = gate(&Limits { connections_per_address: 10_000, ..Limits::default() });
+            let strangers: Vec<IpAddr> = (1..=greedy).map(|last| [198, 51, 100, last].into()).collect();
+            let mut held = Vec::new();
+            loop {
+                let before = held.len();
+                held.extend(strangers.iter().filter_map(|stranger| enter(&gate, *stranger).ok()));
+                if held.len() == before {
+                    break;
+                }
+            }
+
+            assert_eq!(enter(&gate, strangers[0]).err(), Some(Arrival::AddressHandshakes), "{greedy}");
+            let office: Vec<_> = std::iter::from_fn(|| enter(&gate, ONE).ok()).collect();
+            let fair = held.len() / strangers.len();
+            assert!(fair / 3 <= office.len(), "{} of {fair} each for {greedy}", office.len());
+            assert!(held.len() + office.len() < 1_024, "somebody else would find a place, too");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_office_behind_one_address_gets_in_at_once_when_nobody_else_comes() {
+        let gate = gate(&Limits::default());
+
+        let office: Vec<_> = std::iter::from_fn(|| enter(&gate, ONE).ok()).take(10_000).collect();
+        assert_eq!(office.len(), 256);
+        let (places, handshakes): (Vec<_>, Vec<_>) = office.into_iter().unzip();
+        drop(handshakes);
+
+        let more: Vec<_> = std::iter::from_fn(|| enter(&gate, ONE).ok()).take(10_000).collect();
+        assert_eq!(places.len() + more.len(), 512, "so many connections one address may have");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_balancers_connection_takes_of_the_share_of_who_really_connected() {
+        let gate = gate(&Limits { handshakes_per_address: 1, ..Limits::default() });
+        let come = |source| {
+            let (mut place, handshake) = gate.let_in(None, Instant::now()).unwrap();
+            gate.came_from((&mut place, handshake), source, Instant::now()).map(|handshake| (place, handshake))
+        };
+
+        let _first = come(ONE).unwrap();
+
+        assert_eq!(come(ONE).err(), Some(Arrival::AddressHandshakes));
         assert!(come(OTHER).is_ok());
     }
 

@@ -128,9 +128,10 @@ impl Entrance {
     }
 
     async fn shake_hands(&self, mut stream: TcpStream, from: SocketAddr, mut place: Place, handshake: Handshake) {
-        if let Err(arrival) = self.find_source(&mut stream, from, &mut place).await {
-            return self.count(Transport::Tcp, arrival);
-        }
+        let handshake = match self.find_source(&mut stream, from, (&mut place, handshake)).await {
+            Ok(handshake) => handshake,
+            Err(arrival) => return self.count(Transport::Tcp, arrival),
+        };
         let begun = Instant::now();
         let patience = self.relay.deadlines.tls_handshake.get();
         let accepted = served::accept(stream, &self.relay.tls, patience).await;
@@ -151,9 +152,14 @@ impl Entrance {
     }
 
     /// Counts a load balancer's connection for whoever it says has connected to it.
-    async fn find_source(&self, stream: &mut TcpStream, from: SocketAddr, place: &mut Place) -> Result<(), Arrival> {
+    async fn find_source(
+        &self,
+        stream: &mut TcpStream,
+        from: SocketAddr,
+        (place, handshake): (&mut Place, Handshake),
+    ) -> Result<Handshake, Arrival> {
         if place.has_source() {
-            return Ok(());
+            return Ok(handshake);
         }
         let said = proxied::source(stream, self.relay.deadlines.tls_handshake.get()).await.map_err(|error| {
             debug!(error = %error, "A load balancer did not say who connected");
@@ -162,7 +168,7 @@ impl Entrance {
                 HeaderError::Malformed(_) | HeaderError::Broken(_) => Arrival::ProxyHeader,
             }
         })?;
-        self.relay.gate.came_from(place, said.unwrap_or(from).ip(), Instant::now())
+        self.relay.gate.came_from((place, handshake), said.unwrap_or(from).ip(), Instant::now())
     }
 
     /// Admits a connection whose handshake is done, seats it, and hands it to the data plane; or says why not.

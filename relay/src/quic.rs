@@ -99,16 +99,18 @@ impl Entrance {
         });
     }
 
-    async fn let_stranger_in(&self, stranger: Stranger, one: Option<One>, mut place: Place, handshake: Handshake) {
+    async fn let_stranger_in(&self, stranger: Stranger, one: Option<One>, mut place: Place, mut handshake: Handshake) {
         let (begun, address) = (Instant::now(), stranger.address().ip());
         let served = stranger.let_in(self.relay.deadlines.tls_handshake.get()).await;
         drop(one);
-        let result = match &served {
+        if served.is_ok() && !place.has_source() {
             // Its handshake has proved the address.
-            Ok(_) if !place.has_source() => match self.relay.gate.came_from(&mut place, address, Instant::now()) {
-                Ok(()) => Arrival::Accepted,
+            handshake = match self.relay.gate.came_from((&mut place, handshake), address, Instant::now()) {
+                Ok(handshake) => handshake,
                 Err(arrival) => return self.count(Transport::Quic, arrival),
-            },
+            };
+        }
+        let result = match &served {
             Ok(_) => Arrival::Accepted,
             Err(AcceptError::Timeout) => Arrival::TlsTimeout,
             Err(AcceptError::Failed(_)) => Arrival::TlsFailed,

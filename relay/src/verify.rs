@@ -155,7 +155,7 @@ mod tests {
 
     impl Bench {
         fn new(per_second: u64, per_source: u64) -> Self {
-            let allowance = Allowance { connections: 100, accepts: 100, tickets: per_source };
+            let allowance = Allowance { connections: 100, handshakes: 100, accepts: 100, tickets: per_source };
             let allowances = Allowances { address: allowance, network: allowance, rows_max: 64 };
             let key = SigningKey::from_seed("test", [7; 32]).unwrap();
             Self {
@@ -168,7 +168,7 @@ mod tests {
         }
 
         fn source(&self, last: u8) -> Counted {
-            self.sources.count([192, 0, 2, last].into(), Instant::now()).unwrap()
+            self.sources.count([192, 0, 2, last].into(), 1_000, Instant::now()).unwrap().0
         }
 
         fn good(&self) -> Hello {

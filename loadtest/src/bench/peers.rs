@@ -146,6 +146,7 @@ key_file = "key.pem"
 connections = {connections}
 connections_per_address = {connections}
 handshakes = {connections}
+handshakes_per_address = {connections}
 # The whole load comes from one address.
 accepts_per_second = 1000000
 accepts_per_second_per_address = 1000000

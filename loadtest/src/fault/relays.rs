@@ -51,7 +51,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Limits for a run in which every tool comes from one address.
-const WIDE: &str = "connections_per_address = 10000\nconnections_per_network = 10000\naccepts_per_second = 10000\n\
+const WIDE: &str = "connections_per_address = 10000\nconnections_per_network = 10000\nhandshakes = 3072\n\
+                    handshakes_per_address = 10000\naccepts_per_second = 10000\n\
                     accepts_per_second_per_address = 10000\n";
 
 /// Sessions that a relay takes less than the one before it: a manager names the relay with most room first, so tickets

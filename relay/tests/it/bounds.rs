@@ -7,7 +7,11 @@ use ops::config::Bytes;
 use proto::{close::CloseReason, frame::Lane, proxied, role::Role};
 use relay::config::{Config, Deadlines, Limits};
 use rustls::pki_types::ServerName;
-use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::timeout};
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 
 use crate::world::{PATIENCE, SHORT, Side, World, config};
@@ -35,10 +39,21 @@ async fn behind_a_balancer(limits: Limits, deadlines: Deadlines) -> World {
 
 /// Connects, says `first`, and shakes hands.
 async fn arrive(world: &World, first: &[u8]) -> std::io::Result<Arrived> {
-    let pin = tls::Pin::from_hex(&world.relay.spki()).unwrap();
-    let connector = TlsConnector::from(Arc::new(tls::pinned_client_config(pin).unwrap()));
     let mut stream = TcpStream::connect(world.address).await?;
     stream.write_all(first).await?;
+    shake_hands(world, stream).await
+}
+
+/// Arrives from another address of this machine.
+async fn arrive_by(world: &World, source: [u8; 4]) -> std::io::Result<Arrived> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind((source, 0).into())?;
+    shake_hands(world, socket.connect(world.address).await?).await
+}
+
+async fn shake_hands(world: &World, stream: TcpStream) -> std::io::Result<Arrived> {
+    let pin = tls::Pin::from_hex(&world.relay.spki()).unwrap();
+    let connector = TlsConnector::from(Arc::new(tls::pinned_client_config(pin).unwrap()));
     let handshake = connector.connect(ServerName::try_from("relay.invalid").unwrap(), stream);
     timeout(PATIENCE, handshake).await.expect("the relay answers or closes")
 }
@@ -155,13 +170,30 @@ async fn all_together_are_held_to_a_rate() {
 async fn those_who_never_show_a_ticket_fill_their_own_places_only() {
     let world = with_limits(Limits { handshakes: 2, ..Limits::default() }).await;
     let (mut customer, mut operator) = world.pair(1).await;
-    let _strangers = (arrive(&world, b"").await.unwrap(), arrive(&world, b"").await.unwrap());
+    let _strangers =
+        (arrive_by(&world, [127, 0, 0, 2]).await.unwrap(), arrive_by(&world, [127, 0, 0, 3]).await.unwrap());
 
     assert!(arrive(&world, b"").await.is_err());
 
     world.until_metric(&arrivals("handshakes_full"), 1.0).await;
     customer.send(Lane::Input, b"unharmed".to_vec()).await;
     assert_eq!(operator.next().await.unwrap().payload.as_ref(), b"unharmed");
+    world.stop().await;
+}
+
+#[tokio::test]
+async fn one_address_that_never_shows_a_ticket_leaves_places_to_the_others() {
+    let world = with_limits(Limits { handshakes: 8, ..Limits::default() }).await;
+    let mut strangers = Vec::new();
+    while let Ok(stranger) = arrive_by(&world, [127, 0, 0, 2]).await {
+        strangers.push(stranger);
+        assert!(strangers.len() <= 8);
+    }
+
+    let _pair = world.pair(1).await;
+
+    world.until_metric(&arrivals("address_handshakes"), 1.0).await;
+    assert!(world.metric(&arrivals("handshakes_full")) < 1.0, "{} held places", strangers.len());
     world.stop().await;
 }
 
