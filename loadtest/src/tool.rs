@@ -19,6 +19,9 @@ use tokio::{
 
 use crate::process::{self, our_binary};
 
+/// What a tool logs: also how it goes from relay to relay.
+const LOG: &str = "info,link=debug";
+
 /// A headless tool. Dropping it kills it.
 #[derive(Debug)]
 pub struct Tool {
@@ -171,6 +174,7 @@ impl Tool {
             .stdout(Stdio::piped())
             .stderr(File::options().create(true).append(true).open(&log)?)
             .env("XDG_RUNTIME_DIR", folder)
+            .env("RUST_LOG", LOG)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start the {name} tool"))?;

@@ -1,9 +1,10 @@
 //! The three servers on loopback, with a throw-away authority, database, company and operator.
 //!
 //! Every server is the real program in a process of its own. Ports are free ones of the moment; the data folder is a
-//! temporary one and goes when the world ends.
+//! temporary one and goes when the world ends, unless a test panics: then the logs in it are what tells why.
 
 use std::{
+    collections::BTreeMap,
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     time::Duration,
@@ -30,7 +31,7 @@ use crate::{
 /// A running world.
 #[derive(Debug)]
 pub struct World {
-    folder: TempDir,
+    folder: Folder,
     account: Account,
     manager: Process,
     manager_private: SocketAddr,
@@ -47,6 +48,33 @@ pub struct Relay {
     /// Where metrics and health are.
     pub private: SocketAddr,
     process: Process,
+}
+
+/// The data folder, until it is closed or kept.
+#[derive(Debug)]
+struct Folder(Option<TempDir>);
+
+impl Folder {
+    fn path(&self) -> &Path {
+        self.0.as_ref().map_or_else(|| Path::new(""), TempDir::path)
+    }
+
+    fn close(mut self) -> std::io::Result<()> {
+        self.0.take().map_or(Ok(()), TempDir::close)
+    }
+
+    fn keep(mut self) -> PathBuf {
+        self.0.take().map(TempDir::keep).unwrap_or_default()
+    }
+}
+
+impl Drop for Folder {
+    #[expect(clippy::print_stderr, reason = "who reads why a test failed looks there")]
+    fn drop(&mut self) {
+        if let Some(folder) = self.0.take_if(|_| std::thread::panicking()) {
+            eprintln!("the logs of this run are in {}", folder.keep().display());
+        }
+    }
 }
 
 impl World {
@@ -84,7 +112,7 @@ impl World {
     /// # Errors
     /// See [`Self::start`].
     pub async fn with_manager_at(ip: IpAddr) -> Result<Self> {
-        let folder = tempfile::Builder::new().prefix("uketsuke-").tempdir()?;
+        let folder = Folder(Some(tempfile::Builder::new().prefix("uketsuke-").tempdir()?));
         let at = folder.path().to_owned();
         let authority = write_authority(&at, ip)?;
         let (manager_at, manager_private) = (free_address_at(ip)?, free_address()?);
@@ -492,6 +520,28 @@ pub(crate) async fn metric(private: SocketAddr, name: &str) -> Result<f64> {
     Ok(text.lines().filter_map(of).sum())
 }
 
+/// The values of a metric of the server with this private listener, by one of its labels.
+///
+/// # Errors
+/// When it does not answer within [`METRIC_PATIENCE`].
+pub(crate) async fn metric_by(private: SocketAddr, name: &str, label: &str) -> Result<BTreeMap<String, f64>> {
+    let text = timeout(METRIC_PATIENCE, scrape(private)).await.context("a server does not say what it counts")??;
+    let mut values = BTreeMap::new();
+    for line in text.lines() {
+        if let Some((value, count)) = labelled(line, name, label) {
+            *values.entry(value.to_owned()).or_default() += count;
+        }
+    }
+    Ok(values)
+}
+
+/// What a line says of this metric: the value of the label, and the number.
+fn labelled<'a>(line: &'a str, name: &str, label: &str) -> Option<(&'a str, f64)> {
+    let (labels, number) = line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} ")?;
+    let value = labels.split(',').find_map(|pair| pair.strip_prefix(label)?.strip_prefix("=\"")?.strip_suffix('"'))?;
+    Some((value, number.parse().ok()?))
+}
+
 /// The whole answer of a private listener, head included.
 async fn ask_private(private: SocketAddr, path: &str) -> Result<String> {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -525,3 +575,22 @@ const METRIC_PATIENCE: Duration = Duration::from_secs(30);
 const COMPANY: &str = "demo";
 const USER: &str = "sato";
 const PASSWORD: &str = "Uketsuke-Demo-1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_a_metric_is_counted_under_the_label_that_is_asked_for_and_under_no_other() {
+        let line = r#"relay_connections_total{result="address_rate",transport="tcp"} 7"#;
+
+        assert_eq!(labelled(line, "relay_connections_total", "result"), Some(("address_rate", 7.0)));
+        assert_eq!(labelled(line, "relay_connections_total", "transport"), Some(("tcp", 7.0)));
+        for (name, label) in
+            [("relay_connections_total", "res"), ("relay_connections", "result"), ("relay_connections_total", "sport")]
+        {
+            assert_eq!(labelled(line, name, label), None, "{name} {label}");
+        }
+        assert_eq!(labelled("relay_connections_total 7", "relay_connections_total", "result"), None);
+    }
+}

@@ -15,8 +15,11 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
-use link::sealed::{Sealed, SealedEvent, SealedReceiver, SealedSender};
+use anyhow::{Context as _, Result, bail, ensure};
+use link::{
+    meet::MeetError,
+    sealed::{Sealed, SealedEvent, SealedReceiver, SealedSender},
+};
 use proto::{close::CloseReason, frame::Lane, id::RelayId, input::Input, message::Message};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::{
@@ -70,6 +73,25 @@ impl Load {
 pub trait Matchmaker: Send + Sync + 'static {
     /// Lets the tools of session number `index` meet; customer first.
     fn make(&self, index: usize) -> link::BoxFuture<Result<[Sealed; 2]>>;
+}
+
+/// Both sides, or why they did not meet: what either of them has to say, because the first error may follow from the
+/// second.
+///
+/// # Errors
+/// When one of them failed, with the words of all that did.
+pub(super) fn both_or_why(
+    customer: Result<Sealed, MeetError>,
+    operator: Result<Sealed, MeetError>,
+) -> Result<[Sealed; 2]> {
+    match (customer, operator) {
+        (Ok(customer), Ok(operator)) => Ok([customer, operator]),
+        (Err(customer), Ok(_)) => bail!("the customer did not meet the operator: {customer}"),
+        (Ok(_), Err(operator)) => bail!("the operator did not meet the customer: {operator}"),
+        (Err(customer), Err(operator)) => {
+            bail!("they did not meet; the customer: {customer}; the operator: {operator}")
+        }
+    }
 }
 
 /// Running sessions. Dropping it ends them without a word.
@@ -491,3 +513,18 @@ fn period(per_sec: u32) -> Option<Duration> {
 
 /// Further away than any run.
 const FAR: Duration = Duration::from_hours(24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_operator_does_not_hide_behind_one_of_the_customer() {
+        let customer = MeetError::Timeout(CloseReason::PeerTimeout);
+
+        let why = both_or_why(Err(customer), Err(MeetError::Unreachable)).err().map(|error| error.to_string());
+
+        let why = why.unwrap_or_default();
+        assert!(why.contains("peer_timeout") && why.contains("no relay can be reached"), "{why}");
+    }
+}

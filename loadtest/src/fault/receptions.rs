@@ -37,7 +37,7 @@ use rand_core::OsRng;
 use tokio::{sync::Mutex, time::timeout};
 use zeroize::Zeroizing;
 
-use super::crowd::Matchmaker;
+use super::crowd::{Matchmaker, both_or_why};
 use crate::tool::Account;
 
 /// The operator hears of an entry within this time.
@@ -161,7 +161,7 @@ impl Desk {
             meet(self.meeting(Role::Customer, entered.pairing, customer_key, &number, customer.clone())),
             meet(self.meeting(Role::Operator, told, operator_key, &number, self.operator.clone()))
         );
-        let met = [customer_met.context("the customer")?, operator_met.context("the operator")?];
+        let met = both_or_why(customer_met, operator_met)?;
         self.operator.proved(session_id).await.context("the proof was not told")?;
         drop(last_event);
         let view = ConsentRequest { kind: GrantKind::View, answer: ConsentAnswer::Granted };

@@ -6,6 +6,7 @@
 //! relay. With gates, each tool reaches each relay through a [`Gate`] of its own, so that one side can be cut off.
 
 use std::{
+    collections::BTreeMap,
     net::{Ipv4Addr, SocketAddr},
     path::Path,
     sync::Arc,
@@ -34,7 +35,7 @@ use tokio::{process::Command, time::Instant};
 use zeroize::Zeroizing;
 
 use super::{
-    crowd::Matchmaker,
+    crowd::{Matchmaker, both_or_why},
     gate::{Climate, Gate},
     house::{self, House},
     receptions::{Detour, Receptions},
@@ -42,7 +43,7 @@ use super::{
 use crate::{
     desktop::pause,
     process::{Process, our_binary},
-    world::{World, free_address, metric, wait_ready},
+    world::{World, free_address, metric, metric_by, wait_ready},
 };
 
 /// A relay that was asked to leave, or to start, does so within this time.
@@ -449,6 +450,14 @@ public_key = "{}"
         metric(self.private, name).await
     }
 
+    /// How connections' coming has ended so far, by the result that the relay counts it under.
+    ///
+    /// # Errors
+    /// When the relay does not answer.
+    pub async fn arrivals(&self) -> Result<BTreeMap<String, f64>> {
+        metric_by(self.private, "relay_connections_total", "result").await
+    }
+
     /// Sessions it holds, those with one side included.
     ///
     /// # Errors
@@ -523,7 +532,7 @@ impl Matchmaker for Tickets {
         Box::pin(async move {
             let [customer, operator] = meetings;
             let (customer, operator) = tokio::join!(meet(customer?), meet(operator?));
-            Ok([customer.context("the customer")?, operator.context("the operator")?])
+            both_or_why(customer, operator)
         })
     }
 }

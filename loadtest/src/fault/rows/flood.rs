@@ -3,7 +3,7 @@
 //! They come from many addresses of loopback, as strangers do; the relay has its own limits here and not the wide ones
 //! of the other rows, in which all tools share one address.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use link::{tcp, tls::Pin};
@@ -77,6 +77,7 @@ pub(super) async fn flood(call: &Call) -> Result<Outcome> {
     let span = if call.is_quick { FLOOD_QUICK } else { FLOOD };
     let maker = trial.relays.matchmaker();
     for _ in 0..=call.repeat {
+        let arrived = trial.relays.relay(0)?.arrivals().await?;
         let (connects, initials, legitimate) = tokio::join!(
             connect_flood(listen, span),
             initial_flood(listen, relay_pin(trial.relays.relay(0)?)?, span),
@@ -85,12 +86,15 @@ pub(super) async fn flood(call: &Call) -> Result<Outcome> {
         let (sent, back) = initials?;
         #[expect(clippy::cast_precision_loss, reason = "bytes of seconds")]
         let amplification = back as f64 / sent.max(1) as f64;
-        let (tried, met) = legitimate;
+        let (tried, failed) = legitimate;
+        let unmet: usize = failed.values().sum();
         trial.outcome.note(format!(
-            "{connects} connections, {sent} bytes of Initials answered with {back} ({amplification:.2} ×), {met} of \
-             {tried} new sessions began"
+            "{connects} connections, {sent} bytes of Initials answered with {back} ({amplification:.2} ×), {} of \
+             {tried} new sessions began, connections at the relay: {}",
+            tried - unmet,
+            since(&arrived, &trial.relays.relay(0)?.arrivals().await?)
         ));
-        trial.outcome.must(met == tried, || format!("{} of {tried} new sessions did not begin", tried - met));
+        trial.outcome.must(unmet == 0, || format!("{unmet} of {tried} new sessions did not begin: {failed:?}"));
         trial.outcome.must(amplification <= AMPLIFICATION_MAX, || format!("amplification {amplification:.2}"));
         trial.outcome.bad_inputs = trial.outcome.bad_inputs.saturating_add(connects);
         trial.outcome.faults = trial.outcome.faults.saturating_add(1);
@@ -182,8 +186,16 @@ async fn initials(pin: Pin) -> Result<Vec<Vec<u8>>> {
     Ok(initials)
 }
 
-/// Begins sessions one after another; how many were tried, and how many began.
-async fn newcomers(maker: &Arc<dyn Matchmaker>, span: Duration) -> (usize, usize) {
+/// What was counted between two looks.
+fn since(before: &BTreeMap<String, f64>, after: &BTreeMap<String, f64>) -> String {
+    let counted = after.iter().map(|(result, count)| (result, count - before.get(result).unwrap_or(&0.0)));
+    let said: Vec<_> =
+        counted.filter(|(_, count)| 0.0 < *count).map(|(result, count)| format!("{result} {count}")).collect();
+    said.join(", ")
+}
+
+/// Begins sessions one after another; how many were tried, and how often each error kept one from beginning.
+async fn newcomers(maker: &Arc<dyn Matchmaker>, span: Duration) -> (usize, BTreeMap<String, usize>) {
     let mut sessions = JoinSet::new();
     let until = Instant::now() + span;
     let mut index = 0;
@@ -192,8 +204,12 @@ async fn newcomers(maker: &Arc<dyn Matchmaker>, span: Duration) -> (usize, usize
         index += 1;
         sleep(LEGITIMATE_EVERY).await;
     }
-    let met = sessions.join_all().await;
-    (met.len(), met.iter().filter(|made| made.is_ok()).count())
+    let made = sessions.join_all().await;
+    let mut failed = BTreeMap::new();
+    for error in made.iter().filter_map(|made| made.as_ref().err()) {
+        *failed.entry(format!("{error:#}")).or_default() += 1;
+    }
+    (made.len(), failed)
 }
 
 /// F21: connections that send nothing, a byte now and then, or nothing after TLS.
