@@ -175,7 +175,7 @@ fn every_path_of_the_api_is_in_the_table() {
 
 #[test]
 fn the_document_is_short_and_has_one_sentence_a_line() {
-    assert!(PROTOCOL.lines().count() <= 650);
+    assert!(PROTOCOL.lines().count() <= 680);
     let mut fenced = false;
     for line in PROTOCOL.lines() {
         fenced ^= line.starts_with("```");
