@@ -10,16 +10,18 @@ use ops::{
     tls::{self, Certificate, TlsError},
     web,
 };
+use proto::api::UnixMillis;
 use tokio::{net::TcpListener, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{self, App},
+    company::retention,
     config::Config,
     db::{self, Db, DbError, UrlFileError},
     events, fetch_one, login,
     metrics::Metrics,
-    router, session,
+    request, router, session,
     signing_key::{self, SharedKeyError},
 };
 
@@ -27,6 +29,8 @@ use crate::{
 const CERTIFICATE_EVERY: Duration = Duration::from_mins(1);
 /// Pause between two sweeps of what is over.
 const SWEEP_EVERY: Duration = Duration::from_mins(1);
+/// Pause between two looks for what is older than it is kept.
+const PURGE_EVERY_MS: i64 = 60 * 60 * 1000;
 /// Pause between two questions to the database whether it is there.
 const DATABASE_EVERY: Duration = Duration::from_secs(2);
 /// The database is not there when it does not answer in this time.
@@ -139,17 +143,35 @@ async fn ask_database(db: &Db) -> Result<(), DbError> {
     Ok(())
 }
 
-/// Forgets what is over, again and again.
+/// Forgets what is over, again and again. What is under way when it is told to stop is rolled back to its last stretch.
 async fn sweep(app: App, stop: CancellationToken) {
     let mut turn = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            _ = turn.tick() => {}
+    let mut purged_at: Option<UnixMillis> = None;
+    let rounds = async {
+        loop {
+            turn.tick().await;
+            sweep_once(&app, &mut purged_at).await;
         }
-        if let Err(error) = login::sweep(&app).await {
-            tracing::warn!(event = "login.sweep_failed", error = %error, "What is over could not be forgotten");
+    };
+    tokio::select! {
+        biased;
+        () = stop.cancelled() => {}
+        () = rounds => {}
+    }
+}
+
+async fn sweep_once(app: &App, purged_at: &mut Option<UnixMillis>) {
+    if let Err(error) = login::sweep(app).await {
+        tracing::warn!(event = "login.sweep_failed", error = %error, "What is over could not be forgotten");
+    }
+    if let Err(error) = request::erase::run(app).await {
+        tracing::warn!(event = "data.erase_interrupted", error = %error, "An erasure stopped; the next round goes on");
+    }
+    let now = app.now_ms();
+    if purged_at.is_none_or(|at| at.saturating_add(PURGE_EVERY_MS) <= now) {
+        *purged_at = Some(now);
+        if let Err(error) = retention::sweep(app).await {
+            tracing::warn!(event = "retention.failed", error = %error, "What is too old could not go");
         }
     }
 }

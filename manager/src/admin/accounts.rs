@@ -245,7 +245,7 @@ async fn show_page(
     let zone = login.zone();
     let mut tx = app.db.read().await?;
     let partners = partner::all(&mut tx).await?;
-    let changes = history(&mut tx, &SYSTEM.to_string(), &format!("admin:{}", row.operator_id), &zone).await?;
+    let changes = history(&mut tx, &SYSTEM.to_string(), &format!("admin:{}", row.operator_id), login).await?;
     drop(tx);
     let frame = frame(app, login, headers, Here::Admins);
     let page = ShowPage {

@@ -20,6 +20,8 @@ pub enum Here {
     Companies,
     /// Who brings companies.
     Partners,
+    /// Erasures and disclosures.
+    Requests,
     /// System administrators.
     Admins,
     /// The log of the whole system.
@@ -36,6 +38,7 @@ impl Here {
             Self::Top => ("/system", w.top, None),
             Self::Companies => ("/system/companies", w.companies, Some(AdminPermission::CompanyView)),
             Self::Partners => ("/system/partners", w.partners, Some(AdminPermission::CompanyEdit)),
+            Self::Requests => ("/system/requests", w.requests, Some(AdminPermission::DataView)),
             Self::Admins => ("/system/admins", w.admins, Some(AdminPermission::AdminView)),
             Self::Log => ("/system/log", w.log, Some(AdminPermission::LogView)),
             Self::Account => ("/system/account", words.menu.account, None),
@@ -49,7 +52,7 @@ const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 3] {
     [
         (w.group_service, &[Here::Top]),
         (w.group_contracts, &[Here::Companies, Here::Partners]),
-        (w.group_record, &[Here::Admins, Here::Log]),
+        (w.group_record, &[Here::Requests, Here::Admins, Here::Log]),
     ]
 }
 

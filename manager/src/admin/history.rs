@@ -1,11 +1,10 @@
 //! The history of something as its page shows it.
 
-use jiff::tz::TimeZone;
-
+use super::{AdminLogin, store::COMMAND_LINE};
 use crate::{
     audit::change::{self, Field},
     db::{DbResult, Tx},
-    site::time,
+    site::{Words, time},
 };
 
 /// A change as the page shows it.
@@ -25,13 +24,15 @@ pub struct ShownChange {
 ///
 /// # Errors
 /// [`crate::db::DbError`].
-pub async fn history(tx: &mut Tx, company_id: &str, subject: &str, zone: &TimeZone) -> DbResult<Vec<ShownChange>> {
+pub async fn history(tx: &mut Tx, company_id: &str, subject: &str, login: &AdminLogin) -> DbResult<Vec<ShownChange>> {
+    let (zone, words) = (login.zone(), Words::of(login.lang));
     let Ok(company_id) = company_id.parse() else { return Ok(Vec::new()) };
     let changes = change::of_subject(tx, company_id, subject).await?;
     let shown = |change: change::Change| {
         let (reasons, fields): (Vec<_>, Vec<_>) = change.fields.into_iter().partition(|field| field.name == "reason");
         let reason = reasons.into_iter().next().map(|field| field.new).unwrap_or_default();
-        ShownChange { at: time::seconds(change.at_ms, zone), actor: change.actor, reason, fields }
+        let actor = if change.actor == COMMAND_LINE { words.audit.actor_command_line.to_owned() } else { change.actor };
+        ShownChange { at: time::seconds(change.at_ms, &zone), actor, reason, fields }
     };
     Ok(changes.into_iter().map(shown).collect())
 }

@@ -22,7 +22,7 @@ use crate::{
     extract::Source,
     fetch_one,
     login::{Realm, page::own_pages},
-    relays,
+    relays, request,
     site::{Frame, PageResult, Problem},
     throttle::millis,
 };
@@ -36,6 +36,7 @@ pub fn router(app: App) -> Router<App> {
         .merge(own_pages(Realm::System))
         .merge(contract::page::router())
         .merge(contract::partner::router())
+        .merge(request::page::router())
         .merge(accounts::router())
         .merge(log::router())
         .route("/system", get(show))

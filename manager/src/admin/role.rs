@@ -28,6 +28,8 @@ pub enum AdminPermission {
     AdminView,
     /// Create, change and stop system administrators.
     AdminEdit,
+    /// See what was asked for about the data of companies, and the certificates.
+    DataView,
     /// Ask for erasures and legal exports, and agree to those that somebody else asked for.
     DataHandle,
     /// Read the log of the whole system.
@@ -55,6 +57,7 @@ impl AdminRole {
             P::CompanyView => true,
             P::CompanyEdit | P::AdminEdit => matches!(self, Self::Operations),
             P::AdminView => matches!(self, Self::Operations | Self::Audit),
+            P::DataView => matches!(self, Self::Data | Self::Audit),
             P::DataHandle => matches!(self, Self::Data),
             P::LogView => matches!(self, Self::Audit),
         }

@@ -14,6 +14,9 @@ use crate::{
     operator::UserId,
 };
 
+/// Who did what was done at the command line, in the history.
+pub const COMMAND_LINE: &str = "command_line";
+
 /// A new system administrator.
 #[derive(Debug, Clone)]
 pub struct NewAdmin<'a> {
@@ -71,7 +74,7 @@ pub async fn create_at_command_line(
         ("name", "", new.name.as_str()),
         ("role", "", new.role.as_str()),
     ]);
-    let detail = change::store(tx, SYSTEM, &format!("admin:{operator_id}"), "command_line", fields, now).await?;
+    let detail = change::store(tx, SYSTEM, &format!("admin:{operator_id}"), COMMAND_LINE, fields, now).await?;
     let event = AuditEvent {
         at_ms: now,
         company: Some(SYSTEM),

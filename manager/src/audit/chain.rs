@@ -30,6 +30,8 @@ pub struct Row {
     pub prev_hash: String,
     /// SHA-256 over everything above, hexadecimal.
     pub hash: String,
+    /// Whether the content went with its company; then the hash is of what was there.
+    pub erased: bool,
 }
 
 impl Row {
@@ -81,6 +83,7 @@ mod tests {
             detail: "{}".to_owned(),
             prev_hash: GENESIS.to_owned(),
             hash: String::new(),
+            erased: false,
         }
     }
 

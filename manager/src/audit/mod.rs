@@ -6,8 +6,10 @@
 //! somebody also computed every later hash and the head anew.
 
 pub mod change;
+pub mod erased;
 pub mod list;
 pub mod page;
+pub mod purge;
 pub mod store;
 pub mod verify;
 

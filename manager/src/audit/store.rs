@@ -1,6 +1,9 @@
 //! Appending to the chain, and reading it in order.
 
-use super::{AuditEvent, chain::Row};
+use super::{
+    AuditEvent,
+    chain::{GENESIS, Row},
+};
 use crate::{
     db::{DbError, DbResult, Tx},
     execute, fetch_all, fetch_one,
@@ -13,6 +16,13 @@ pub struct Head {
     pub seq: i64,
     /// Hash of the newest row.
     pub hash: String,
+}
+
+impl Head {
+    /// Whether it is the place before the first row that ever was.
+    pub fn is_genesis(&self) -> bool {
+        self.seq == 0 && self.hash == GENESIS
+    }
 }
 
 /// Appends an event in the transaction of the change it tells of; gives its number in the chain.
@@ -41,6 +51,7 @@ pub async fn append(tx: &mut Tx, event: AuditEvent) -> DbResult<i64> {
         detail: event.detail.to_string(),
         prev_hash: head.hash,
         hash: String::new(),
+        erased: false,
     };
     row.hash = row.computed_hash();
     insert(tx, &row).await?;
@@ -74,6 +85,20 @@ pub async fn head(tx: &mut Tx) -> DbResult<Head> {
     )
 }
 
+/// Behind which row the chain begins.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn anchor(tx: &mut Tx) -> DbResult<Head> {
+    fetch_one!(
+        tx,
+        Head,
+        "SELECT seq, hash
+        FROM audit_anchor
+        WHERE id = 1"
+    )
+}
+
 /// The next `limit` rows after `seq`, in order.
 ///
 /// # Errors
@@ -82,7 +107,7 @@ pub async fn rows_after(tx: &mut Tx, seq: i64, limit: i64) -> DbResult<Vec<Row>>
     fetch_all!(
         tx,
         Row,
-        "SELECT seq, at_ms, company_id, actor, event, reception_id, session_id, detail, prev_hash, hash
+        "SELECT seq, at_ms, company_id, actor, event, reception_id, session_id, detail, prev_hash, hash, erased
         FROM audit
         WHERE seq > $1
         ORDER BY seq

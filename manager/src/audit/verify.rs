@@ -1,9 +1,10 @@
-//! Walks the chain from its first row and names the first one that is wrong.
+//! Walks the chain from its first row, or from the one behind which it was purged, and names the first one that is wrong.
 
 use std::fmt;
 
 use super::{
-    chain::{GENESIS, Row},
+    chain::Row,
+    erased, purge,
     store::{self, Head},
 };
 use crate::db::{Db, DbResult};
@@ -45,12 +46,21 @@ pub enum FlawKind {
     BeyondHead,
     /// The head names another hash for the newest row.
     HeadDiffers,
+    /// Its content is gone, and no erasure of its company vouches for that.
+    ErasedAlone,
+    /// The rows before it are gone, and no purge vouches for that.
+    PurgedAlone,
 }
 
 /// The state of a walk: what the next row must be.
 struct Walk {
+    anchor: Head,
     seq: i64,
     hash: String,
+    /// Erased rows for which nobody has vouched yet.
+    erased: erased::Open,
+    /// Whether a purge vouches for the beginning.
+    anchored: bool,
 }
 
 /// Walks the whole chain as it is now; rows appended meanwhile belong to the next walk.
@@ -60,7 +70,14 @@ struct Walk {
 pub async fn verify(db: &Db) -> DbResult<Verdict> {
     let mut tx = db.read().await?;
     let head = store::head(&mut tx).await?;
-    let mut walk = Walk { seq: 0, hash: GENESIS.to_owned() };
+    let anchor = store::anchor(&mut tx).await?;
+    let mut walk = Walk {
+        seq: anchor.seq,
+        hash: anchor.hash.clone(),
+        erased: erased::Open::default(),
+        anchored: anchor.is_genesis(),
+        anchor,
+    };
     loop {
         let rows = store::rows_after(&mut tx, walk.seq, PAGE).await?;
         for row in &rows {
@@ -82,16 +99,19 @@ impl Walk {
         }
         let flaw = if head.seq < row.seq {
             Some(FlawKind::BeyondHead)
-        } else if row.hash != row.computed_hash() {
+        } else if !row.erased && row.hash != row.computed_hash() {
             Some(FlawKind::Altered)
         } else if row.prev_hash != self.hash {
             Some(FlawKind::Unchained)
+        } else if !self.erased.take(row, self.anchor.seq) {
+            Some(FlawKind::ErasedAlone)
         } else {
             None
         };
         if let Some(what) = flaw {
             return Err(Flaw { seq: row.seq, what });
         }
+        self.anchored |= purge::vouches(row, &self.anchor);
         self.seq = row.seq;
         self.hash.clone_from(&row.hash);
         Ok(())
@@ -100,10 +120,14 @@ impl Walk {
     fn end(&self, head: &Head) -> Verdict {
         if self.seq < head.seq {
             Verdict::Broken(Flaw { seq: self.seq.saturating_add(1), what: FlawKind::Missing })
-        } else if self.hash == head.hash {
-            Verdict::Holds { rows: self.seq }
-        } else {
+        } else if self.hash != head.hash {
             Verdict::Broken(Flaw { seq: self.seq, what: FlawKind::HeadDiffers })
+        } else if let Some(seq) = self.erased.first() {
+            Verdict::Broken(Flaw { seq, what: FlawKind::ErasedAlone })
+        } else if !self.anchored {
+            Verdict::Broken(Flaw { seq: self.anchor.seq.saturating_add(1), what: FlawKind::PurgedAlone })
+        } else {
+            Verdict::Holds { rows: self.seq.saturating_sub(self.anchor.seq) }
         }
     }
 }
@@ -125,6 +149,8 @@ impl fmt::Display for FlawKind {
             Self::Altered => "its columns do not match its hash",
             Self::BeyondHead => "it is newer than the head of the chain",
             Self::HeadDiffers => "the head of the chain names another hash for it",
+            Self::ErasedAlone => "its content is gone and no erasure vouches for that",
+            Self::PurgedAlone => "the rows before it are gone and no purge vouches for that",
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Companies: who the operators belong to, and the rules of their accounts.
 
 pub mod policy;
+pub mod retention;
 pub mod store;
 
 use std::{fmt, str::FromStr, time::Duration};

@@ -100,6 +100,7 @@ struct ShowPage {
     mistakes: Mistakes,
     partners: Vec<Partner>,
     may_edit: bool,
+    may_ask: bool,
     created: String,
     ended: Option<String>,
     running: i64,
@@ -271,7 +272,7 @@ async fn show_page(
         LIMIT 100",
         &row.company_id
     )?;
-    let changes = history(&mut tx, &row.company_id, &format!("company:{}", row.company_id), &zone).await?;
+    let changes = history(&mut tx, &row.company_id, &format!("company:{}", row.company_id), login).await?;
     drop(tx);
     let frame = frame(app, login, headers, Here::Companies);
     for admin in &mut admins {
@@ -283,6 +284,7 @@ async fn show_page(
         created: time::seconds(row.created_at_ms, &zone),
         ended: row.ended_at_ms.map(|at| time::seconds(at, &zone)),
         may_edit: login.may(AdminPermission::CompanyEdit) && row.state() != ContractState::Erased,
+        may_ask: login.may(AdminPermission::DataHandle) && row.state() != ContractState::Erased,
         line: Line::new(row, frame.words, app.now_ms(), &zone),
         frame,
         filled,

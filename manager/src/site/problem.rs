@@ -64,6 +64,7 @@ struct ProblemPage {
     lang: Lang,
     words: &'static Words,
     assets: &'static Assets,
+    home: &'static str,
     heading: &'static str,
     what_to_do: String,
     /// Where to go, and what it is called.
@@ -109,7 +110,7 @@ impl Problem {
             Self::Throttled { retry_after_secs } => (w.throttled, w.throttled_do(retry_after_secs), home),
             Self::Busy => (w.busy, w.busy_do.to_owned(), home),
         };
-        let page = ProblemPage { lang, words, assets: &ASSETS, heading, what_to_do, link };
+        let page = ProblemPage { lang, words, assets: &ASSETS, home: realm.home(), heading, what_to_do, link };
         match page.render() {
             Ok(html) => (self.status(), Html(html)).into_response(),
             Err(error) => {

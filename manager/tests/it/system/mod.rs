@@ -1,8 +1,10 @@
 //! The pages of system administrators, and the wall between them and companies.
 
 mod accounts;
+mod age;
 mod contracts;
 mod out;
+mod requests;
 mod wall;
 
 use manager::{
