@@ -10,7 +10,7 @@ use proto::{api::UnixMillis, ticket::SigningKey};
 use rand_core::{CryptoRngCore, OsRng, RngCore as _};
 
 use crate::{
-    column_key::ColumnKey, config::Config, db::Db, events::Hub, login::gate::HashGate, metrics::Metrics,
+    column_key::ColumnKey, config::Config, db::Db, events::Hub, live, login::gate::HashGate, metrics::Metrics,
     reception::locator::LocatorKey,
 };
 
@@ -31,6 +31,8 @@ pub struct App {
     pub hash_gate: HashGate,
     /// The event streams that are open at this manager.
     pub events: Hub,
+    /// The live boards that are open at this manager.
+    pub boards: live::Hub,
     /// Hashes and seals locators.
     pub locators: LocatorKey,
     /// Seals columns that the database alone must not tell.
@@ -53,6 +55,7 @@ impl App {
             signing_key: Arc::new(signing_key),
             hash_gate,
             events: Hub::default(),
+            boards: live::Hub::default(),
             locators,
             columns,
             steady_since_ms,

@@ -53,9 +53,15 @@ pub mod reception;
 
 pub mod session;
 
+pub mod category;
+
 pub mod relays;
 
 pub mod events;
+
+pub mod live;
+
+pub mod statistics;
 
 pub mod site;
 

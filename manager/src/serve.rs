@@ -19,10 +19,11 @@ use crate::{
     company::retention,
     config::Config,
     db::{self, Db, DbError, UrlFileError},
-    events, fetch_one, login,
+    events, fetch_one, live, login,
     metrics::Metrics,
     request, router, session,
     signing_key::{self, SharedKeyError},
+    statistics,
 };
 
 /// Pause between two looks at the certificate files.
@@ -101,6 +102,8 @@ pub async fn run(
     tasks.spawn(sweep(app.clone(), stop.clone()));
     tasks.spawn(session::sweep::run(app.clone(), stop.clone()));
     tasks.spawn(events::run(app.clone(), stop.clone()));
+    tasks.spawn(live::run(app.clone(), stop.clone()));
+    tasks.spawn(statistics::run(app.clone(), stop.clone()));
 
     let limits = web::Limits {
         connections: app.config.http.connections_max,

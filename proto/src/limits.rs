@@ -83,6 +83,12 @@ pub const RATCHET_EVERY: u64 = 1 << 24;
 pub const TEXT_LEN_MAX: usize = 4 * 1024;
 /// Reason shown to the customer, in bytes of UTF-8.
 pub const REASON_LEN_MAX: usize = 300;
+/// Longest number of a case, in characters: longer than those of the ticket systems that help desks have.
+pub const CASE_NUMBER_LEN_MAX: usize = 64;
+/// Longest name of a customer, in characters, as that of an account.
+pub const CUSTOMER_NAME_LEN_MAX: usize = 64;
+/// Longest note about a session, in characters: a page of text.
+pub const NOTE_LEN_MAX: usize = 2000;
 /// Name and version of a tool, in bytes of UTF-8.
 pub const TOOL_NAME_LEN_MAX: usize = 64;
 /// Monitors of one customer.

@@ -12,7 +12,7 @@ mod hub;
 mod metrics;
 mod sweep;
 
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use ops::config::Span;
 use serde::{Deserialize, Serialize};
@@ -25,12 +25,18 @@ pub use self::{api::router, hub::Hub, metrics::EventsMetrics, sweep::run};
 pub struct Config {
     /// Open streams of one operator at this manager; a few tools and their reconnects.
     pub streams_per_operator_max: NonZeroU16,
+    /// Open live boards of browsers at this manager; a few times the accounts of a large company.
+    pub boards_max: NonZeroU32,
     /// Events are deleted after this time; longer than any tool stays away and comes back.
     pub keep: Span,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { streams_per_operator_max: NonZeroU16::MIN.saturating_add(7), keep: Span::secs(24 * 60 * 60) }
+        Self {
+            streams_per_operator_max: NonZeroU16::MIN.saturating_add(7),
+            boards_max: NonZeroU32::MIN.saturating_add(1999),
+            keep: Span::secs(24 * 60 * 60),
+        }
     }
 }

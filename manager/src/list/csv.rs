@@ -38,12 +38,21 @@ impl Encoding {
     pub fn parse(text: Option<&str>) -> Self {
         if text == Some("cp932") { Self::Cp932 } else { Self::Utf8 }
     }
+}
 
-    const fn charset(self) -> &'static str {
-        match self {
-            Self::Utf8 => "utf-8",
-            Self::Cp932 => "Shift_JIS",
-        }
+/// What a file begins with.
+pub fn begin(encoding: Encoding) -> Vec<u8> {
+    match encoding {
+        Encoding::Utf8 => BOM.to_vec(),
+        Encoding::Cp932 => Vec::new(),
+    }
+}
+
+/// The `Content-Type` of a file.
+pub const fn kind(encoding: Encoding) -> HeaderValue {
+    match encoding {
+        Encoding::Utf8 => HeaderValue::from_static("text/csv; charset=utf-8"),
+        Encoding::Cp932 => HeaderValue::from_static("text/csv; charset=Shift_JIS"),
     }
 }
 
@@ -128,10 +137,7 @@ where
     L: Listing + Send + 'static,
 {
     let (name, encoding) = file;
-    let mut first = match encoding {
-        Encoding::Utf8 => BOM.to_vec(),
-        Encoding::Cp932 => Vec::new(),
-    };
+    let mut first = begin(encoding);
     line(heads.iter().map(|head| Cow::Borrowed(*head)), encoding, &mut first);
     let cells = Box::new(cells);
     let begun =
@@ -142,12 +148,9 @@ where
     });
     let mut response = Response::new(Body::from_stream(body));
     let headers = response.headers_mut();
-    let kind = format!("text/csv; charset={}", encoding.charset());
-    let disposition = format!("attachment; filename=\"{name}.csv\"");
-    for (header, value) in [(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, disposition)] {
-        if let Ok(value) = HeaderValue::from_str(&value) {
-            headers.insert(header, value);
-        }
+    headers.insert(header::CONTENT_TYPE, kind(encoding));
+    if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.csv\"")) {
+        headers.insert(header::CONTENT_DISPOSITION, disposition);
     }
     response
 }

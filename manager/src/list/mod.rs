@@ -192,6 +192,18 @@ pub async fn stretch<L: Listing>(
     Ok((keyed.into_iter().map(|keyed| keyed.row).collect(), next))
 }
 
+/// Whether a list has any row.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn exists<L: Listing>(tx: &mut Tx, listing: &L) -> DbResult<bool> {
+    let mut select = Select::new("SELECT COUNT(*) FROM (SELECT 1");
+    listing.narrow(&mut select);
+    select.add("LIMIT 1) AS found");
+    let rows: Vec<(i64,)> = select.fetch_all(tx).await?;
+    Ok(rows.first().is_some_and(|(count,)| 0 < *count))
+}
+
 async fn rows<L: Listing>(tx: &mut Tx, listing: &L, asked: &Asked, limit: i64) -> DbResult<Vec<Keyed<L::Row>>> {
     let column = asked.column;
     let mut select = Select::new("SELECT CAST(");

@@ -2,7 +2,10 @@
 
 use std::ops::Deref;
 
-use axum::{extract::FromRequestParts, http::request::Parts};
+use axum::{
+    extract::FromRequestParts,
+    http::{HeaderMap, header, request::Parts},
+};
 use jiff::tz::TimeZone;
 use proto::{
     api::UnixMillis,
@@ -160,7 +163,7 @@ impl Login {
         let holder = login.holder_mut();
         holder.csrf = form::token(cookie);
         holder.lang = Lang::of(&parts.headers);
-        if used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
+        if !refreshes_itself(&parts.headers) && used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
             let mut tx = app.db.begin().await?;
             site_store::touch(&mut tx, &token, now).await?;
             tx.commit().await?;
@@ -303,6 +306,12 @@ impl FromRequestParts<App> for Halfway {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         Login::find(app, Realm::of_path(parts.uri.path()), parts).await.map(Self)
     }
+}
+
+/// Whether a page asks by itself, which does not keep a login that nobody uses: the rows of a live board, and its stream.
+fn refreshes_itself(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    headers.contains_key("x-refresh") || accept == Some("text/event-stream")
 }
 
 /// Where to go after the login: the page that was asked for, unless it was a form.

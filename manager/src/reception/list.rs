@@ -19,6 +19,7 @@ pub struct ReceptionLog {
     since: Option<i64>,
     until: Option<i64>,
     state: Option<String>,
+    one: Option<String>,
 }
 
 /// One reception.
@@ -57,7 +58,13 @@ impl ReceptionLog {
             since: params.day("from", &zone),
             until: params.day_end("to", &zone),
             state: text("state"),
+            one: None,
         }
+    }
+
+    /// The list of one reception, if the role of who asks reaches it.
+    pub fn one(reception_id: &str, login: &SiteLogin) -> Self {
+        Self { one: Some(reception_id.to_owned()), ..Self::read(&Params::default(), login) }
     }
 }
 
@@ -80,6 +87,9 @@ impl Listing for ReceptionLog {
             .add("WHERE s.company_id =")
             .bind(self.login.company_id.to_string());
         self.login.narrow(select);
+        if let Some(reception_id) = &self.one {
+            select.add("AND s.reception_id =").bind(reception_id);
+        }
         if let Some(since) = self.since {
             select.add("AND s.issued_at_ms >=").bind(since);
         }

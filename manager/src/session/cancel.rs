@@ -3,6 +3,7 @@
 use axum::{Json, extract::State};
 use proto::{
     api::{
+        UnixMillis,
         error::ErrorBody,
         reception::{RECEPTION_CANCEL, ReceptionBody},
     },
@@ -14,10 +15,16 @@ use super::close::{self, Closed};
 use crate::{
     app::App,
     audit::Actor,
+    db::{DbResult, Tx},
     error::{ApiError, ApiResult},
     extract::InPath,
     login::LoggedIn,
-    reception::{self, api::lock_own, state::Stage, store::Stored},
+    reception::{
+        self,
+        api::lock_own,
+        state::{Reception, Stage, WrongState},
+        store::Stored,
+    },
 };
 
 /// Makes a number unusable. Cancelling it again changes nothing.
@@ -46,17 +53,36 @@ pub(super) async fn cancel(
     if let Stage::Cancelled { .. } = stored.reception.stage {
         return Ok(Json(reception::api::shown(&app, stored)?));
     }
-    let entered = stored.reception.stage.session_id();
-    let reception = stored.reception.cancel(now_ms).map_err(|wrong| ApiError::wrong_state(wrong.to_string()))?;
+    let (reception, closed) = cancel_locked(&mut tx, stored.reception, actor, now_ms)
+        .await?
+        .map_err(|wrong| ApiError::wrong_state(wrong.to_string()))?;
+    tx.commit().await?;
+    closed.tell(&app);
+    Ok(Json(reception::api::shown(&app, Stored { reception, locator_sealed: stored.locator_sealed })?))
+}
+
+/// Makes a number that is locked unusable, and ends the session of an entry that is not proved.
+///
+/// # Errors
+/// [`crate::db::DbError`]; inside, [`WrongState`] when it is closed already.
+pub async fn cancel_locked(
+    tx: &mut Tx,
+    reception: Reception,
+    actor: Actor,
+    now_ms: UnixMillis,
+) -> DbResult<Result<(Reception, Closed), WrongState>> {
+    let entered = reception.stage.session_id();
+    let reception = match reception.cancel(now_ms) {
+        Ok(reception) => reception,
+        Err(wrong) => return Ok(Err(wrong)),
+    };
     let mut closed = Closed::of_reception(reception.clone());
     if let Some(session_id) = entered {
         // First the number, so that the end of its session does not give it back.
-        reception::store::save(&mut tx, &reception).await?;
-        let ended = close::end(&mut tx, session_id, (CloseReason::Cancelled, now_ms), actor, now_ms).await?;
+        reception::store::save(tx, &reception).await?;
+        let ended = close::end(tx, session_id, (CloseReason::Cancelled, now_ms), actor, now_ms).await?;
         closed = closed.and(ended);
     }
-    reception::closed(&mut tx, &reception, entered, actor, now_ms).await?;
-    tx.commit().await?;
-    closed.tell(&app);
-    Ok(Json(reception::api::shown(&app, Stored { reception, ..stored })?))
+    reception::closed(tx, &reception, entered, actor, now_ms).await?;
+    Ok(Ok((reception, closed)))
 }

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use crate::{
     db::select::{Select, contains},
+    fold::fold,
     list::{Column, Kind, Listing, Params},
     login::SiteLogin,
     site::time,
@@ -22,6 +23,8 @@ pub struct SupportLog {
     reason: Option<String>,
     operator_id: Option<String>,
     duration_min_ms: Option<i64>,
+    category: Option<String>,
+    result: Option<String>,
     one: Option<String>,
 }
 
@@ -54,6 +57,16 @@ pub struct Row {
     pub device: String,
     /// Whether the customer allowed control.
     pub controlled: bool,
+    /// The number of the case.
+    pub case_number: String,
+    /// Who was helped.
+    pub customer_name: String,
+    /// The name of the category.
+    pub category: Option<String>,
+    /// What came of it; empty when nobody wrote it.
+    pub result: String,
+    /// Anything else.
+    pub note: String,
 }
 
 impl SupportLog {
@@ -71,6 +84,8 @@ impl SupportLog {
             reason: text("reason"),
             operator_id: text("operator"),
             duration_min_ms: minutes.map(|minutes| minutes.saturating_mul(60_000)),
+            category: text("category"),
+            result: text("result"),
             one: None,
         }
     }
@@ -93,7 +108,8 @@ impl Listing for SupportLog {
     const SELECT: &'static str = "s.session_id, s.reception_id, s.operator_id, s.operator_name, s.reason, s.state, \
         s.entered_at_ms, s.connected_at_ms, s.ended_at_ms, s.duration_ms, s.end_reason, s.device, \
         EXISTS (SELECT 1 FROM consents k WHERE k.session_id = s.session_id AND k.kind = 'control' AND k.answer = 'granted') \
-        AS controlled";
+        AS controlled, s.case_number, s.customer_name, \
+        (SELECT y.name FROM categories y WHERE y.category_id = s.category_id) AS category, s.result, s.note";
 
     fn narrow(&self, select: &mut Select) {
         select
@@ -133,18 +149,32 @@ impl Listing for SupportLog {
         if let Some(duration) = self.duration_min_ms {
             select.add("AND s.duration_ms >=").bind(duration);
         }
+        match self.category.as_deref() {
+            Some("none") => {
+                select.add("AND s.category_id IS NULL");
+            }
+            Some(category_id) => {
+                select.add("AND s.category_id =").bind(category_id);
+            }
+            None => {}
+        }
+        match self.result.as_deref() {
+            Some("none") => {
+                select.add("AND s.result = ''");
+            }
+            Some(result) => {
+                select.add("AND s.result =").bind(result);
+            }
+            None => {}
+        }
         if let Some(search) = &self.search {
-            let pattern = contains(&search.to_lowercase());
-            select
-                .add("AND LOWER(s.operator_name || ' ' || s.reason || ' ' || s.device) LIKE")
-                .bind(pattern)
-                .add("ESCAPE '!'");
+            select.add("AND s.search LIKE").bind(contains(&fold(search))).add("ESCAPE '!'");
         }
     }
 }
 
 /// Columns of the file.
-pub const HEADS: [&str; 11] = [
+pub const HEADS: [&str; 16] = [
     "session_id",
     "began",
     "connected",
@@ -156,6 +186,11 @@ pub const HEADS: [&str; 11] = [
     "end_reason",
     "control",
     "device",
+    "case_number",
+    "customer",
+    "category",
+    "result",
+    "note",
 ];
 
 /// Cells of one session in the file.
@@ -172,4 +207,9 @@ pub fn cells(row: &Row, zone: &TimeZone, cell: &mut dyn FnMut(Cow<'_, str>)) {
     cell(Cow::Borrowed(row.end_reason.as_deref().unwrap_or_default()));
     cell(Cow::Borrowed(if row.controlled { "yes" } else { "no" }));
     cell(Cow::Borrowed(&row.device));
+    cell(Cow::Borrowed(&row.case_number));
+    cell(Cow::Borrowed(&row.customer_name));
+    cell(Cow::Borrowed(row.category.as_deref().unwrap_or_default()));
+    cell(Cow::Borrowed(&row.result));
+    cell(Cow::Borrowed(&row.note));
 }

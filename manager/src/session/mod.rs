@@ -10,6 +10,8 @@
 pub mod api;
 pub mod caller;
 pub mod cancel;
+pub mod case;
+pub mod case_api;
 pub mod close;
 pub mod enter;
 pub mod guess;
@@ -22,6 +24,7 @@ pub mod sweep;
 pub mod ticket;
 
 mod metrics;
+mod show;
 
 use std::{num::NonZeroU32, time::Duration};
 
@@ -112,4 +115,6 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(renew::renew))
         .routes(routes!(api::end))
         .routes(routes!(api::sessions))
+        .routes(routes!(case_api::read, case_api::write))
+        .routes(routes!(case_api::categories))
 }

@@ -8,22 +8,24 @@ use axum::{
     extract::{RawQuery, State},
     http::HeaderMap,
     response::{Html, IntoResponse as _},
-    routing::get,
+    routing::{get, post},
 };
 use jiff::tz::TimeZone;
 use proto::device::DeviceFact;
 use serde_json::json;
 
-use super::list::{self, HEADS, Row, SupportLog};
+use super::{
+    list::{self, HEADS, Row, SupportLog},
+    show,
+};
 use crate::{
     app::App,
     audit,
-    extract::InPath,
-    fetch_all,
+    category::{self, store::Category},
     list::{Asked, Page, Params, csv},
     login::SiteLogin,
     role::Permission,
-    site::{Frame, Here, PageResult, Problem, Words, time},
+    site::{Frame, Here, PageResult, Words, time},
 };
 
 /// The pages of this slice.
@@ -31,18 +33,20 @@ pub fn router() -> Router<App> {
     Router::new()
         .route("/log/sessions", get(show_list))
         .route("/log/sessions/file", get(file))
-        .route("/log/sessions/{session_id}", get(show))
+        .route("/log/sessions/{session_id}", get(show::show))
+        .route("/log/sessions/{session_id}/case", post(show::write))
 }
 
-/// One line of the list.
-struct Line {
-    began: String,
-    ended: String,
-    duration: String,
-    state: &'static str,
-    class: &'static str,
-    device: String,
-    row: Row,
+/// One session as lists and pages show it.
+pub(super) struct Line {
+    pub(super) began: String,
+    pub(super) ended: String,
+    pub(super) duration: String,
+    pub(super) state: &'static str,
+    pub(super) class: &'static str,
+    pub(super) device: String,
+    pub(super) result: &'static str,
+    pub(super) row: Row,
 }
 
 #[derive(Template)]
@@ -53,28 +57,13 @@ struct ListPage {
     asked: Asked,
     page: Page<()>,
     lines: Vec<Line>,
+    categories: Vec<Category>,
+    results: Vec<(&'static str, &'static str)>,
     may_export: bool,
 }
 
-#[derive(Template)]
-#[template(path = "session/show.html")]
-struct ShowPage {
-    frame: Frame,
-    line: Line,
-    connected: String,
-    facts: Vec<DeviceFact>,
-    events: Vec<Event>,
-}
-
-/// What happened in a session, in order.
-struct Event {
-    at: String,
-    name: String,
-    detail: String,
-}
-
 /// Ways to end that can be asked for.
-const REASONS: [&str; 8] = [
+const REASONS: [&str; 12] = [
     "operator_ended",
     "customer_ended",
     "consent_refused",
@@ -82,7 +71,11 @@ const REASONS: [&str; 8] = [
     "peer_timeout",
     "peer_lost",
     "wrong_secret",
-    "manager_ended",
+    "prove_timeout",
+    "revoked",
+    "cancelled",
+    "hard_end",
+    "abnormal",
 ];
 
 async fn show_list(
@@ -97,12 +90,14 @@ async fn show_list(
     let zone = login.zone();
     let mut tx = app.db.read().await?;
     let page = crate::list::page(&mut tx, &SupportLog::read(&params, &login), &asked).await?;
+    let categories = category::store::of_company(&mut tx, login.company_id).await?;
     drop(tx);
     let frame = Frame::of(&app, &login, &headers, Here::SupportLog);
     let (rows, page) = page.split();
     let lines = rows.into_iter().map(|row| Line::new(row, frame.words, &zone)).collect();
     let may_export = login.may(Permission::LogExport);
-    Ok(Html(ListPage { frame, params, asked, page, lines, may_export }.render()?).into_response())
+    let results = show::results(frame.words);
+    Ok(Html(ListPage { frame, params, asked, page, lines, categories, results, may_export }.render()?).into_response())
 }
 
 async fn file(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuery) -> PageResult {
@@ -119,59 +114,22 @@ async fn file(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuer
     Ok(csv::export(&app, SupportLog::read(&params, &login), asked, ("sessions", encoding), &HEADS, cells))
 }
 
-async fn show(
-    State(app): State<App>,
-    login: SiteLogin,
-    InPath(session_id): InPath<String>,
-    headers: HeaderMap,
-) -> PageResult {
-    login.need(Permission::LogView)?;
-    let zone = login.zone();
-    let words = Words::of(login.lang);
-    let mut tx = app.db.read().await?;
-    let first = Asked::read::<SupportLog>(&Params::default());
-    let (rows, _) = crate::list::stretch(&mut tx, &SupportLog::one(&session_id, &login), &first, 1).await?;
-    let row = rows.into_iter().next().ok_or(Problem::NotFound)?;
-    let events = fetch_all!(
-        &mut tx,
-        (i64, String, String),
-        "SELECT at_ms, event, detail
-        FROM audit
-        WHERE session_id = $1
-        OR reception_id = $2
-        ORDER BY seq
-        LIMIT 500",
-        &row.session_id,
-        &row.reception_id
-    )?;
-    drop(tx);
-    let event = |(at, event, detail): (i64, String, String)| Event {
-        at: time::seconds(at, &zone),
-        name: audit::page::event_name(&event, words),
-        detail: audit::page::shown_detail(&detail),
-    };
-    let page = ShowPage {
-        frame: Frame::of(&app, &login, &headers, Here::SupportLog),
-        connected: shown(row.connected_at_ms, &zone),
-        facts: serde_json::from_str(&row.device).unwrap_or_default(),
-        line: Line::new(row, words, &zone),
-        events: events.into_iter().map(event).collect(),
-    };
-    Ok(Html(page.render()?).into_response())
-}
-
-fn shown(at: Option<i64>, zone: &TimeZone) -> String {
+pub(super) fn shown(at: Option<i64>, zone: &TimeZone) -> String {
     at.map_or_else(|| "–".to_owned(), |at| time::seconds(at, zone))
 }
 
 impl Line {
-    fn new(row: Row, words: &'static Words, zone: &TimeZone) -> Self {
+    pub(super) fn new(row: Row, words: &'static Words, zone: &TimeZone) -> Self {
         let reason = row.end_reason.as_deref().and_then(|reason| words.ends.get(reason));
         let state = words.sessions.get(&format!("state_{}", row.state)).unwrap_or(words.sessions.state_ended);
         let class = match (row.ended_at_ms, row.connected_at_ms) {
             (None, Some(_)) => "good",
             (None, None) => "warning",
-            (Some(_), Some(_)) if row.end_reason.as_deref() == Some("peer_lost") => "bad",
+            (Some(_), Some(_))
+                if matches!(row.end_reason.as_deref(), Some("peer_lost" | "seal_broken" | "abnormal")) =>
+            {
+                "bad"
+            }
             (Some(_), _) => "off",
         };
         let facts: Vec<DeviceFact> = serde_json::from_str(&row.device).unwrap_or_default();
@@ -182,6 +140,7 @@ impl Line {
             state: reason.unwrap_or(state),
             class,
             device: facts.iter().take(2).map(|fact| fact.value.clone()).collect::<Vec<_>>().join(" / "),
+            result: words.cases.get(&format!("result_{}", row.result)).unwrap_or(""),
             row,
         }
     }

@@ -17,6 +17,7 @@ use crate::{
     bearer::BearerHash,
     db::{DbError, DbResult, Tx},
     execute, fetch_all, fetch_one, fetch_optional,
+    fold::fold_all,
 };
 
 /// Every state, to read one by its name.
@@ -93,6 +94,16 @@ struct LogRow {
     device: String,
 }
 
+#[derive(sqlx::FromRow)]
+struct SearchRow {
+    operator_name: String,
+    reason: String,
+    device: String,
+    case_number: String,
+    customer_name: String,
+    note: String,
+}
+
 /// Inserts a session that is joining.
 ///
 /// # Errors
@@ -104,8 +115,8 @@ pub async fn insert(tx: &mut Tx, new: NewSession<'_>) -> DbResult<()> {
         "INSERT INTO sessions
         (session_id, reception_id, company_id, operator_id, operator_name, reason, customer_token_hash, state,
             entered_at_ms, hard_end_at_ms, last_seen_at_ms, customer_bytes, operator_bytes, device, version,
-            customer_key_hash, operator_key_hash, relay_ids)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, 'joining', $8, $9, $8, 0, 0, '[]', 0, $10, $11, $12)",
+            customer_key_hash, operator_key_hash, relay_ids, search)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, 'joining', $8, $9, $8, 0, 0, '[]', 0, $10, $11, $12, $13)",
         session.id.to_string(),
         session.reception_id.to_string(),
         session.company_id.to_string(),
@@ -117,7 +128,8 @@ pub async fn insert(tx: &mut Tx, new: NewSession<'_>) -> DbResult<()> {
         session.hard_end_at_ms,
         &new.keys.customer,
         &new.keys.operator,
-        json!(new.relay_ids).to_string()
+        json!(new.relay_ids).to_string(),
+        fold_all([new.operator_name, new.reason])
     )?;
     Ok(())
 }
@@ -282,7 +294,37 @@ pub async fn keep_device(tx: &mut Tx, session_id: SessionId, facts: &str) -> DbR
         session_id.to_string(),
         facts
     )?;
+    if kept == 1 {
+        refold(tx, session_id).await?;
+    }
     Ok(kept == 1)
+}
+
+/// Folds anew by what a session is found.
+///
+/// # Errors
+/// [`DbError`].
+pub(super) async fn refold(tx: &mut Tx, session_id: SessionId) -> DbResult<()> {
+    let row = fetch_one!(
+        tx,
+        SearchRow,
+        "SELECT operator_name, reason, device, case_number, customer_name, note
+        FROM sessions
+        WHERE session_id = $1",
+        session_id.to_string()
+    )?;
+    let facts: Vec<DeviceFact> = serde_json::from_str(&row.device).unwrap_or_default();
+    let texts = [&row.operator_name, &row.reason, &row.case_number, &row.customer_name, &row.note];
+    let texts = texts.into_iter().chain(facts.iter().map(|fact| &fact.value));
+    execute!(
+        tx,
+        "UPDATE sessions
+        SET search = $2
+        WHERE session_id = $1",
+        session_id.to_string(),
+        fold_all(texts.map(String::as_str))
+    )?;
+    Ok(())
 }
 
 /// The newest sessions of an operator.

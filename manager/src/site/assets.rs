@@ -14,6 +14,7 @@ use crate::app::App;
 
 const STYLE: &str = include_str!("../../static/style.css");
 const SCRIPT: &str = include_str!("../../static/site.js");
+const BOARD: &str = include_str!("../../static/board.js");
 const ICON: &str = include_str!("../../static/icon.svg");
 /// Digits of a hash in a name.
 const HASH_LEN: usize = 16;
@@ -25,6 +26,8 @@ pub struct Assets {
     pub style: String,
     /// The script.
     pub script: String,
+    /// The script of the live boards.
+    pub board: String,
     /// The icon.
     pub icon: String,
 }
@@ -33,6 +36,7 @@ pub struct Assets {
 pub static ASSETS: LazyLock<Assets> = LazyLock::new(|| Assets {
     style: format!("/static/{}.css", hash(STYLE)),
     script: format!("/static/{}.js", hash(SCRIPT)),
+    board: format!("/static/{}.js", hash(BOARD)),
     icon: format!("/static/{}.svg", hash(ICON)),
 });
 
@@ -41,6 +45,7 @@ pub(super) fn router() -> Router<App> {
     Router::new()
         .route(&ASSETS.style, get(async || file("text/css; charset=utf-8", STYLE)))
         .route(&ASSETS.script, get(async || file("text/javascript; charset=utf-8", SCRIPT)))
+        .route(&ASSETS.board, get(async || file("text/javascript; charset=utf-8", BOARD)))
         .route(&ASSETS.icon, get(async || file("image/svg+xml", ICON)))
 }
 

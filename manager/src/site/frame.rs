@@ -20,12 +20,20 @@ use crate::{
 pub enum Here {
     /// What happens today.
     Top,
+    /// Open numbers.
+    LiveReceptions,
+    /// Running sessions.
+    LiveSessions,
     /// The reception log.
     ReceptionLog,
     /// The support log.
     SupportLog,
+    /// Figures.
+    Statistics,
     /// Accounts.
     Operators,
+    /// What cases are sorted by.
+    Categories,
     /// The operation log.
     Audit,
     /// The login log.
@@ -108,8 +116,12 @@ impl Here {
     const fn about(self, words: &'static Words) -> (&'static str, &'static str, Option<Permission>, &'static str) {
         let w = &words.menu;
         match self {
+            Self::LiveReceptions => ("/live/receptions", w.live_receptions, Some(Permission::LiveView), "live"),
+            Self::LiveSessions => ("/live/sessions", w.live_sessions, Some(Permission::LiveView), "live"),
             Self::ReceptionLog => ("/log/receptions", w.reception_log, Some(Permission::LogView), "logs"),
             Self::SupportLog => ("/log/sessions", w.support_log, Some(Permission::LogView), "logs"),
+            Self::Categories => ("/settings/categories", w.categories, Some(Permission::SettingsEdit), "logs"),
+            Self::Statistics => ("/statistics", w.statistics, Some(Permission::StatisticsView), "statistics"),
             Self::Audit => ("/log/operations", w.audit, Some(Permission::AuditView), "audit"),
             Self::LoginLog => ("/log/logins", w.login_log, Some(Permission::LoginLogView), "audit"),
             Self::Operators => ("/operators", w.operators, Some(Permission::OperatorView), "accounts"),
@@ -123,10 +135,10 @@ impl Here {
 const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 4] {
     let w = &words.menu;
     [
-        (w.group_today, &[Here::Top]),
-        (w.group_logs, &[Here::ReceptionLog, Here::SupportLog]),
+        (w.group_today, &[Here::Top, Here::LiveReceptions, Here::LiveSessions]),
+        (w.group_logs, &[Here::ReceptionLog, Here::SupportLog, Here::Statistics]),
         (w.group_accounts, &[Here::Operators]),
-        (w.group_company, &[Here::Audit, Here::LoginLog]),
+        (w.group_company, &[Here::Categories, Here::Audit, Here::LoginLog]),
     ]
 }
 
@@ -226,10 +238,16 @@ pub enum Flash {
     LoggedOut,
     /// The password was changed.
     PasswordChanged,
+    /// A number was cancelled.
+    Cancelled,
+    /// A number got its full life again.
+    Extended,
+    /// A session was ended.
+    SessionEnded,
 }
 
 impl Flash {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 10] = [
         Self::Saved,
         Self::Deleted,
         Self::Stopped,
@@ -237,6 +255,9 @@ impl Flash {
         Self::Unlocked,
         Self::LoggedOut,
         Self::PasswordChanged,
+        Self::Cancelled,
+        Self::Extended,
+        Self::SessionEnded,
     ];
 
     /// The value of the cookie.
@@ -249,6 +270,9 @@ impl Flash {
             Self::Unlocked => "unlocked",
             Self::LoggedOut => "logged_out",
             Self::PasswordChanged => "password_changed",
+            Self::Cancelled => "cancelled",
+            Self::Extended => "extended",
+            Self::SessionEnded => "session_ended",
         }
     }
 
@@ -262,6 +286,9 @@ impl Flash {
             Self::Unlocked => w.unlocked,
             Self::LoggedOut => w.logged_out,
             Self::PasswordChanged => w.password_changed,
+            Self::Cancelled => w.cancelled,
+            Self::Extended => w.extended,
+            Self::SessionEnded => w.session_ended,
         }
     }
 

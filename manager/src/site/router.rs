@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tower_http::compression::CompressionLayer;
 
 use super::{assets, cookie, form::Form, lang::Lang, problem, top};
-use crate::{admin, app::App, audit, login, operator, reception, session};
+use crate::{admin, app::App, audit, category, live, login, operator, reception, session, statistics};
 
 /// Style, script, pictures and forms are this site's; a page stands in no frame, and a script stands in no page.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -45,6 +45,9 @@ pub fn router(app: App) -> Router<App> {
         .merge(operator::page::router())
         .merge(reception::page::router())
         .merge(session::page::router())
+        .merge(live::router())
+        .merge(category::router())
+        .merge(statistics::router())
         .merge(audit::page::router())
         .merge(admin::page::router(app))
         .route("/", get(top::show))

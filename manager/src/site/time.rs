@@ -23,6 +23,11 @@ pub fn day(at: UnixMillis, zone: &TimeZone) -> String {
     format(at, zone, "%Y/%m/%d")
 }
 
+/// `2026-04-01`, as `<input type=date>` has it.
+pub fn input_day(at: UnixMillis, zone: &TimeZone) -> String {
+    format(at, zone, "%Y-%m-%d")
+}
+
 /// `2026-04-01T09:00:00+09:00`, for `<time datetime>` and exports. Source: RFC 3339.
 pub fn machine(at: UnixMillis, zone: &TimeZone) -> String {
     format(at, zone, "%Y-%m-%dT%H:%M:%S%:z")

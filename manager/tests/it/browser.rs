@@ -35,19 +35,40 @@ impl<'a> Browser<'a> {
         Self { manager, cookies: RefCell::default(), csrf: RefCell::default(), source }
     }
 
-    pub(crate) async fn send(&self, method: Method, path: &str, body: String, site: &str) -> Seen {
+    /// The response itself, for streams.
+    pub(crate) async fn open(&self, path: &str) -> axum::http::Response<Body> {
+        self.call(Request::builder().uri(path), Body::empty()).await
+    }
+
+    async fn call(&self, request: axum::http::request::Builder, body: Body) -> axum::http::Response<Body> {
         let cookies: Vec<String> =
             self.cookies.borrow().iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let mut request = request.header(header::COOKIE, cookies.join("; ")).body(body).unwrap();
+        request.extensions_mut().insert(ConnectInfo(std::net::SocketAddr::new(self.source.parse().unwrap(), 50_000)));
+        self.manager.respond(request).await
+    }
+
+    /// What a script asks for without anybody having touched the page.
+    pub(crate) async fn get_by_itself(&self, path: &str) -> StatusCode {
+        self.call(Request::builder().uri(path).header("x-refresh", "1"), Body::empty()).await.status()
+    }
+
+    /// A page that may be the same as one that was seen.
+    pub(crate) async fn get_unless(&self, path: &str, tag: &str) -> Seen {
+        let response = self.call(Request::builder().uri(path).header(header::IF_NONE_MATCH, tag), Body::empty()).await;
+        let (parts, body) = response.into_parts();
+        let text = String::from_utf8(axum::body::to_bytes(body, 8 << 20).await.unwrap().to_vec()).unwrap();
+        Seen { status: parts.status, location: None, headers: parts.headers, text }
+    }
+
+    pub(crate) async fn send(&self, method: Method, path: &str, body: String, site: &str) -> Seen {
         let request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::COOKIE, cookies.join("; "))
             .header(header::ACCEPT, "text/html")
             .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header("sec-fetch-site", site);
-        let mut request = request.body(Body::from(body)).unwrap();
-        request.extensions_mut().insert(ConnectInfo(std::net::SocketAddr::new(self.source.parse().unwrap(), 50_000)));
-        let response = self.manager.respond(request).await;
+        let response = self.call(request, Body::from(body)).await;
         for cookie in response.headers().get_all(header::SET_COOKIE) {
             let (pair, attributes) = cookie.to_str().unwrap().split_once(';').unwrap();
             let (name, value) = pair.split_once('=').unwrap();

@@ -18,6 +18,11 @@ pub const SESSION_END: &str = "/v1/sessions/{session_id}/end";
 pub const SESSION_TICKET: &str = "/v1/sessions/{session_id}/ticket";
 /// `GET` (operator): own sessions, newest first, [`SessionList`]. Query `limit` (1–200, 50 when absent).
 pub const SESSIONS: &str = "/v1/sessions";
+/// `GET`, `PUT` (operator): case number, category, result, customer and note of an own session, [`CaseRequest`] →
+/// [`CaseBody`].
+pub const SESSION_CASE: &str = "/v1/sessions/{session_id}/case";
+/// `GET` (operator): the categories that the company offers, [`CategoryList`].
+pub const CATEGORIES: &str = "/v1/categories";
 
 /// Body of [`SESSION_CONSENT`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
@@ -105,6 +110,98 @@ pub struct SessionBody {
     /// Device facts the customer agreed to send. A kind that this version does not know is left out when it is read.
     #[serde(deserialize_with = "known_facts")]
     pub device: Vec<DeviceFact>,
+}
+
+/// Body of `PUT` [`SESSION_CASE`]: what is absent is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CaseRequest {
+    /// The number of the case in the help desk's own system. One line, at most
+    /// [`crate::limits::CASE_NUMBER_LEN_MAX`] characters.
+    #[serde(default)]
+    pub case_number: String,
+    /// One of [`CATEGORIES`].
+    #[serde(default)]
+    pub category_id: Option<String>,
+    /// What came of it.
+    #[serde(default)]
+    pub result: Option<CaseResult>,
+    /// Who was helped. One line, at most [`crate::limits::CUSTOMER_NAME_LEN_MAX`] characters.
+    #[serde(default)]
+    pub customer_name: String,
+    /// Anything else, at most [`crate::limits::NOTE_LEN_MAX`] characters.
+    #[serde(default)]
+    pub note: String,
+    /// The version that was read; another one means that somebody else wrote meanwhile.
+    pub version: i64,
+}
+
+/// What is written about a session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CaseBody {
+    /// The number of the case in the help desk's own system.
+    pub case_number: String,
+    /// One of the company's categories.
+    pub category_id: Option<String>,
+    /// Its name.
+    pub category: Option<String>,
+    /// What came of it.
+    pub result: Option<CaseResult>,
+    /// Who was helped.
+    pub customer_name: String,
+    /// Anything else.
+    pub note: String,
+    /// Counts changes.
+    pub version: i64,
+}
+
+/// What came of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum CaseResult {
+    /// Solved.
+    Resolved,
+    /// Goes on.
+    Ongoing,
+    /// Given to somebody else.
+    HandedOver,
+    /// Not solved.
+    Unresolved,
+}
+
+impl CaseResult {
+    /// Every result.
+    pub const ALL: [Self; 4] = [Self::Resolved, Self::Ongoing, Self::HandedOver, Self::Unresolved];
+
+    /// The name in the API, in files and in the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Resolved => "resolved",
+            Self::Ongoing => "ongoing",
+            Self::HandedOver => "handed_over",
+            Self::Unresolved => "unresolved",
+        }
+    }
+
+    /// The result of a name, if there is one.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|result| result.as_str() == name)
+    }
+}
+
+/// Answer of [`CATEGORIES`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CategoryList {
+    /// By name.
+    pub categories: Vec<CategoryBody>,
+}
+
+/// One category of a company.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct CategoryBody {
+    /// Its id.
+    pub category_id: String,
+    /// Its name.
+    pub name: String,
 }
 
 /// States of a session.

@@ -1,0 +1,128 @@
+//! What can be done at the boards: cancel and extend a number, end a session.
+
+use axum::{
+    extract::{RawQuery, State},
+    response::Response,
+};
+use proto::{close::CloseReason, id::ReceptionId, id::SessionId};
+use serde_json::json;
+
+use super::{
+    lines,
+    store::{self, Narrowing},
+};
+use crate::{
+    app::App,
+    audit::{self, Actor, AuditEvent},
+    db::Tx,
+    extract::InPath,
+    list::Params,
+    login::SiteLogin,
+    reception,
+    role::Permission,
+    session::{cancel, close},
+    site::{Form, PageResult, Problem, form::Pressed, frame::Flash},
+};
+
+/// Makes a number unusable.
+pub(super) async fn cancel(
+    State(app): State<App>,
+    login: SiteLogin,
+    InPath(id): InPath<String>,
+    RawQuery(query): RawQuery,
+    Form(Pressed {}): Form<Pressed>,
+) -> PageResult {
+    let back = board("/live/receptions", query.as_deref());
+    let now_ms = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    let reception_id = number_in_reach(&mut tx, &login, &id).await?;
+    let stored = reception::store::lock(&mut tx, reception_id).await?.ok_or(Problem::NotFound)?;
+    let cancelled =
+        cancel::cancel_locked(&mut tx, stored.reception, Actor::Operator(login.operator_id), now_ms).await?;
+    let Ok((_, closed)) = cancelled else { return Err(Problem::Changed { back }) };
+    tx.commit().await?;
+    closed.tell(&app);
+    Ok(done(Flash::Cancelled, &back))
+}
+
+/// Gives a number its full life again, counted from now.
+pub(super) async fn extend(
+    State(app): State<App>,
+    login: SiteLogin,
+    InPath(id): InPath<String>,
+    RawQuery(query): RawQuery,
+    Form(Pressed {}): Form<Pressed>,
+) -> PageResult {
+    let back = board("/live/receptions", query.as_deref());
+    let now_ms = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    let reception_id = number_in_reach(&mut tx, &login, &id).await?;
+    let stored = reception::store::lock(&mut tx, reception_id).await?.ok_or(Problem::NotFound)?;
+    let Ok(reception) = stored.reception.extend(now_ms) else { return Err(Problem::Changed { back }) };
+    reception::store::save(&mut tx, &reception).await?;
+    let detail = json!({ "expires_at_ms": reception.expires_at_ms });
+    let event = AuditEvent { reception: Some(reception_id), ..login.event("reception.extended", detail, now_ms) };
+    audit::append(&mut tx, event).await?;
+    tx.commit().await?;
+    Ok(done(Flash::Extended, &back))
+}
+
+/// Ends a session; its relay is told with its next heartbeat, and both tools by the relay.
+pub(super) async fn end(
+    State(app): State<App>,
+    login: SiteLogin,
+    InPath(id): InPath<String>,
+    RawQuery(query): RawQuery,
+    Form(Pressed {}): Form<Pressed>,
+) -> PageResult {
+    login.need(Permission::LiveView)?;
+    let back = board("/live/sessions", query.as_deref());
+    let now_ms = app.now_ms();
+    let session_id: SessionId = id.parse().map_err(|_not_an_id| Problem::NotFound)?;
+    let mut tx = app.db.begin().await?;
+    let found = store::sessions(&mut tx, &login, &Narrowing::one(&session_id.to_string())).await?;
+    let Some(row) = found.first() else { return Err(gone(&mut tx, &login, &id, back).await?) };
+    if !lines::may_act(&login, &row.operator_id) {
+        return Err(Problem::Forbidden);
+    }
+    let actor = Actor::Operator(login.operator_id);
+    let closed = close::end(&mut tx, session_id, (CloseReason::Revoked, now_ms), actor, now_ms).await?;
+    if !closed.ended() {
+        return Err(Problem::Changed { back });
+    }
+    tx.commit().await?;
+    closed.tell(&app);
+    Ok(done(Flash::SessionEnded, &back))
+}
+
+/// The id of an open number in reach, about which this account may do something.
+async fn number_in_reach(tx: &mut Tx, login: &SiteLogin, id: &str) -> Result<ReceptionId, Problem> {
+    login.need(Permission::LiveView)?;
+    let reception_id: ReceptionId = id.parse().map_err(|_not_an_id| Problem::NotFound)?;
+    let found = store::numbers(tx, login, &Narrowing::one(&reception_id.to_string())).await?;
+    let Some(row) = found.first() else {
+        let back = "/live/receptions".to_owned();
+        let closed = reception::list::ReceptionLog::one(id, login);
+        return Err(if crate::list::exists(tx, &closed).await? {
+            Problem::Changed { back }
+        } else {
+            Problem::NotFound
+        });
+    };
+    if lines::may_act(login, &row.operator_id) { Ok(reception_id) } else { Err(Problem::Forbidden) }
+}
+
+/// Why a session is not running: it ended meanwhile, or it is not there for this account.
+async fn gone(tx: &mut Tx, login: &SiteLogin, id: &str, back: String) -> Result<Problem, Problem> {
+    let ended = crate::session::list::SupportLog::one(id, login);
+    Ok(if crate::list::exists(tx, &ended).await? { Problem::Changed { back } } else { Problem::NotFound })
+}
+
+/// A board with the filters that it had.
+fn board(path: &str, query: Option<&str>) -> String {
+    format!("{path}{}", Params::parse(query.unwrap_or_default()).filter())
+}
+
+fn done(flash: Flash, back: &str) -> Response {
+    flash.then(back)
+}
