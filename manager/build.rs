@@ -15,6 +15,9 @@ use std::{
 /// The languages, the one whose sentences are the measure first.
 const LANGUAGES: [&str; 2] = ["ja", "en"];
 
+/// Keys in a line of the code that looks them up, so that a long section is no long function.
+const KEYS_IN_LINE: usize = 8;
+
 type Section = BTreeMap<String, String>;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -106,8 +109,10 @@ fn write_section(code: &mut String, name: &str, section: &Section) -> Result<(),
         "    /// The sentence of a key that comes from the database; `None` when there is none, or it has places."
     )?;
     writeln!(code, "    pub fn get(&self, key: &str) -> Option<&'static str> {{\n        match key {{")?;
-    for (key, _) in section.iter().filter(|(_, ja)| places(ja).is_empty()) {
-        writeln!(code, "            {key:?} => Some(self.{key}),")?;
+    let plain: Vec<&String> = section.iter().filter(|(_, ja)| places(ja).is_empty()).map(|(key, _)| key).collect();
+    for keys in plain.chunks(KEYS_IN_LINE) {
+        let arms: Vec<String> = keys.iter().map(|key| format!("{key:?} => Some(self.{key}),")).collect();
+        writeln!(code, "            {}", arms.join(" "))?;
     }
     writeln!(code, "            _ => None,\n        }}\n    }}\n}}\n")
 }

@@ -14,7 +14,7 @@ use ops::{
 use proto::limits;
 use serde::{Deserialize, Serialize};
 
-use crate::{admin, db, events, login, reception, relays, session};
+use crate::{admin, db, events, login, mail, reception, relays, session};
 
 /// Where everything is kept that must last.
 const DATA_FOLDER: &str = "/var/lib/uketsuke-manager";
@@ -57,6 +57,8 @@ pub struct Config {
     pub events: events::Config,
     /// Section `[system]`.
     pub system: admin::Config,
+    /// Section `[mail]`.
+    pub mail: mail::Config,
 }
 
 /// Section `[http]`.
@@ -89,6 +91,7 @@ impl Default for Config {
             relays: relays::Config::default(),
             events: events::Config::default(),
             system: admin::Config::default(),
+            mail: mail::Config::default(),
         }
     }
 }
@@ -132,6 +135,11 @@ impl Config {
             ("relays.alive_for", self.relays.alive_for, 2, 600),
             ("relays.heartbeat_every", self.relays.heartbeat_every, 1, 60),
             ("events.keep", self.events.keep, 60, 30 * DAY_SECS),
+            ("mail.timeout", self.mail.timeout, 1, 60),
+            ("mail.retry_first", self.mail.retry_first, 1, 60 * 60),
+            ("mail.retry_max", self.mail.retry_max, 1, DAY_SECS),
+            ("mail.give_up_after", self.mail.give_up_after, 60, 30 * DAY_SECS),
+            ("mail.keep", self.mail.keep, DAY_SECS, 400 * DAY_SECS),
         ];
         let span = spans.into_iter().map(|(key, value, least, most)| (key, value, Span::secs(least), Span::secs(most)));
         let span = span.into_iter().find(|(_, value, least, most)| value < least || most < value);
@@ -144,6 +152,7 @@ impl Config {
             .then(|| ("relays.alive_for", "must be longer than relays.heartbeat_every".to_owned()));
         let relays_max = (limits::TICKET_RELAYS_MAX < usize::from(self.relays.per_session_max.get()))
             .then(|| ("relays.per_session_max", format!("must be at most {}", limits::TICKET_RELAYS_MAX)));
-        database.or(span).or(port).or(connections).or(heartbeat).or(relays_max)
+        let mail = self.mail.mistake();
+        database.or(span).or(mail).or(port).or(connections).or(heartbeat).or(relays_max)
     }
 }

@@ -63,6 +63,8 @@ pub mod live;
 
 pub mod statistics;
 
+pub mod mail;
+
 pub mod site;
 
 pub mod serve;

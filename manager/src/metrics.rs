@@ -3,7 +3,10 @@
 use ops::metrics::{MetricError, Registry};
 use prometheus::{HistogramVec, IntCounterVec, IntGauge};
 
-use crate::{events::EventsMetrics, reception::ReceptionMetrics, relays::RelaysMetrics, session::SessionMetrics};
+use crate::{
+    events::EventsMetrics, mail::MailMetrics, reception::ReceptionMetrics, relays::RelaysMetrics,
+    session::SessionMetrics,
+};
 
 /// Answers: which route is slower than a person notices (0.1 s) or than its deadline?
 const REQUEST_BUCKETS: &[f64] = &[0.005, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0];
@@ -37,6 +40,8 @@ pub struct Metrics {
     pub relays: RelaysMetrics,
     /// Of `events/`.
     pub events: EventsMetrics,
+    /// Of `mail/`.
+    pub mail: MailMetrics,
 }
 
 impl Metrics {
@@ -52,6 +57,7 @@ impl Metrics {
             session: SessionMetrics::declare(&registry)?,
             relays: RelaysMetrics::declare(&registry)?,
             events: EventsMetrics::declare(&registry)?,
+            mail: MailMetrics::declare(&registry)?,
             registry,
         })
     }

@@ -20,6 +20,7 @@ use crate::{
     config::Config,
     db::{self, Db, DbError, UrlFileError},
     events, fetch_one, live, login,
+    mail::{self, MailSetupError, Smtp},
     metrics::Metrics,
     request, router, session,
     signing_key::{self, SharedKeyError},
@@ -52,6 +53,9 @@ pub enum ServeError {
     /// The certificate.
     #[error("certificate_file: {0}")]
     Tls(#[from] TlsError),
+    /// Mail cannot be set up.
+    #[error(transparent)]
+    Mail(#[from] MailSetupError),
     /// A metric was declared twice, which is our own mistake.
     #[error(transparent)]
     Metric(#[from] MetricError),
@@ -86,6 +90,7 @@ pub async fn run(
 ) -> Result<(), ServeError> {
     let certificate = Arc::new(Certificate::load(&config.certificate_file, &config.key_file)?);
     let tls = tls::web_config(Arc::<Certificate>::clone(&certificate))?;
+    let smtp = Smtp::new(&config.mail)?;
     let app = open(config, Clock::system()).await?;
     let registry = app.metrics.registry.clone();
     registry.build_info(env!("CARGO_PKG_VERSION"))?;
@@ -104,6 +109,8 @@ pub async fn run(
     tasks.spawn(events::run(app.clone(), stop.clone()));
     tasks.spawn(live::run(app.clone(), stop.clone()));
     tasks.spawn(statistics::run(app.clone(), stop.clone()));
+    tasks.spawn(login::link::run(app.clone(), stop.clone()));
+    tasks.spawn(mail::run(app.clone(), smtp, stop.clone()));
 
     let limits = web::Limits {
         connections: app.config.http.connections_max,

@@ -7,6 +7,7 @@
 pub mod api;
 pub mod attempt;
 pub mod gate;
+pub mod link;
 pub mod page;
 pub mod password;
 pub mod realm;

@@ -179,6 +179,23 @@ fn read_holder(row: Row, realm: Realm, token: &BearerHash) -> DbResult<Holder> {
     })
 }
 
+/// Notes the language of an account's pages, for its mails.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn note_lang(tx: &mut Tx, operator_id: OperatorId, lang: Lang) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE operators
+        SET lang = $2
+        WHERE operator_id = $1
+        AND lang <> $2",
+        operator_id.to_string(),
+        lang.tag()
+    )?;
+    Ok(())
+}
+
 /// Notes that a login was used.
 ///
 /// # Errors

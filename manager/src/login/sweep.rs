@@ -1,6 +1,6 @@
 //! Forgets what no longer matters: ended logins, old failures, old throttle counters.
 
-use super::store;
+use super::{link, store};
 use crate::{app::App, db::DbResult, throttle};
 
 /// Deletes them; how many rows.
@@ -11,7 +11,8 @@ pub async fn sweep(app: &App) -> DbResult<u64> {
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
     let logins = store::sweep(&mut tx, now).await?;
+    let links = link::sweep(&mut tx, now).await?;
     let throttles = throttle::sweep(&mut tx, now).await?;
     tx.commit().await?;
-    Ok(logins.saturating_add(throttles))
+    Ok(logins.saturating_add(links).saturating_add(throttles))
 }

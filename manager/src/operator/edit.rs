@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{MailAddress, UserId, list::Row};
 use crate::{
-    app,
+    app::{self, App},
     audit::{self, change},
     company::ShownName,
     db::{DbError, DbResult, Tx},
@@ -13,10 +13,12 @@ use crate::{
     fold::fold_all,
     login::{
         SiteLogin,
+        link::{self, Purpose},
         password::PasswordHash,
         second,
         store::{self as logins, AccountHash},
     },
+    mail,
     role::{self, Permissions, Reach, Role},
 };
 
@@ -61,6 +63,8 @@ pub enum EditError {
     LastAdmin,
     /// One cannot do this to oneself.
     Oneself,
+    /// Mail is off, or there is no address.
+    NoMail,
     /// The database.
     Db(DbError),
 }
@@ -269,6 +273,24 @@ pub async fn reissue(
     record(tx, login, "operator.password_reissued", operator_id, Vec::new(), now).await
 }
 
+/// Sends the owner of an account a link for a new password. The one in force stays until the link is used.
+///
+/// # Errors
+/// [`EditError`]; [`EditError::NoMail`] when mail is off or the account has no address.
+pub async fn send_link(
+    app: &App,
+    tx: &mut Tx,
+    login: &SiteLogin,
+    operator_id: OperatorId,
+    purpose: Purpose,
+) -> Result<(), EditError> {
+    let now = app.now_ms();
+    if !link::send(app, tx, operator_id, purpose, login.lang, now).await? {
+        return Err(EditError::NoMail);
+    }
+    record(tx, login, "operator.password_link_sent", operator_id, Vec::new(), now).await
+}
+
 /// Takes the second factor away, for who has lost it and the recovery codes; every login of the account ends.
 ///
 /// # Errors
@@ -299,6 +321,8 @@ pub async fn delete(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) 
     let id = operator_id.to_string();
     logins::revoke_all(tx, operator_id, now).await?;
     second::take_away(tx, operator_id).await?;
+    link::forget_account(tx, operator_id).await?;
+    mail::store::forget_account(tx, operator_id).await?;
     execute!(tx, "DELETE FROM password_history WHERE operator_id = $1", &id)?;
     execute!(tx, "DELETE FROM known_devices WHERE operator_id = $1", &id)?;
     execute!(tx, "DELETE FROM account_group_members WHERE operator_id = $1", &id)?;
@@ -321,7 +345,11 @@ pub async fn delete(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) 
     record(tx, login, "operator.deleted", operator_id, fields, now).await
 }
 
-fn id_of(row: &Row) -> Result<OperatorId, EditError> {
+/// The id of a row.
+///
+/// # Errors
+/// [`EditError::Db`].
+pub fn id_of(row: &Row) -> Result<OperatorId, EditError> {
     let wrong = DbError::InconsistentRow { table: "operators", column: "operator_id", id: row.operator_id.clone() };
     row.operator_id.parse().map_err(|_not_an_id| EditError::Db(wrong))
 }

@@ -8,6 +8,7 @@ use axum::{
     response::{Html, IntoResponse as _},
     routing::get,
 };
+use proto::id::OperatorId;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -25,6 +26,7 @@ use crate::{
     list::{Asked, Page, Params, csv},
     login::{
         SiteLogin,
+        link::Purpose,
         password::{NewPassword, PasswordHash},
     },
     role::{self, Permission, Role},
@@ -80,6 +82,7 @@ struct NewPage {
     filled: Filled,
     mistakes: Mistakes,
     roles: Vec<RoleChoice>,
+    by_mail: bool,
 }
 
 #[derive(Template)]
@@ -103,6 +106,7 @@ struct ShowPage {
     roles: Vec<RoleChoice>,
     may_edit: bool,
     is_oneself: bool,
+    by_mail: bool,
     created: String,
     changes: Vec<ShownChange>,
 }
@@ -198,8 +202,9 @@ async fn new_page(app: &App, login: &SiteLogin, headers: &HeaderMap, filled: Fil
     let roles = role_choices(&mut tx, login).await?;
     drop(tx);
     let frame = Frame::of(app, login, headers, Here::Operators);
+    let by_mail = app.config.mail.is_on();
     let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    Ok((status, Html(NewPage { frame, filled, mistakes, roles }.render()?)).into_response())
+    Ok((status, Html(NewPage { frame, filled, mistakes, roles, by_mail }.render()?)).into_response())
 }
 
 async fn create(
@@ -223,6 +228,10 @@ async fn create(
     };
     match edit::create(&mut tx, &login, &user, &values, &hash, app.now_ms()).await {
         Ok(operator_id) => {
+            if app.config.mail.is_on() && !values.email.as_str().is_empty() {
+                // Nobody sees the password that was drawn; the first one is set by the link.
+                return invite(&app, tx, &login, operator_id).await;
+            }
             tx.commit().await?;
             let heading = words.operators.created;
             shown_once(&app, &login, &headers, (heading, user.as_str(), &operator_id.to_string()), &password)
@@ -232,6 +241,17 @@ async fn create(
             place(error, &mut mistakes, words)?;
             new_page(&app, &login, &headers, filled, mistakes).await
         }
+    }
+}
+
+async fn invite(app: &App, mut tx: Tx, login: &SiteLogin, operator_id: OperatorId) -> PageResult {
+    match edit::send_link(app, &mut tx, login, operator_id, Purpose::Invitation).await {
+        Ok(()) => {
+            tx.commit().await?;
+            Ok(Flash::LinkSent.then(&format!("/operators/{operator_id}")))
+        }
+        Err(EditError::Db(error)) => Err(error.into()),
+        Err(_) => Err(Problem::Internal),
     }
 }
 
@@ -278,6 +298,7 @@ async fn show_page(
         created: time::seconds(row.created_at_ms, &zone),
         is_oneself: row.operator_id == login.operator_id.to_string(),
         may_edit: login.may(Permission::OperatorEdit),
+        by_mail: app.config.mail.is_on() && !row.email.is_empty() && !row.stopped,
         line: Line::new(row, frame.words, app.now_ms(), &zone),
         frame,
         filled,
@@ -337,6 +358,7 @@ async fn act(
     let (done, flash, next) = match verb.as_str() {
         "stop" => (edit::set_stopped(&mut tx, &login, &row, true, now).await, Flash::Stopped, here.as_str()),
         "start" => (edit::set_stopped(&mut tx, &login, &row, false, now).await, Flash::Started, here.as_str()),
+        "link" => (send_link(&app, &mut tx, &login, &row).await, Flash::LinkSent, here.as_str()),
         "unlock" => (edit::unlock(&mut tx, &login, &row, now).await, Flash::Unlocked, here.as_str()),
         "factor" => (edit::reset_factor(&mut tx, &login, &row, now).await, Flash::Saved, here.as_str()),
         "logout" => (edit::log_out(&mut tx, &login, &row, now).await, Flash::LoggedOut, here.as_str()),
@@ -353,6 +375,12 @@ async fn act(
             refused(&app, &login, &headers, row, error).await
         }
     }
+}
+
+async fn send_link(app: &App, tx: &mut Tx, login: &SiteLogin, row: &Row) -> Result<(), EditError> {
+    // The link of an account that nobody has logged in to is its invitation, which lives longer.
+    let purpose = if row.password_initial { Purpose::Invitation } else { Purpose::Reset };
+    edit::send_link(app, tx, login, edit::id_of(row)?, purpose).await
 }
 
 async fn reissue(app: &App, login: &SiteLogin, headers: &HeaderMap, row: &Row) -> PageResult {
@@ -474,6 +502,7 @@ fn place(error: EditError, mistakes: &mut Mistakes, words: &'static Words) -> Re
         EditError::TooWide => mistakes.role = Some(w.role_too_wide),
         EditError::LastAdmin => mistakes.all = Some(w.last_admin),
         EditError::Oneself => mistakes.all = Some(w.oneself),
+        EditError::NoMail => mistakes.all = Some(w.no_mail),
         EditError::Changed => return Err(Problem::Changed { back: "/operators".to_owned() }),
         EditError::Db(error) => return Err(error.into()),
     }

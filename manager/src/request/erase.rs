@@ -29,7 +29,7 @@ const STRETCH: i64 = 2000;
 
 /// What of a table belongs to a company, as the statement that deletes a stretch of it: `$1` is the company, `$2` how
 /// many rows, or how many of those that they hang on. A row comes before what it refers to.
-pub const TABLES: [(&str, &str); 20] = [
+pub const TABLES: [(&str, &str); 22] = [
     (
         "consents",
         "DELETE FROM consents WHERE session_id IN (SELECT s.session_id FROM sessions s WHERE s.company_id = $1
@@ -103,6 +103,12 @@ pub const TABLES: [(&str, &str); 20] = [
         "account_groups",
         "DELETE FROM account_groups WHERE group_id IN
         (SELECT group_id FROM account_groups WHERE company_id = $1 LIMIT $2)",
+    ),
+    ("mails", "DELETE FROM mails WHERE mail_id IN (SELECT mail_id FROM mails WHERE company_id = $1 LIMIT $2)"),
+    (
+        "password_links",
+        "DELETE FROM password_links WHERE token_hash IN (SELECT l.token_hash FROM password_links l
+        JOIN operators o ON o.operator_id = l.operator_id WHERE o.company_id = $1 LIMIT $2)",
     ),
     (
         "operators",

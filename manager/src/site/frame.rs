@@ -38,6 +38,8 @@ pub enum Here {
     Audit,
     /// The login log.
     LoginLog,
+    /// Mails.
+    Mails,
     /// One's own account.
     Account,
 }
@@ -124,6 +126,7 @@ impl Here {
             Self::Statistics => ("/statistics", w.statistics, Some(Permission::StatisticsView), "statistics"),
             Self::Audit => ("/log/operations", w.audit, Some(Permission::AuditView), "audit"),
             Self::LoginLog => ("/log/logins", w.login_log, Some(Permission::LoginLogView), "audit"),
+            Self::Mails => ("/mails", w.mails, Some(Permission::AuditView), "notices"),
             Self::Operators => ("/operators", w.operators, Some(Permission::OperatorView), "accounts"),
             Self::Account => ("/account", w.account, None, "start"),
             Self::Top => ("/", w.top, None, "start"),
@@ -138,7 +141,7 @@ const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 4] {
         (w.group_today, &[Here::Top, Here::LiveReceptions, Here::LiveSessions]),
         (w.group_logs, &[Here::ReceptionLog, Here::SupportLog, Here::Statistics]),
         (w.group_accounts, &[Here::Operators]),
-        (w.group_company, &[Here::Categories, Here::Audit, Here::LoginLog]),
+        (w.group_company, &[Here::Categories, Here::Audit, Here::LoginLog, Here::Mails]),
     ]
 }
 
@@ -244,10 +247,14 @@ pub enum Flash {
     Extended,
     /// A session was ended.
     SessionEnded,
+    /// A link for a password is on its way.
+    LinkSent,
+    /// A mail is in the outbox again.
+    MailQueued,
 }
 
 impl Flash {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 12] = [
         Self::Saved,
         Self::Deleted,
         Self::Stopped,
@@ -258,6 +265,8 @@ impl Flash {
         Self::Cancelled,
         Self::Extended,
         Self::SessionEnded,
+        Self::LinkSent,
+        Self::MailQueued,
     ];
 
     /// The value of the cookie.
@@ -273,6 +282,8 @@ impl Flash {
             Self::Cancelled => "cancelled",
             Self::Extended => "extended",
             Self::SessionEnded => "session_ended",
+            Self::LinkSent => "link_sent",
+            Self::MailQueued => "mail_queued",
         }
     }
 
@@ -289,6 +300,8 @@ impl Flash {
             Self::Cancelled => w.cancelled,
             Self::Extended => w.extended,
             Self::SessionEnded => w.session_ended,
+            Self::LinkSent => w.link_sent,
+            Self::MailQueued => w.mail_queued,
         }
     }
 

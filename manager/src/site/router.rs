@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tower_http::compression::CompressionLayer;
 
 use super::{assets, cookie, form::Form, lang::Lang, problem, top};
-use crate::{admin, app::App, audit, category, live, login, operator, reception, session, statistics};
+use crate::{admin, app::App, audit, category, live, login, mail, operator, reception, session, statistics};
 
 /// Style, script, pictures and forms are this site's; a page stands in no frame, and a script stands in no page.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -50,6 +50,7 @@ pub fn router(app: App) -> Router<App> {
         .merge(statistics::router())
         .merge(audit::page::router())
         .merge(admin::page::router(app))
+        .merge(mail::page::router())
         .route("/", get(top::show))
         .route("/language", post(choose_language))
         .layer(CompressionLayer::new())

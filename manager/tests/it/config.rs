@@ -48,6 +48,12 @@ fn every_mistake_is_one_line_that_names_the_key() {
         ("[session]\nlease = \"1s\"", 2, "session.lease", ""),
         ("[events]\nkeep = \"1s\"", 2, "events.keep", ""),
         ("[system]\nnetworks = [\"office\"]", 2, "system.networks[0]", "192.0.2.0/24"),
+        ("[mail]\nserver = \"mail.example\"", 1, "mail.from", "is missing"),
+        ("[mail]\nserver = \"mail.example\"\nfrom = \"a@b.example\"", 1, "mail.site", "is missing"),
+        ("[mail]\nfrom = \"nobody\"", 2, "mail.from", "no-reply@"),
+        ("[mail]\nsite = \"http://a.example\"", 2, "mail.site", "https://"),
+        ("[mail]\ntls = \"maybe\"", 2, "mail.tls", "maybe"),
+        ("[mail]\ntimeout = \"5m\"", 2, "mail.timeout", ""),
         ("[login]\nlive = \"1h\"", 2, "login.live", "unknown field"),
     ] {
         let folder = tempfile::tempdir().unwrap();

@@ -14,6 +14,7 @@ mod events;
 mod live;
 mod lives;
 mod login;
+mod mail;
 mod reception;
 mod relays;
 mod renewal;

@@ -125,6 +125,9 @@ async fn every_page_has_a_strict_policy_and_no_script_in_it() {
             "/log/receptions",
             "/log/operations",
             "/log/logins",
+            "/mails",
+            "/login/forgotten",
+            "/login/link/unknown",
             "/nowhere",
         ] {
             let seen = browser.get(path).await;
@@ -335,6 +338,7 @@ async fn who_may_not_see_a_page_does_not() {
             "/log/operations/file",
             "/log/logins",
             "/log/logins/file",
+            "/mails",
         ];
         for (role, allowed) in [
             (Role::Operator, vec!["/log/receptions", "/log/sessions"]),

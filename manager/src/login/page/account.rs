@@ -170,7 +170,7 @@ impl Mistake {
 }
 
 /// What is wrong with a password that shall be set.
-fn new_password_sentence(error: NewPasswordError, words: &Words) -> String {
+pub(super) fn new_password_sentence(error: NewPasswordError, words: &Words) -> String {
     let w = &words.account;
     match error {
         NewPasswordError::Length { found, min, max } => w.length_wrong(found, max, min),
@@ -206,7 +206,7 @@ async fn check(app: &App, login: &Holder, change: &Change) -> Result<Result<Pass
 }
 
 /// Whether a typed password is the one of a hash; waits for its turn like a login.
-async fn prove(app: &App, typed: &str, hash: PasswordHash) -> Result<bool, Problem> {
+pub(super) async fn prove(app: &App, typed: &str, hash: PasswordHash) -> Result<bool, Problem> {
     let place = app.hash_gate.enter().await.map_err(|_busy| Problem::Busy)?;
     Ok(app.hash_gate.verify(place, Password::typed(typed.to_owned()), Some(hash)).await)
 }

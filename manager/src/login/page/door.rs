@@ -27,7 +27,7 @@ use crate::{
     db::{DbResult, Tx},
     extract::Source,
     site::{
-        Form, Frame, PageResult, Problem,
+        Form, Frame, Lang, PageResult, Problem,
         cookie::{self, Life},
         form::{self, Pressed},
         router::local,
@@ -50,6 +50,8 @@ struct LoginPage {
     company: String,
     user: String,
     mistake: Option<&'static str>,
+    /// Whether a link for a new password comes by mail.
+    by_mail: bool,
 }
 
 #[derive(Deserialize)]
@@ -70,8 +72,13 @@ pub(super) struct Filled {
     next: String,
 }
 
-pub(super) async fn show(realm: Realm, Query(asked): Query<Asked>, headers: HeaderMap) -> PageResult {
-    page(realm, &headers, Filled { next: asked.next, ..Filled::default() }, Mistake::None)
+pub(super) async fn show(
+    State(app): State<App>,
+    realm: Realm,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> PageResult {
+    page(&app, realm, &headers, Filled { next: asked.next, ..Filled::default() }, Mistake::None)
 }
 
 /// What is said above the form.
@@ -82,20 +89,26 @@ enum Mistake {
     Suspended,
 }
 
-/// The form; with a mark of the visit, to which the token of the form belongs.
-fn page(realm: Realm, headers: &HeaderMap, filled: Filled, mistake: Mistake) -> PageResult {
+fn page(app: &App, realm: Realm, headers: &HeaderMap, filled: Filled, mistake: Mistake) -> PageResult {
+    let by_mail = app.config.mail.is_on();
+    visited(realm, headers, |frame| {
+        let w = &frame.words.login;
+        let mistake = match mistake {
+            Mistake::None => None,
+            Mistake::Failed => Some(if realm == Realm::System { w.system_failed } else { w.failed }),
+            Mistake::Suspended => Some(w.suspended),
+        };
+        let Filled { company, user, next, password: _ } = filled;
+        let page = LoginPage { frame, realm, next, company, user, mistake, by_mail };
+        Ok(Html(page.render()?).into_response())
+    })
+}
+
+/// A page before there is a login, with a mark of the visit, to which the token of its form belongs.
+pub(super) fn visited(realm: Realm, headers: &HeaderMap, page: impl FnOnce(Frame) -> PageResult) -> PageResult {
     let known = cookie::find(headers, cookie::VISIT).map(str::to_owned);
     let visit = known.clone().unwrap_or_else(|| BearerToken::random(&mut app::os_rng()).reveal().to_owned());
-    let frame = Frame::outside(realm, headers, form::token(&visit));
-    let w = &frame.words.login;
-    let mistake = match mistake {
-        Mistake::None => None,
-        Mistake::Failed => Some(if realm == Realm::System { w.system_failed } else { w.failed }),
-        Mistake::Suspended => Some(w.suspended),
-    };
-    let Filled { company, user, next, password: _ } = filled;
-    let page = LoginPage { frame, realm, next, company, user, mistake };
-    let mut response = Html(page.render()?).into_response();
+    let mut response = page(Frame::outside(realm, headers, form::token(&visit)))?;
     if known.is_none() {
         add_cookie(&mut response, cookie::VISIT, &visit, Life::Browser);
     }
@@ -124,8 +137,8 @@ pub(super) async fn log_in(
     };
     match attempt::prove(&app, typed).await {
         Ok(proved) => begin(&app, &proved, &headers, device, &next_in(realm, &filled.next)).await,
-        Err(Refusal::Failed) => page(realm, &headers, filled, Mistake::Failed),
-        Err(Refusal::Suspended) => page(realm, &headers, filled, Mistake::Suspended),
+        Err(Refusal::Failed) => page(&app, realm, &headers, filled, Mistake::Failed),
+        Err(Refusal::Suspended) => page(&app, realm, &headers, filled, Mistake::Suspended),
         Err(Refusal::Throttled { retry_after_secs }) => Err(Problem::Throttled { retry_after_secs }),
         Err(Refusal::Error(error)) => Err(error.into()),
     }
@@ -171,6 +184,7 @@ async fn begin(app: &App, proved: &Proved, headers: &HeaderMap, device: Option<S
     }
     if stage == Stage::Full {
         done(&mut tx, account, &proved.source, &new.token.clone(), now).await?;
+        site_store::note_lang(&mut tx, account.operator_id, Lang::of(headers)).await?;
     }
     tx.commit().await?;
     add_cookie(&mut response, account.realm.cookie(), token.reveal(), Life::Browser);

@@ -150,6 +150,7 @@ pub(super) async fn advance(tx: &mut Tx, app: &App, login: &Holder, stage: Stage
     }
     if stage == Stage::Full && login.stage != Stage::Full {
         store::note_login(tx, login.operator_id, now).await?;
+        site_store::note_lang(tx, login.operator_id, login.lang).await?;
         if login.policy.login.single {
             site_store::revoke_all(tx, login.operator_id, Some(&token.hash()), now).await?;
         }

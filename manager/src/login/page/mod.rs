@@ -3,6 +3,7 @@
 mod account;
 mod door;
 mod factor;
+mod forgotten;
 
 use axum::{
     Router,
@@ -15,6 +16,8 @@ use crate::app::App;
 /// The pages of this slice.
 pub fn router() -> Router<App> {
     own_pages(Realm::Company)
+        .route("/login/forgotten", get(forgotten::show).post(forgotten::ask))
+        .route("/login/link/{token}", get(forgotten::open).post(forgotten::set))
 }
 
 /// The pages of logging in and of one's own account that a realm has.

@@ -24,13 +24,14 @@ use crate::{
 /// Stands in every text that the company owns and that means nothing to the program.
 const MARK: &str = "planted-7c41";
 /// Tables that hold nothing of a company, or whose rows are named by what is gone.
-const KEPT: [&str; 8] = [
+const KEPT: [&str; 9] = [
     "_sqlx_migrations",
     "administrators",
     "audit_anchor",
     "audit_head",
     "login_attempts",
     "partners",
+    "password_requests",
     "relay_reports",
     "relays",
 ];
@@ -166,6 +167,15 @@ async fn plant(desk: &Desk) {
     execute!(tx, "INSERT INTO recovery_codes VALUES ($1, $2, NULL)", &operator, MARK).unwrap();
     execute!(tx, "INSERT INTO password_history VALUES ($1, 1, $2)", &operator, MARK).unwrap();
     execute!(tx, "INSERT INTO known_devices VALUES ($1, $2, 1)", &operator, MARK).unwrap();
+    execute!(tx, "INSERT INTO password_links VALUES ($1, $2, $1, 1, 9000000000000000, NULL)", MARK, &operator).unwrap();
+    execute!(
+        tx,
+        "INSERT INTO mails VALUES ($1, $2, $3, $1, $1, $1, $1, $1, 'sent', 1, 1, 1, 1, 1, $1, $1, 0)",
+        MARK,
+        &company,
+        &operator
+    )
+    .unwrap();
     execute!(tx, "INSERT INTO throttles VALUES ($1, $2, 1, 9000000000000000)", MARK, &operator).unwrap();
     execute!(
         tx,
