@@ -23,7 +23,7 @@ use crate::{
     fetch_one,
     login::{Realm, page::own_pages},
     relays, request,
-    site::{Frame, PageResult, Problem},
+    site::{Frame, PageResult, Problem, problem},
     throttle::millis,
 };
 
@@ -50,7 +50,8 @@ async fn wall(State(app): State<App>, Source(source): Source, request: Request, 
         next.run(request).await
     } else {
         tracing::info!(event = "system.walled_off", "A page of system administrators was asked for from elsewhere");
-        Problem::NotFound.into_response()
+        // The same page as for an address that there is not.
+        problem::page(&Problem::NotFound, request.headers())
     }
 }
 

@@ -106,6 +106,8 @@ struct ShowPage {
     running: i64,
     admins: Vec<Admin>,
     changes: Vec<ShownChange>,
+    /// Whether the history is shown.
+    inside: bool,
 }
 
 /// An administrator of a company, as operations sees it.
@@ -243,7 +245,7 @@ async fn show_page(
     app: &App,
     login: &AdminLogin,
     headers: &HeaderMap,
-    row: Row,
+    mut row: Row,
     filled: Filled,
     mistakes: Mistakes,
 ) -> PageResult {
@@ -272,7 +274,14 @@ async fn show_page(
         LIMIT 100",
         &row.company_id
     )?;
-    let changes = history(&mut tx, &row.company_id, &format!("company:{}", row.company_id), login).await?;
+    // What the service noted and why it acted is not for the partner.
+    let inside = login.partner_only().is_none();
+    let changes = if inside {
+        history(&mut tx, &row.company_id, &format!("company:{}", row.company_id), login).await?
+    } else {
+        row.note.clear();
+        Vec::new()
+    };
     drop(tx);
     let frame = frame(app, login, headers, Here::Companies);
     for admin in &mut admins {
@@ -293,6 +302,7 @@ async fn show_page(
         running,
         admins,
         changes,
+        inside,
     };
     Ok((status, Html(page.render()?)).into_response())
 }

@@ -29,7 +29,7 @@ const STRETCH: i64 = 2000;
 
 /// What of a table belongs to a company, as the statement that deletes a stretch of it: `$1` is the company, `$2` how
 /// many rows, or how many of those that they hang on. A row comes before what it refers to.
-pub const TABLES: [(&str, &str); 22] = [
+pub const TABLES: [(&str, &str); 25] = [
     (
         "consents",
         "DELETE FROM consents WHERE session_id IN (SELECT s.session_id FROM sessions s WHERE s.company_id = $1
@@ -44,6 +44,21 @@ pub const TABLES: [(&str, &str); 22] = [
         "sessions",
         "DELETE FROM sessions WHERE session_id IN
         (SELECT session_id FROM sessions WHERE company_id = $1 LIMIT $2)",
+    ),
+    (
+        "categories",
+        "DELETE FROM categories WHERE category_id IN
+        (SELECT category_id FROM categories WHERE company_id = $1 LIMIT $2)",
+    ),
+    (
+        "statistics",
+        "DELETE FROM statistics WHERE company_id = $1
+        AND hour_ms IN (SELECT hour_ms FROM statistics WHERE company_id = $1 LIMIT $2)",
+    ),
+    (
+        "statistics_peaks",
+        "DELETE FROM statistics_peaks WHERE company_id = $1
+        AND hour_ms IN (SELECT hour_ms FROM statistics_peaks WHERE company_id = $1 LIMIT $2)",
     ),
     (
         "locators",

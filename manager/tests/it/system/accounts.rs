@@ -85,6 +85,11 @@ async fn a_stopped_administrator_is_out_at_the_next_request_and_back_when_starte
         root.post(&format!("{address}/start"), &[("reason", "復職")]).await.goes_to(&address);
         manager.advance(Duration::from_mins(1));
         knock(&ito, "ito", PASSWORD).await.goes_to("/system/login/code");
+        ito.get("/system/login/code").await;
+        ito.post("/system/login/code", &[("code", &code(&manager, operator_id).await)]).await.goes_to("/system");
+        root.get(&address).await;
+        root.post(&format!("{address}/logout"), &[("reason", "置き忘れ")]).await.goes_to(&address);
+        ito.get("/system").await.goes_to("/system/login");
 
         root.get(&address).await;
         root.post(&format!("{address}/factor"), &[("reason", "紛失")]).await.goes_to(&address);

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// A whole form of a new company.
-const NEW: [(&str, &str); 10] = [
+const NEW: [(&str, &str); 11] = [
     ("code", "acme"),
     ("name", "株式会社サンプル"),
     ("seats", "2"),
@@ -24,6 +24,7 @@ const NEW: [(&str, &str); 10] = [
     ("ends", "2027-03-31"),
     ("region", "jp"),
     ("contact", "総務部"),
+    ("note", "内々のメモ"),
     ("user", "kanri"),
     ("admin_name", "管理 花子"),
     ("reason", "契約書 第12号"),
@@ -202,7 +203,11 @@ async fn a_partner_sees_its_own_companies_and_no_other() {
         list.says("全1件");
         list.says("acme");
         list.lacks("direct");
-        assert_eq!(partner.get(&format!("/system/companies/{mine}")).await.status, StatusCode::OK);
+        let page = partner.get(&format!("/system/companies/{mine}")).await;
+        page.says("総務部");
+        for inside in ["変更の履歴", "契約書 第12号", "内々のメモ"] {
+            page.lacks(inside);
+        }
         for foreign in [&other, &direct] {
             let page = format!("/system/companies/{foreign}");
             assert_eq!(partner.get(&page).await.status, StatusCode::NOT_FOUND);

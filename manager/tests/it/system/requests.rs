@@ -24,7 +24,7 @@ use crate::{
 /// Stands in every text that the company owns and that means nothing to the program.
 const MARK: &str = "planted-7c41";
 /// Tables that hold nothing of a company, or whose rows are named by what is gone.
-const KEPT: [&str; 9] = [
+const KEPT: [&str; 10] = [
     "_sqlx_migrations",
     "administrators",
     "audit_anchor",
@@ -34,6 +34,7 @@ const KEPT: [&str; 9] = [
     "password_requests",
     "relay_reports",
     "relays",
+    "statistics_state",
 ];
 /// Tables that hold what must stay of it.
 const PROOF: [&str; 2] = ["requests", "signing_key"];
@@ -162,12 +163,6 @@ async fn plant(desk: &Desk) {
         &company
     )
     .unwrap();
-    execute!(tx, "INSERT INTO account_groups VALUES ($1, $2, $3, $3, 1, 0)", id(4), &company, MARK).unwrap();
-    execute!(tx, "INSERT INTO account_group_members VALUES ($1, $2)", id(4), &operator).unwrap();
-    execute!(tx, "INSERT INTO recovery_codes VALUES ($1, $2, NULL)", &operator, MARK).unwrap();
-    execute!(tx, "INSERT INTO password_history VALUES ($1, 1, $2)", &operator, MARK).unwrap();
-    execute!(tx, "INSERT INTO known_devices VALUES ($1, $2, 1)", &operator, MARK).unwrap();
-    execute!(tx, "INSERT INTO password_links VALUES ($1, $2, $1, 1, 9000000000000000, NULL)", MARK, &operator).unwrap();
     execute!(
         tx,
         "INSERT INTO mails VALUES ($1, $2, $3, $1, $1, $1, $1, $1, 'sent', 1, 1, 1, 1, 1, $1, $1, 0)",
@@ -176,17 +171,18 @@ async fn plant(desk: &Desk) {
         &operator
     )
     .unwrap();
-    execute!(tx, "INSERT INTO throttles VALUES ($1, $2, 1, 9000000000000000)", MARK, &operator).unwrap();
+    execute!(tx, "INSERT INTO categories VALUES ($1, $2, $3, FALSE, 1, 0)", id(6), &company, MARK).unwrap();
+    execute!(tx, "INSERT INTO statistics_peaks VALUES ($1, 0, 1)", &company).unwrap();
     execute!(
         tx,
-        "INSERT INTO site_logins
-        (token_hash, operator_id, stage, code_failures, totp_sealed, source, agent, created_at_ms, used_at_ms,
-            expires_at_ms)
-        VALUES ($1, $2, $1, 0, $1, $1, $1, 1, 1, 9000000000000000)",
-        MARK,
+        "INSERT INTO statistics VALUES ($1, 0, $2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+        &company,
         &operator
     )
     .unwrap();
+    execute!(tx, "INSERT INTO account_groups VALUES ($1, $2, $3, $3, 1, 0)", id(4), &company, MARK).unwrap();
+    execute!(tx, "INSERT INTO account_group_members VALUES ($1, $2)", id(4), &operator).unwrap();
+    plant_account(tx, &operator).await;
     mark(tx, &company, &operator, [&id(2), &id(3)]).await;
     execute!(tx, "INSERT INTO changes VALUES ($1, $2, $3, 1, $3)", id(5), &company, MARK).unwrap();
     let event = manager::audit::AuditEvent {
@@ -200,6 +196,25 @@ async fn plant(desk: &Desk) {
     };
     manager::audit::append(tx, event).await.unwrap();
     whole.commit().await.unwrap();
+}
+
+/// Rows of every table that an account can have.
+async fn plant_account(tx: &mut Tx, operator: &str) {
+    execute!(tx, "INSERT INTO password_links VALUES ($1, $2, $1, 1, 9000000000000000, NULL)", MARK, operator).unwrap();
+    execute!(tx, "INSERT INTO recovery_codes VALUES ($1, $2, NULL)", operator, MARK).unwrap();
+    execute!(tx, "INSERT INTO password_history VALUES ($1, 1, $2)", operator, MARK).unwrap();
+    execute!(tx, "INSERT INTO known_devices VALUES ($1, $2, 1)", operator, MARK).unwrap();
+    execute!(tx, "INSERT INTO throttles VALUES ($1, $2, 1, 9000000000000000)", MARK, operator).unwrap();
+    execute!(
+        tx,
+        "INSERT INTO site_logins
+        (token_hash, operator_id, stage, code_failures, totp_sealed, source, agent, created_at_ms, used_at_ms,
+            expires_at_ms)
+        VALUES ($1, $2, $1, 0, $1, $1, $1, 1, 1, 9000000000000000)",
+        MARK,
+        operator
+    )
+    .unwrap();
 }
 
 /// Puts the mark into the free texts of the rows that are there: of the account, its sessions, numbers and events, and the
@@ -221,7 +236,7 @@ async fn mark(tx: &mut Tx, company: &str, operator: &str, [organisation_id, role
         tx,
         "UPDATE sessions
         SET operator_name = $2, reason = $2, device = $2, customer_key_hash = $2, operator_key_hash = $2,
-            lost_reason = $2
+            lost_reason = $2, case_number = $2, result = $2, customer_name = $2, note = $2, search = $2
         WHERE company_id = $1",
         company,
         MARK
@@ -334,7 +349,12 @@ async fn a_company_is_erased_by_two_and_nothing_of_it_stays() {
             TABLES.iter().map(|(table, _)| *table).filter(|table| !certificate.rows.contains_key(*table)).collect();
         assert!(missing.is_empty(), "nothing was planted in {missing:?}");
         let page = team.first.1.get(&address).await;
-        for told in ["データ消去証明書", "data1さん", "data2さん", &Certificate::hash(&file)] {
+        for told in [
+            "企業コード「acme」、株式会社サンプル のデータは、2026-",
+            "data1さん",
+            "data2さん",
+            &Certificate::hash(&file),
+        ] {
             page.says(told);
         }
         let mut tx = db.read().await.unwrap();
@@ -379,6 +399,11 @@ async fn rows_that_are_emptied_without_an_erasure_are_found() {
             (
                 "UPDATE audit SET detail = REPLACE(detail, 'rows', 'sowr') WHERE event = 'data.erased'",
                 FlawKind::Altered,
+            ),
+            (
+                "UPDATE audit SET erased = TRUE, detail = '', company_id = (SELECT MAX(company_id) FROM audit WHERE erased)
+                WHERE event = 'relay.enrolled'",
+                FlawKind::ErasedAlone,
             ),
             ("UPDATE audit SET company_id = 'x' WHERE erased = TRUE", FlawKind::ErasedAlone),
             ("UPDATE audit SET hash = 'x' WHERE erased = TRUE", FlawKind::ErasedAlone),

@@ -178,6 +178,8 @@ async fn from_another_network_the_pages_are_not_there() {
                 assert!(missing, "{address} {}", answer.status);
             }
         }
+        let nowhere = elsewhere.get("/nowhere").await.text;
+        assert_eq!(elsewhere.get("/system/login").await.text, nowhere, "nothing tells that there is something");
         assert_eq!(elsewhere.get("/login").await.status, StatusCode::OK);
     })
     .await;
