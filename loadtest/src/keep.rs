@@ -26,7 +26,10 @@ pub struct Kept {
     pub company: String,
     /// Operator's id.
     pub user: String,
-    /// File with the operator's password.
+    /// Id of the company's administrator, for the management site at the manager's address.
+    #[serde(default)]
+    pub administrator: String,
+    /// File with the password of both.
     pub password_file: PathBuf,
     /// The manager's configuration file, for its command line.
     pub manager_config: PathBuf,

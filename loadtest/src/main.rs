@@ -34,6 +34,9 @@ enum Verb {
         /// Only starts the servers, leaves them running and writes `keep.json`.
         #[arg(long)]
         keep: bool,
+        /// Gives the company people and a past of three months, so that the management site has something to show.
+        #[arg(long, requires = "keep")]
+        example: bool,
         /// Opens the windows of both tools on the present display instead of the headless session.
         #[arg(long, conflicts_with = "keep")]
         windows: bool,
@@ -90,8 +93,11 @@ fn on_all_cores(verb: Verb) -> Result<()> {
 
 async fn carry_out(verb: Verb) -> Result<()> {
     match verb {
-        Verb::Demo { evidence, keep: true, .. } => {
+        Verb::Demo { evidence, keep: true, example, .. } => {
             let world = World::start().await?;
+            if example {
+                say(world.fill_company().await?.trim());
+            }
             let kept = keep::keep(world, &evidence)?;
             say(&serde_json::to_string_pretty(&kept)?);
             say(&format!("kept running; end it with: ops/demo --stop --evidence {}", evidence.display()));

@@ -242,6 +242,15 @@ impl World {
         manager_command(self.folder.path(), args).await
     }
 
+    /// Gives the company invented people and a past; what the manager said.
+    ///
+    /// # Errors
+    /// When the company has had a reception.
+    pub async fn fill_company(&self) -> Result<String> {
+        let password = self.account.password_file.display().to_string();
+        self.manager_command(&["company", "example", "--company", COMPANY, "--password-file", &password]).await
+    }
+
     /// The newest row of the support log.
     ///
     /// # Errors
@@ -323,6 +332,7 @@ impl World {
             download,
             company: self.account.company,
             user: self.account.user,
+            administrator: ADMINISTRATOR.to_owned(),
             password_file: self.account.password_file,
             manager_config: folder.join("manager.toml"),
             folder,
@@ -390,6 +400,19 @@ async fn prepare_manager(folder: &Path) -> Result<()> {
     manager_command(folder, &["company", "create", "--code", COMPANY, "--name", "株式会社オプトサポート"]).await?;
     let operator = ["operator", "create", "--company", COMPANY, "--user", USER, "--name", "佐藤 花子"];
     manager_command(folder, &[&operator[..], &["--password-file", &password]].concat()).await?;
+    let administrator = [
+        "operator",
+        "create",
+        "--company",
+        COMPANY,
+        "--user",
+        ADMINISTRATOR,
+        "--name",
+        "管理 花子",
+        "--role",
+        "company_admin",
+    ];
+    manager_command(folder, &[&administrator[..], &["--password-file", &password]].concat()).await?;
     Ok(())
 }
 
@@ -574,6 +597,7 @@ const METRIC_PATIENCE: Duration = Duration::from_secs(30);
 
 const COMPANY: &str = "demo";
 const USER: &str = "sato";
+const ADMINISTRATOR: &str = "admin";
 const PASSWORD: &str = "Uketsuke-Demo-1";
 
 #[cfg(test)]

@@ -67,6 +67,8 @@ pub mod mail;
 
 pub mod site;
 
+pub mod example;
+
 pub mod serve;
 
 pub mod cli;

@@ -13,8 +13,9 @@ use crate::{
     company::{self, CompanyCode, ShownName},
     config::Config,
     db::DbError,
+    example::{self, ExampleError, Wish},
     login::{
-        password::{LEN_MAX, LEN_MIN, NewPassword, NewPasswordError, PasswordHash},
+        password::{LEN_MAX, LEN_MAX_DEFAULT, LEN_MIN, NewPassword, NewPasswordError, PasswordHash},
         realm::{SYSTEM_PASSWORD_LEN_MAX, SYSTEM_PASSWORD_LEN_MIN},
     },
     operator::{self, store::NewOperator},
@@ -44,6 +45,34 @@ pub(super) async fn create_company(config: Config, code: &CompanyCode, name: &Sh
     tx.commit().await.context("database")?;
     app.db.close().await;
     say(format_args!("company: created {company_id}"))
+}
+
+pub(super) async fn fill_company(
+    config: Config,
+    code: &CompanyCode,
+    (days, seed): (i64, u64),
+    password: &PasswordFlag,
+) -> Result<(), Failure> {
+    let password_hash = hash(password, LEN_MIN..=LEN_MAX_DEFAULT)?;
+    let app = open(config).await?;
+    let wish = Wish { company: code, days, seed, password_hash: &password_hash };
+    let filled = example::fill(&app, &wish).await;
+    app.db.close().await;
+    let made = filled.map_err(|error| match error {
+        ExampleError::NoCompany => unknown("--company", code.as_str()),
+        ExampleError::NotEmpty => Failure::Usage(format!("--company {code}: {error}", code = code.as_str())),
+        ExampleError::Db(DbError::Duplicate(_)) => Failure::Usage(format!(
+            "--company {}: has an account with an id of the example; an example goes into a new company only",
+            code.as_str()
+        )),
+        ExampleError::Db(error) => Failure::Run(anyhow!(error).context("database")),
+    })?;
+    say(format_args!(
+        "company: {} has {} example accounts and {} receptions",
+        code.as_str(),
+        made.operators,
+        made.receptions
+    ))
 }
 
 pub(super) async fn create_operator(

@@ -16,6 +16,7 @@ use crate::{
     admin::AdminRole,
     company::{CompanyCode, ShownName},
     config::Config,
+    example,
     operator::UserId,
     relays::region::Region,
     role::Role,
@@ -98,6 +99,20 @@ enum CompanyCommand {
         /// Name that customers see
         #[arg(long)]
         name: ShownName,
+    },
+    /// Gives a new company invented people and an invented past, to look at the site with something in it
+    Example {
+        /// Code of a company that has had no reception yet
+        #[arg(long)]
+        company: CompanyCode,
+        /// How many days back the past goes
+        #[arg(long, default_value_t = 92, value_parser = clap::value_parser!(i64).range(1..=example::DAYS_MAX))]
+        days: i64,
+        /// The same seed on the same day gives the same past
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        #[command(flatten)]
+        password: PasswordFlag,
     },
 }
 
@@ -271,6 +286,9 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Failure> {
         Command::Migrate => command::migrate(config).await,
         Command::Admin(AdminCommand::Create { new, password }) => accounts::create_admin(config, new, &password).await,
         Command::Company(CompanyCommand::Create { code, name }) => accounts::create_company(config, &code, &name).await,
+        Command::Company(CompanyCommand::Example { company, days, seed, password }) => {
+            accounts::fill_company(config, &company, (days, seed), &password).await
+        }
         Command::Operator(OperatorCommand::Create { who, name, role, password }) => {
             accounts::create_operator(config, who, name, role, &password).await
         }

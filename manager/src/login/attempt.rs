@@ -287,7 +287,7 @@ async fn note_failure(
 }
 
 /// An event of the login log.
-pub(super) fn login_event(event: &'static str, who: Option<(CompanyId, OperatorId)>, now: UnixMillis) -> AuditEvent {
+pub fn login_event(event: &'static str, who: Option<(CompanyId, OperatorId)>, now: UnixMillis) -> AuditEvent {
     AuditEvent {
         at_ms: now,
         company: who.map(|(company_id, _)| company_id),

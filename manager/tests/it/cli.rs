@@ -31,6 +31,19 @@ fn accounts_are_made_and_the_chain_of_it_holds() {
 }
 
 #[test]
+fn a_company_gets_an_example_once() {
+    let site = Site::new();
+    site.ok(&["company", "create", "--code", "acme", "--name", "株式会社サンプル"], "company: created");
+    let example = ["company", "example", "--company", "acme", "--days", "1", "--password-file", &site.password];
+    site.ok(&example, "company: acme has 20 example accounts and ");
+
+    let again = site.run(&example);
+    let words = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert_eq!(again.status.code(), Some(64), "{words}");
+    assert!(words.contains("an example goes into a new") && words.lines().count() == 1, "{words}");
+}
+
+#[test]
 fn a_key_of_its_own_is_refused_until_it_is_adopted() {
     let site = Site::new();
     site.ok(&["migrate"], "migrate: the sqlite database is up to date");

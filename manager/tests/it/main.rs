@@ -11,6 +11,7 @@ mod cases;
 mod cli;
 mod config;
 mod events;
+mod example;
 mod live;
 mod lives;
 mod login;
