@@ -65,6 +65,10 @@ pub mod statistics;
 
 pub mod mail;
 
+pub mod manual;
+
+pub mod notice;
+
 pub mod site;
 
 pub mod example;

@@ -4,8 +4,8 @@ use ops::metrics::{MetricError, Registry};
 use prometheus::{HistogramVec, IntCounterVec, IntGauge};
 
 use crate::{
-    events::EventsMetrics, mail::MailMetrics, reception::ReceptionMetrics, relays::RelaysMetrics,
-    session::SessionMetrics,
+    events::EventsMetrics, mail::MailMetrics, notice::NoticeMetrics, reception::ReceptionMetrics,
+    relays::RelaysMetrics, session::SessionMetrics,
 };
 
 /// Answers: which route is slower than a person notices (0.1 s) or than its deadline?
@@ -42,6 +42,8 @@ pub struct Metrics {
     pub events: EventsMetrics,
     /// Of `mail/`.
     pub mail: MailMetrics,
+    /// Of `notice/`.
+    pub notice: NoticeMetrics,
 }
 
 impl Metrics {
@@ -58,6 +60,7 @@ impl Metrics {
             relays: RelaysMetrics::declare(&registry)?,
             events: EventsMetrics::declare(&registry)?,
             mail: MailMetrics::declare(&registry)?,
+            notice: NoticeMetrics::declare(&registry)?,
             registry,
         })
     }

@@ -22,7 +22,7 @@ use crate::{
     events, fetch_one, live, login,
     mail::{self, MailSetupError, Smtp},
     metrics::Metrics,
-    request, router, session,
+    notice, request, router, session,
     signing_key::{self, SharedKeyError},
     statistics,
 };
@@ -110,6 +110,7 @@ pub async fn run(
     tasks.spawn(live::run(app.clone(), stop.clone()));
     tasks.spawn(statistics::run(app.clone(), stop.clone()));
     tasks.spawn(login::link::run(app.clone(), stop.clone()));
+    tasks.spawn(notice::run(app.clone(), stop.clone()));
     tasks.spawn(mail::run(app.clone(), smtp, stop.clone()));
 
     let limits = web::Limits {

@@ -21,7 +21,7 @@ use operator::{
 };
 use proto::{
     api::{
-        login::LoginAnswer,
+        login::{LoginAnswer, NoticeBody},
         reception::{Event as Reception, Pairing, ReceptionBody, ReceptionState},
         session::{SessionBody, SessionState},
     },
@@ -171,6 +171,13 @@ fn events(page: &str, lang: Lang, now: i64) -> anyhow::Result<Vec<Event>> {
 fn login(japanese: bool) -> Event {
     let (company, operator) =
         if japanese { ("例示商事株式会社", "山田 花子") } else { ("Example Trading", "Hanako Yamada") };
+    let title = if japanese {
+        "メンテナンスのお知らせ（2026/12/20 01:00 〜 2026/12/20 03:00）"
+    } else {
+        "Maintenance (2026/12/20 01:00 – 2026/12/20 03:00)"
+    };
+    let notices =
+        vec![NoticeBody { notice_id: "00".into(), title: title.into(), important: true, ends_at_ms: i64::MAX }];
     Event::Manager(Manager::LoggedIn(LoginAnswer {
         token: String::new(),
         expires_at_ms: 0,
@@ -178,6 +185,7 @@ fn login(japanese: bool) -> Event {
         operator_name: operator.into(),
         company_id: CompanyId::from_bytes([2; 16]),
         company_name: company.into(),
+        notices,
     }))
 }
 

@@ -36,6 +36,7 @@ fn login() -> Event {
         operator_name: "山田".into(),
         company_id: CompanyId::from_bytes([2; 16]),
         company_name: "例示".into(),
+        notices: Vec::new(),
     }))
 }
 

@@ -56,6 +56,7 @@ fn logged_in(engine: &mut Engine) {
         operator_name: "山田".into(),
         company_id: CompanyId::from_bytes([2; 16]),
         company_name: "例示".into(),
+        notices: Vec::new(),
     };
     engine.take(Event::Manager(Manager::LoggedIn(answer)), 0);
 }

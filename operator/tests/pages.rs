@@ -19,7 +19,7 @@ use operator::{
 };
 use proto::{
     api::{
-        login::LoginAnswer,
+        login::{LoginAnswer, NoticeBody},
         reception::{Event as Reception, Pairing, ReceptionBody, ReceptionState},
     },
     close::CloseReason,
@@ -72,9 +72,26 @@ fn logged_in() -> App {
         operator_name: "山田".into(),
         company_id: CompanyId::from_bytes([2; 16]),
         company_name: "例示商事".into(),
+        notices: Vec::new(),
     };
     play(&mut app, [Event::Manager(Manager::LoggedIn(answer))]);
     app
+}
+
+#[test]
+fn a_notice_stands_above_the_page_until_it_is_over() {
+    let mut app = logged_in();
+    let notice = |title: &str, ends_at_ms| NoticeBody {
+        notice_id: "00".into(),
+        title: title.into(),
+        important: true,
+        ends_at_ms,
+    };
+    app.notices = vec![notice("Relays stop at 01:00", NOW + 60_000), notice("Stale words", NOW)];
+    let mut harness = desk(Lang::En, app);
+    harness.run_ok();
+    harness.get_by_label_contains("Relays stop at 01:00");
+    assert!(harness.query_by_label_contains("Stale words").is_none());
 }
 
 fn with_number() -> App {

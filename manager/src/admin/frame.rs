@@ -24,6 +24,12 @@ pub enum Here {
     Requests,
     /// System administrators.
     Admins,
+    /// Notices.
+    Notices,
+    /// Planned stops.
+    Maintenance,
+    /// Incidents.
+    Incidents,
     /// The log of the whole system.
     Log,
     /// One's own account.
@@ -40,6 +46,9 @@ impl Here {
             Self::Partners => ("/system/partners", w.partners, Some(AdminPermission::CompanyEdit)),
             Self::Requests => ("/system/requests", w.requests, Some(AdminPermission::DataView)),
             Self::Admins => ("/system/admins", w.admins, Some(AdminPermission::AdminView)),
+            Self::Notices => ("/system/notices", words.menu.notices, Some(AdminPermission::NoticeView)),
+            Self::Maintenance => ("/system/maintenance", words.maintenance.heading, Some(AdminPermission::NoticeView)),
+            Self::Incidents => ("/system/incidents", words.incidents.heading, Some(AdminPermission::NoticeView)),
             Self::Log => ("/system/log", w.log, Some(AdminPermission::LogView)),
             Self::Account => ("/system/account", words.menu.account, None),
         }
@@ -50,7 +59,7 @@ impl Here {
 const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 3] {
     let w = &words.system;
     [
-        (w.group_service, &[Here::Top]),
+        (w.group_service, &[Here::Top, Here::Notices, Here::Maintenance, Here::Incidents]),
         (w.group_contracts, &[Here::Companies, Here::Partners]),
         (w.group_record, &[Here::Requests, Here::Admins, Here::Log]),
     ]
@@ -76,6 +85,7 @@ pub fn frame(app: &App, login: &AdminLogin, headers: &HeaderMap, here: Here) -> 
         }),
         groups: groups.filter(|group| !group.entries.is_empty()).collect(),
         banners: banners(app, login, words),
+        chapter: "system",
         ..outside
     }
 }

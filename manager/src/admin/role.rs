@@ -34,6 +34,10 @@ pub enum AdminPermission {
     DataHandle,
     /// Read the log of the whole system.
     LogView,
+    /// See notices of the service, maintenance and incidents.
+    NoticeView,
+    /// Write them.
+    NoticeEdit,
 }
 
 impl AdminRole {
@@ -55,9 +59,10 @@ impl AdminRole {
         use AdminPermission as P;
         match permission {
             P::CompanyView => true,
-            P::CompanyEdit | P::AdminEdit => matches!(self, Self::Operations),
+            P::CompanyEdit | P::AdminEdit | P::NoticeEdit => matches!(self, Self::Operations),
             P::AdminView => matches!(self, Self::Operations | Self::Audit),
             P::DataView => matches!(self, Self::Data | Self::Audit),
+            P::NoticeView => matches!(self, Self::Operations | Self::Data | Self::Audit),
             P::DataHandle => matches!(self, Self::Data),
             P::LogView => matches!(self, Self::Audit),
         }
@@ -94,7 +99,7 @@ mod tests {
     #[test]
     fn what_changes_something_belongs_to_one_role() {
         use AdminPermission as P;
-        for permission in [P::CompanyEdit, P::AdminEdit, P::DataHandle, P::LogView] {
+        for permission in [P::CompanyEdit, P::AdminEdit, P::DataHandle, P::LogView, P::NoticeEdit] {
             let roles = AdminRole::ALL.into_iter().filter(|role| role.may(permission));
             assert_eq!(roles.count(), 1, "{permission:?}");
         }

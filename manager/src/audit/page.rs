@@ -118,6 +118,7 @@ impl Log {
                 ("reception.", w.kind_reception),
                 ("session.", w.kind_session),
                 ("operator.", w.kind_operator),
+                ("notice.", w.kind_notice),
                 ("mail.", w.kind_mail),
                 ("list.", w.kind_export),
             ],

@@ -4,7 +4,7 @@ use axum::{Json, extract::State, http::StatusCode};
 use proto::api::{
     UnixMillis,
     error::{ErrorBody, ErrorCode},
-    login::{LOGIN, LOGOUT, LoginAnswer, LoginRequest},
+    login::{LOGIN, LOGOUT, LoginAnswer, LoginRequest, NoticeBody},
 };
 use serde_json::json;
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -21,6 +21,7 @@ use crate::{
     bearer::BearerToken,
     error::{ApiError, ApiResult},
     extract::{Body, Source},
+    notice::{self, Running},
     throttle::millis,
 };
 
@@ -101,6 +102,7 @@ async fn settle(app: &App, proved: Proved, code: Option<&str>) -> ApiResult<Logi
     store::note_login(&mut tx, account.operator_id, now).await?;
     let event = login_event("login.succeeded", Some((account.company_id, account.operator_id)), now);
     audit::append(&mut tx, AuditEvent { detail: json!({ "source": proved.source, "door": "tool" }), ..event }).await?;
+    let notices = notice::running(&mut tx, account.company_id, account.operator_id, now).await?;
     tx.commit().await?;
     tracing::info!(event = "login.succeeded", operator.id = %account.operator_id, "An operator logged in");
     Ok(LoginAnswer {
@@ -110,7 +112,13 @@ async fn settle(app: &App, proved: Proved, code: Option<&str>) -> ApiResult<Logi
         operator_name: account.operator_name.clone(),
         company_id: account.company_id,
         company_name: account.company_name.clone(),
+        notices: notices.into_iter().map(notice_body).collect(),
     })
+}
+
+fn notice_body(notice: Running) -> NoticeBody {
+    let Running { notice_id, title, important, ends_at_ms, kind: _ } = notice;
+    NoticeBody { notice_id, title, important, ends_at_ms }
 }
 
 impl From<Refusal> for ApiError {

@@ -21,6 +21,7 @@ use crate::{
     company::Policy,
     db::select::{Select, begins_with},
     extract::Source,
+    notice::{self, Running},
     role::{Permission, Permissions, Reach, Role},
     site::{self, Lang, Problem, cookie, form},
 };
@@ -72,6 +73,8 @@ pub struct Holder {
     pub csrf: String,
     /// The language of its pages.
     pub lang: Lang,
+    /// The notices that stand on its pages.
+    pub notices: Vec<Running>,
 }
 
 /// An account of a company that is logged in at the site, with what its role allows now.
@@ -158,11 +161,18 @@ impl Login {
         let now = app.now_ms();
         let mut tx = app.db.read().await?;
         let found = site_store::find(&mut tx, realm, &token, now).await?;
+        let notices = match &found {
+            Some((Self::Company(login), _)) => {
+                notice::running(&mut tx, login.company_id, login.operator_id, now).await?
+            }
+            Some((Self::System(_), _)) | None => Vec::new(),
+        };
         drop(tx);
         let (mut login, used_at_ms) = found.ok_or(Problem::LoggedOut { next })?;
         let holder = login.holder_mut();
         holder.csrf = form::token(cookie);
         holder.lang = Lang::of(&parts.headers);
+        holder.notices = notices;
         if !refreshes_itself(&parts.headers) && used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
             let mut tx = app.db.begin().await?;
             site_store::touch(&mut tx, &token, now).await?;

@@ -176,6 +176,7 @@ fn read_holder(row: Row, realm: Realm, token: &BearerHash) -> DbResult<Holder> {
         token: token.clone(),
         csrf: String::new(),
         lang: Lang::default(),
+        notices: Vec::new(),
     })
 }
 

@@ -18,7 +18,7 @@ use crate::{
         second,
         store::{self as logins, AccountHash},
     },
-    mail,
+    mail, notice,
     role::{self, Permissions, Reach, Role},
 };
 
@@ -323,6 +323,7 @@ pub async fn delete(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) 
     second::take_away(tx, operator_id).await?;
     link::forget_account(tx, operator_id).await?;
     mail::store::forget_account(tx, operator_id).await?;
+    notice::store::forget_account(tx, operator_id).await?;
     execute!(tx, "DELETE FROM password_history WHERE operator_id = $1", &id)?;
     execute!(tx, "DELETE FROM known_devices WHERE operator_id = $1", &id)?;
     execute!(tx, "DELETE FROM account_group_members WHERE operator_id = $1", &id)?;

@@ -29,7 +29,7 @@ const STRETCH: i64 = 2000;
 
 /// What of a table belongs to a company, as the statement that deletes a stretch of it: `$1` is the company, `$2` how
 /// many rows, or how many of those that they hang on. A row comes before what it refers to.
-pub const TABLES: [(&str, &str); 25] = [
+pub const TABLES: [(&str, &str); 28] = [
     (
         "consents",
         "DELETE FROM consents WHERE session_id IN (SELECT s.session_id FROM sessions s WHERE s.company_id = $1
@@ -118,6 +118,20 @@ pub const TABLES: [(&str, &str); 25] = [
         "account_groups",
         "DELETE FROM account_groups WHERE group_id IN
         (SELECT group_id FROM account_groups WHERE company_id = $1 LIMIT $2)",
+    ),
+    (
+        "notice_reads",
+        "DELETE FROM notice_reads WHERE operator_id IN (SELECT o.operator_id FROM operators o WHERE o.company_id = $1
+        AND EXISTS (SELECT 1 FROM notice_reads r WHERE r.operator_id = o.operator_id) LIMIT $2)",
+    ),
+    (
+        "notice_companies",
+        "DELETE FROM notice_companies WHERE company_id = $1 AND notice_id IN
+        (SELECT notice_id FROM notice_companies WHERE company_id = $1 LIMIT $2)",
+    ),
+    (
+        "notices",
+        "DELETE FROM notices WHERE notice_id IN (SELECT notice_id FROM notices WHERE company_id = $1 LIMIT $2)",
     ),
     ("mails", "DELETE FROM mails WHERE mail_id IN (SELECT mail_id FROM mails WHERE company_id = $1 LIMIT $2)"),
     (

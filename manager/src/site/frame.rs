@@ -12,6 +12,7 @@ use crate::{
     admin,
     app::App,
     login::{Holder, Login, Realm, SiteLogin, password::Expiry},
+    notice::Running,
     role::{Permission, Role},
 };
 
@@ -40,6 +41,8 @@ pub enum Here {
     LoginLog,
     /// Mails.
     Mails,
+    /// Notices.
+    Notices,
     /// One's own account.
     Account,
 }
@@ -124,8 +127,9 @@ impl Here {
             Self::SupportLog => ("/log/sessions", w.support_log, Some(Permission::LogView), "logs"),
             Self::Categories => ("/settings/categories", w.categories, Some(Permission::SettingsEdit), "logs"),
             Self::Statistics => ("/statistics", w.statistics, Some(Permission::StatisticsView), "statistics"),
-            Self::Audit => ("/log/operations", w.audit, Some(Permission::AuditView), "audit"),
-            Self::LoginLog => ("/log/logins", w.login_log, Some(Permission::LoginLogView), "audit"),
+            Self::Audit => ("/log/operations", w.audit, Some(Permission::AuditView), "logs"),
+            Self::LoginLog => ("/log/logins", w.login_log, Some(Permission::LoginLogView), "logs"),
+            Self::Notices => ("/notices", w.notices, None, "notices"),
             Self::Mails => ("/mails", w.mails, Some(Permission::AuditView), "notices"),
             Self::Operators => ("/operators", w.operators, Some(Permission::OperatorView), "accounts"),
             Self::Account => ("/account", w.account, None, "start"),
@@ -138,7 +142,7 @@ impl Here {
 const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 4] {
     let w = &words.menu;
     [
-        (w.group_today, &[Here::Top, Here::LiveReceptions, Here::LiveSessions]),
+        (w.group_today, &[Here::Top, Here::Notices, Here::LiveReceptions, Here::LiveSessions]),
         (w.group_logs, &[Here::ReceptionLog, Here::SupportLog, Here::Statistics]),
         (w.group_accounts, &[Here::Operators]),
         (w.group_company, &[Here::Categories, Here::Audit, Here::LoginLog, Here::Mails]),
@@ -216,12 +220,27 @@ pub const fn role_name(role: Role, words: &'static Words) -> &'static str {
     }
 }
 
+impl Banner {
+    /// A notice that is in force.
+    fn of(notice: &Running, words: &'static Words) -> Self {
+        let link = Some((format!("/notices/{}", notice.notice_id), words.notices.more.to_owned()));
+        Self { class: if notice.important { "warning" } else { "notice" }, text: notice.title.clone(), link }
+    }
+
+    /// The same before there is a login, where its page cannot be opened.
+    pub fn outside(notice: &Running) -> Self {
+        Self { class: "warning", text: notice.title.clone(), link: None }
+    }
+}
+
 /// What the account must be told.
 pub fn banners(app: &App, login: &Holder, words: &'static Words) -> Vec<Banner> {
+    let mut banners: Vec<Banner> = login.notices.iter().map(|notice| Banner::of(notice, words)).collect();
     let expiry = Expiry::of(&login.policy.password, login.password_changed_at_ms, app.now_ms());
-    let Expiry::Soon { days } = expiry else { return Vec::new() };
+    let Expiry::Soon { days } = expiry else { return banners };
     let link = Some((format!("{}/account/password", login.realm.base()), words.account.change_password.to_owned()));
-    vec![Banner { class: "warning", text: words.account.password_expires(days), link }]
+    banners.push(Banner { class: "warning", text: words.account.password_expires(days), link });
+    banners
 }
 
 /// What was done; said once, on the page that follows.

@@ -12,7 +12,9 @@ use serde::Deserialize;
 use tower_http::compression::CompressionLayer;
 
 use super::{assets, cookie, form::Form, lang::Lang, problem, top};
-use crate::{admin, app::App, audit, category, live, login, mail, operator, reception, session, statistics};
+use crate::{
+    admin, app::App, audit, category, live, login, mail, manual, notice, operator, reception, session, statistics,
+};
 
 /// Style, script, pictures and forms are this site's; a page stands in no frame, and a script stands in no page.
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -51,6 +53,8 @@ pub fn router(app: App) -> Router<App> {
         .merge(audit::page::router())
         .merge(admin::page::router(app))
         .merge(mail::page::router())
+        .merge(notice::page::router())
+        .merge(manual::router())
         .route("/", get(top::show))
         .route("/language", post(choose_language))
         .layer(CompressionLayer::new())

@@ -18,6 +18,11 @@ pub fn seconds(at: UnixMillis, zone: &TimeZone) -> String {
     format(at, zone, "%Y/%m/%d %H:%M:%S")
 }
 
+/// `2026/04/01 09:00`.
+pub fn to_the_minute(at: UnixMillis, zone: &TimeZone) -> String {
+    format(at, zone, "%Y/%m/%d %H:%M")
+}
+
 /// `2026/04/01`.
 pub fn day(at: UnixMillis, zone: &TimeZone) -> String {
     format(at, zone, "%Y/%m/%d")

@@ -16,6 +16,7 @@ mod live;
 mod lives;
 mod login;
 mod mail;
+mod notices;
 mod reception;
 mod relays;
 mod renewal;

@@ -296,6 +296,9 @@ pub enum Told {
         company: String,
         /// The operator's name.
         operator: String,
+        /// Titles of what the operator should know.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        notices: Vec<String>,
     },
     /// An earlier process of this tool died in a session; it waits two minutes.
     Bookmark {

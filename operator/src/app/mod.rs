@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use proto::{
     api::{
         UnixMillis,
-        login::LoginAnswer,
+        login::{LoginAnswer, NoticeBody},
         reception::{Pairing, ReceptionState},
         session::SessionBody,
     },
@@ -120,6 +120,8 @@ pub struct App {
     pub listening: bool,
     /// Something the person should read.
     pub notice: Option<Notice>,
+    /// What the service and the company announce.
+    pub notices: Vec<NoticeBody>,
     /// Sessions whose tool died and that can be gone on with, the newest first.
     pub left: Vec<Left>,
     history_wanted: bool,
@@ -133,6 +135,7 @@ impl Default for App {
             account: None,
             logging_in: false,
             issuing: false,
+            notices: Vec::new(),
             numbers: Vec::new(),
             session: None,
             waiting: VecDeque::new(),
@@ -265,8 +268,10 @@ impl App {
         self.logging_in = false;
         self.notice = None;
         self.listening = true;
-        let LoginAnswer { operator_name, company_name, .. } = answer;
-        let told = Told::Ready { company: company_name.clone(), operator: operator_name.clone() };
+        let LoginAnswer { operator_name, company_name, notices, .. } = answer;
+        let titles = notices.iter().map(|notice| notice.title.clone()).collect();
+        let told = Told::Ready { company: company_name.clone(), operator: operator_name.clone(), notices: titles };
+        self.notices = notices;
         self.account = Some(Account { company_name, operator_name });
         if self.page == Page::Login {
             self.page = Page::Home;

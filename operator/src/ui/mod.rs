@@ -168,6 +168,12 @@ fn notice(ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
         widget::column(ui, |ui| widget::warning(ui, &scene.say("notice.not_listening")));
         ui.add_space(look::GAP);
     }
+    let running = scene.app.notices.iter().filter(|notice| scene.now_ms < notice.ends_at_ms);
+    for told in running.filter(|_| scene.app.account.is_some()) {
+        let sentence = scene.fill("notice.running", &[("title", &told.title)]);
+        widget::column(ui, |ui| widget::warning(ui, &sentence));
+        ui.add_space(look::GAP);
+    }
     let sentence = match &scene.app.notice {
         None => return,
         Some(Notice::Failed(failure)) => {

@@ -45,6 +45,22 @@ pub struct LoginAnswer {
     pub company_id: CompanyId,
     /// Name that customers see.
     pub company_name: String,
+    /// What the operator should know now, at most three; what is important comes first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<NoticeBody>,
+}
+
+/// A notice of the service or of the company; its text is at the management site.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct NoticeBody {
+    /// Its id: the page is `/notices/{notice_id}`.
+    pub notice_id: String,
+    /// One line.
+    pub title: String,
+    /// Whether it stands until it is over.
+    pub important: bool,
+    /// When it is over.
+    pub ends_at_ms: UnixMillis,
 }
 
 impl std::fmt::Debug for LoginAnswer {

@@ -85,6 +85,7 @@ fn bodies_print_no_password_token_ticket_or_name() {
         operator_name: "canary".into(),
         company_id: CompanyId::from_bytes([0; 16]),
         company_name: "canary".into(),
+        notices: Vec::new(),
     };
     let pairing =
         Pairing { session_id: SESSION_ID, introduction: "canary".into(), ticket: "canary".into(), relays: vec![] };

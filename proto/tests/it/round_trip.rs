@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proto::{
     api::{
         error::{ErrorBody, ErrorCode},
-        login::{LoginAnswer, LoginRequest},
+        login::{LoginAnswer, LoginRequest, NoticeBody},
         reception::{
             EnterAnswer, EnterRequest, Event, IssueRequest, Pairing, ReceptionBody, ReceptionList, ReceptionState,
             RelayAddress,
@@ -103,10 +103,12 @@ fn login_bodies_are_as_documented() {
         operator_name: "佐藤 花子".into(),
         company_id: CompanyId::from_bytes([0xab; 16]),
         company_name: "みどり電機".into(),
+        notices: vec![NoticeBody { notice_id: ID.into(), title: "停止".into(), important: true, ends_at_ms: 3 }],
     };
     let json = json!({
         "token": "t", "expires_at_ms": 2, "operator_id": ID, "operator_name": "佐藤 花子",
         "company_id": ID, "company_name": "みどり電機",
+        "notices": [{ "notice_id": ID, "title": "停止", "important": true, "ends_at_ms": 3 }],
     });
     body(&answer, &json);
 }

@@ -26,10 +26,12 @@ use crate::{
     bearer::{BearerHash, BearerToken},
     db::{DbResult, Tx},
     extract::Source,
+    notice::{self, Running},
     site::{
         Form, Frame, Lang, PageResult, Problem,
         cookie::{self, Life},
         form::{self, Pressed},
+        frame::Banner,
         router::local,
     },
 };
@@ -78,7 +80,7 @@ pub(super) async fn show(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> PageResult {
-    page(&app, realm, &headers, Filled { next: asked.next, ..Filled::default() }, Mistake::None)
+    page(&app, realm, &headers, Filled { next: asked.next, ..Filled::default() }, Mistake::None).await
 }
 
 /// What is said above the form.
@@ -89,9 +91,11 @@ enum Mistake {
     Suspended,
 }
 
-fn page(app: &App, realm: Realm, headers: &HeaderMap, filled: Filled, mistake: Mistake) -> PageResult {
+async fn page(app: &App, realm: Realm, headers: &HeaderMap, filled: Filled, mistake: Mistake) -> PageResult {
     let by_mail = app.config.mail.is_on();
+    let notices = if realm == Realm::Company { notices(app).await } else { Vec::new() };
     visited(realm, headers, |frame| {
+        let frame = Frame { banners: notices.iter().map(Banner::outside).collect(), ..frame };
         let w = &frame.words.login;
         let mistake = match mistake {
             Mistake::None => None,
@@ -104,8 +108,21 @@ fn page(app: &App, realm: Realm, headers: &HeaderMap, filled: Filled, mistake: M
     })
 }
 
+/// What stands above the login; nothing when the database does not answer, which the login will say.
+async fn notices(app: &App) -> Vec<Running> {
+    let read = async {
+        let mut tx = app.db.read().await?;
+        notice::outside(&mut tx, app.now_ms()).await
+    };
+    let read: DbResult<Vec<Running>> = read.await;
+    read.unwrap_or_default()
+}
+
 /// A page before there is a login, with a mark of the visit, to which the token of its form belongs.
-pub(super) fn visited(realm: Realm, headers: &HeaderMap, page: impl FnOnce(Frame) -> PageResult) -> PageResult {
+///
+/// # Errors
+/// What `page` gives.
+pub fn visited(realm: Realm, headers: &HeaderMap, page: impl FnOnce(Frame) -> PageResult) -> PageResult {
     let known = cookie::find(headers, cookie::VISIT).map(str::to_owned);
     let visit = known.clone().unwrap_or_else(|| BearerToken::random(&mut app::os_rng()).reveal().to_owned());
     let mut response = page(Frame::outside(realm, headers, form::token(&visit)))?;
@@ -137,8 +154,8 @@ pub(super) async fn log_in(
     };
     match attempt::prove(&app, typed).await {
         Ok(proved) => begin(&app, &proved, &headers, device, &next_in(realm, &filled.next)).await,
-        Err(Refusal::Failed) => page(&app, realm, &headers, filled, Mistake::Failed),
-        Err(Refusal::Suspended) => page(&app, realm, &headers, filled, Mistake::Suspended),
+        Err(Refusal::Failed) => page(&app, realm, &headers, filled, Mistake::Failed).await,
+        Err(Refusal::Suspended) => page(&app, realm, &headers, filled, Mistake::Suspended).await,
         Err(Refusal::Throttled { retry_after_secs }) => Err(Problem::Throttled { retry_after_secs }),
         Err(Refusal::Error(error)) => Err(error.into()),
     }

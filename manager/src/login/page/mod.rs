@@ -10,6 +10,7 @@ use axum::{
     routing::{get, post},
 };
 
+pub use self::door::visited;
 use super::Realm;
 use crate::app::App;
 

@@ -24,12 +24,14 @@ use crate::{
 /// Stands in every text that the company owns and that means nothing to the program.
 const MARK: &str = "planted-7c41";
 /// Tables that hold nothing of a company, or whose rows are named by what is gone.
-const KEPT: [&str; 10] = [
+const KEPT: [&str; 12] = [
     "_sqlx_migrations",
     "administrators",
     "audit_anchor",
     "audit_head",
+    "incidents",
     "login_attempts",
+    "maintenances",
     "partners",
     "password_requests",
     "relay_reports",
@@ -163,6 +165,16 @@ async fn plant(desk: &Desk) {
         &company
     )
     .unwrap();
+    execute!(
+        tx,
+        "INSERT INTO notices VALUES ($1, $2, FALSE, 'other', FALSE, $3, $3, 1, 2, 2, $3, 1)",
+        id(6),
+        &company,
+        MARK
+    )
+    .unwrap();
+    execute!(tx, "INSERT INTO notice_reads VALUES ($1, $2, 1)", id(6), &operator).unwrap();
+    execute!(tx, "INSERT INTO notice_companies VALUES ($1, $2)", id(6), &company).unwrap();
     execute!(
         tx,
         "INSERT INTO mails VALUES ($1, $2, $3, $1, $1, $1, $1, $1, 'sent', 1, 1, 1, 1, 1, $1, $1, 0)",

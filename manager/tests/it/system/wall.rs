@@ -90,7 +90,17 @@ async fn no_login_of_one_realm_opens_an_address_of_the_other() {
         company.plant(SYSTEM, &own);
         system.plant(COMPANY, &other);
 
-        let open = ["/login", "/login/forgotten", "/login/link/0", "/system/login", "/language", "/v1/openapi.json"];
+        let open = [
+            "/login",
+            "/login/forgotten",
+            "/login/link/0",
+            "/manual",
+            "/manual/",
+            "/manual/0",
+            "/system/login",
+            "/language",
+            "/v1/openapi.json",
+        ];
         let mut seen = 0;
         for address in addresses().iter().filter(|address| !open.contains(&address.as_str())) {
             let (browser, door) = if is_system(address) { (&company, "/system/login") } else { (&system, "/login") };

@@ -1,0 +1,279 @@
+//! The pages of notices for accounts of companies: the list, one notice, and writing to one's own company.
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::{RawQuery, State},
+    http::{HeaderMap, StatusCode},
+    response::{Html, IntoResponse as _},
+    routing::{get, post},
+};
+use jiff::tz::TimeZone;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    Class, Piece, form,
+    list::{Notices, Row},
+    pieces,
+    store::{self, NewNotice, Notice},
+};
+use crate::{
+    app::App,
+    audit,
+    extract::InPath,
+    list::{Asked, Page, Params},
+    login::SiteLogin,
+    role::Permission,
+    site::{Form, Frame, Here, PageResult, Problem, Words, form::Pressed, frame::Flash, time},
+};
+
+/// How long a notice is in force unless it was typed otherwise.
+const PERIOD_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// The pages of this slice.
+pub fn router() -> Router<App> {
+    Router::new()
+        .route("/notices", get(show_list))
+        .route("/notices/new", get(show_new).post(create))
+        .route("/notices/{notice_id}", get(show))
+        .route("/notices/{notice_id}/end", post(end))
+}
+
+/// One line of the list.
+struct Line {
+    kind: &'static str,
+    period: String,
+    over: bool,
+    row: Row,
+}
+
+#[derive(Template)]
+#[template(path = "notice/list.html")]
+struct ListPage {
+    frame: Frame,
+    params: Params,
+    asked: Asked,
+    page: Page<()>,
+    lines: Vec<Line>,
+    may_write: bool,
+}
+
+#[derive(Template)]
+#[template(path = "notice/show.html")]
+struct ShowPage {
+    frame: Frame,
+    notice: Notice,
+    kind: &'static str,
+    period: String,
+    written: String,
+    pieces: Vec<Piece>,
+    /// Whether this account may end it now.
+    may_end: bool,
+}
+
+#[derive(Template)]
+#[template(path = "notice/new.html")]
+struct NewPage {
+    frame: Frame,
+    filled: Filled,
+    mistakes: Mistakes,
+}
+
+/// What was typed into the form of a notice.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub(super) struct Filled {
+    pub(super) kind: String,
+    pub(super) important: String,
+    pub(super) title: String,
+    pub(super) body: String,
+    pub(super) begins: String,
+    pub(super) ends: String,
+    pub(super) companies: String,
+}
+
+/// What is wrong with it, by field.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Mistakes {
+    pub(super) title: Option<&'static str>,
+    pub(super) body: Option<&'static str>,
+    pub(super) period: Option<&'static str>,
+    pub(super) companies: Option<String>,
+}
+
+/// A form that was read.
+pub(super) struct Written {
+    pub(super) class: Class,
+    pub(super) important: bool,
+    pub(super) title: String,
+    pub(super) body: String,
+    pub(super) begins_at_ms: i64,
+    pub(super) ends_at_ms: i64,
+}
+
+impl Mistakes {
+    pub(super) const fn is_empty(&self) -> bool {
+        self.title.is_none() && self.body.is_none() && self.period.is_none() && self.companies.is_none()
+    }
+}
+
+impl Filled {
+    /// A form for a notice from now on.
+    pub(super) fn fresh(now: i64, zone: &TimeZone) -> Self {
+        Self {
+            kind: Class::Other.as_str().to_owned(),
+            begins: form::shown(now, zone),
+            ends: form::shown(now.saturating_add(PERIOD_MS), zone),
+            ..Self::default()
+        }
+    }
+
+    /// The values, or what is wrong.
+    pub(super) fn read(&self, words: &'static Words, now: i64, zone: &TimeZone) -> Result<Written, Mistakes> {
+        let w = &words.notices;
+        let (title, body) = (form::title(&self.title), form::body(&self.body));
+        let period = form::moment(&self.begins, zone).zip(form::moment(&self.ends, zone));
+        let period = period.filter(|(begins, ends)| begins < ends && now < *ends);
+        match (title, body, period) {
+            (Some(title), Some(body), Some((begins_at_ms, ends_at_ms))) => Ok(Written {
+                class: Class::parse(&self.kind).unwrap_or(Class::Other),
+                important: self.important == "yes",
+                title,
+                body,
+                begins_at_ms,
+                ends_at_ms,
+            }),
+            (title, body, period) => Err(Mistakes {
+                title: title.is_none().then_some(w.title_wrong),
+                body: body.is_none().then_some(w.body_wrong),
+                period: period.is_none().then_some(w.period_wrong),
+                companies: None,
+            }),
+        }
+    }
+}
+
+/// The name of a class.
+pub(super) fn class_name(kind: &str, words: &'static Words) -> &'static str {
+    words.notices.get(&format!("kind_{kind}")).unwrap_or(words.notices.kind_other)
+}
+
+/// `from – until`.
+pub(super) fn period(begins_at_ms: i64, ends_at_ms: i64, zone: &TimeZone) -> String {
+    format!("{} – {}", time::to_the_minute(begins_at_ms, zone), time::to_the_minute(ends_at_ms, zone))
+}
+
+async fn show_list(
+    State(app): State<App>,
+    login: SiteLogin,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> PageResult {
+    let params = Params::parse(query.as_deref().unwrap_or_default());
+    let asked = Asked::read::<Notices>(&params);
+    let (now, zone) = (app.now_ms(), login.zone());
+    let mut tx = app.db.read().await?;
+    let page = crate::list::page(&mut tx, &Notices::read(&params, &login, now), &asked).await?;
+    drop(tx);
+    let frame = Frame::of(&app, &login, &headers, Here::Notices);
+    let (rows, page) = page.split();
+    let line = |row: Row| Line {
+        kind: class_name(&row.kind, frame.words),
+        period: period(row.begins_at_ms, row.ends_at_ms, &zone),
+        over: row.ends_at_ms <= now,
+        row,
+    };
+    let lines = rows.into_iter().map(line).collect();
+    let may_write = login.may(Permission::SettingsEdit);
+    Ok(Html(ListPage { frame, params, asked, page, lines, may_write }.render()?).into_response())
+}
+
+/// Who opens a notice has read it.
+async fn show(
+    State(app): State<App>,
+    mut login: SiteLogin,
+    InPath(notice_id): InPath<String>,
+    headers: HeaderMap,
+) -> PageResult {
+    let (now, zone) = (app.now_ms(), login.zone());
+    let mut tx = app.db.begin().await?;
+    let notice = store::find(&mut tx, login.company_id, &notice_id).await?.ok_or(Problem::NotFound)?;
+    store::note_read(&mut tx, &notice.notice_id, login.operator_id, now).await?;
+    tx.commit().await?;
+    // It stands below in full.
+    login.holder.notices.retain(|running| running.notice_id != notice.notice_id);
+    let frame = Frame::of(&app, &login, &headers, Here::Notices);
+    let own = notice.company_id.as_deref() == Some(login.company_id.to_string().as_str());
+    let page = ShowPage {
+        kind: class_name(&notice.kind, frame.words),
+        period: period(notice.begins_at_ms, notice.ends_at_ms, &zone),
+        written: time::seconds(notice.created_at_ms, &zone),
+        pieces: pieces(&notice.body),
+        may_end: own && login.may(Permission::SettingsEdit) && now < notice.ends_at_ms,
+        frame,
+        notice,
+    };
+    Ok(Html(page.render()?).into_response())
+}
+
+async fn show_new(State(app): State<App>, login: SiteLogin, headers: HeaderMap) -> PageResult {
+    login.need(Permission::SettingsEdit)?;
+    let filled = Filled::fresh(app.now_ms(), &login.zone());
+    new_page(&app, &login, &headers, filled, Mistakes::default())
+}
+
+fn new_page(app: &App, login: &SiteLogin, headers: &HeaderMap, filled: Filled, mistakes: Mistakes) -> PageResult {
+    let frame = Frame::of(app, login, headers, Here::Notices);
+    let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
+    Ok((status, Html(NewPage { frame, filled, mistakes }.render()?)).into_response())
+}
+
+async fn create(
+    State(app): State<App>,
+    login: SiteLogin,
+    headers: HeaderMap,
+    Form(filled): Form<Filled>,
+) -> PageResult {
+    login.need(Permission::SettingsEdit)?;
+    let now = app.now_ms();
+    let written = match filled.read(Words::of(login.lang), now, &login.zone()) {
+        Ok(written) => written,
+        Err(mistakes) => return new_page(&app, &login, &headers, filled, mistakes),
+    };
+    let new = NewNotice {
+        company: Some(login.company_id),
+        only: &[],
+        class: written.class,
+        important: written.important,
+        title: &written.title,
+        body: &written.body,
+        begins_at_ms: written.begins_at_ms,
+        ends_at_ms: written.ends_at_ms,
+        stays_from_ms: None,
+        author: &login.name,
+    };
+    let mut tx = app.db.begin().await?;
+    let notice_id = store::create(&mut tx, &new, now).await?;
+    let detail = json!({ "notice_id": notice_id, "kind": written.class.as_str(), "important": written.important });
+    audit::append(&mut tx, login.event("notice.created", detail, now)).await?;
+    tx.commit().await?;
+    Ok(Flash::Saved.then("/notices"))
+}
+
+async fn end(
+    State(app): State<App>,
+    login: SiteLogin,
+    InPath(notice_id): InPath<String>,
+    Form(Pressed {}): Form<Pressed>,
+) -> PageResult {
+    login.need(Permission::SettingsEdit)?;
+    let now = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    if !store::end(&mut tx, Some(login.company_id), &notice_id, now).await? {
+        return Err(Problem::NotFound);
+    }
+    audit::append(&mut tx, login.event("notice.ended", json!({ "notice_id": notice_id }), now)).await?;
+    tx.commit().await?;
+    Ok(Flash::Saved.then("/notices"))
+}

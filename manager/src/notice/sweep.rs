@@ -1,0 +1,50 @@
+//! What time does to notices: planned stops begin and end, and incidents become overdue.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{incident, maintenance};
+use crate::{app::App, db::DbResult};
+
+/// Pause between two looks: how exact the metric of planned stops is.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+
+/// Keeps the metrics right until `stop`.
+pub async fn run(app: App, stop: CancellationToken) {
+    let mut turn = tokio::time::interval(LOOK_EVERY);
+    turn.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return,
+            _ = turn.tick() => {}
+        }
+        if let Err(error) = look(&app).await {
+            tracing::warn!(event = "notice.look_failed", error = %error, "Maintenance and incidents could not be read");
+        }
+    }
+}
+
+/// Looks once.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn look(app: &App) -> DbResult<()> {
+    let now = app.now_ms();
+    let mut tx = app.db.read().await?;
+    let stopped: BTreeSet<String> = maintenance::stopped_now(&mut tx, now).await?.into_iter().collect();
+    let (open, overdue) = incident::open(&mut tx, now).await?;
+    drop(tx);
+    let metrics = &app.metrics.notice;
+    for service in maintenance::SERVICES {
+        let running = i64::from(stopped.contains(service));
+        metrics.manager_maintenance_running.with_label_values(&[service]).set(running);
+    }
+    metrics.manager_incidents_open.set(open);
+    if 0 < overdue && metrics.manager_incidents_overdue.get() < overdue {
+        tracing::warn!(event = "incident.overdue", overdue, "Companies should have been told of {overdue} incidents");
+    }
+    metrics.manager_incidents_overdue.set(overdue);
+    Ok(())
+}

@@ -1,0 +1,494 @@
+//! The pages of system administrators: notices, maintenance windows and incidents.
+
+use askama::Template;
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{Html, IntoResponse as _},
+    routing::{get, post},
+};
+use jiff::tz::TimeZone;
+use proto::id::CompanyId;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::{
+    Class, form,
+    incident::{self, Incident, Step},
+    maintenance::{self, NewWindow, Refusal, SERVICES, Window, of_system},
+    page::{Filled, Mistakes, class_name, period},
+    store::{self, NewNotice},
+};
+use crate::{
+    admin::{
+        AdminLogin, AdminPermission,
+        frame::{Here, frame},
+    },
+    app::App,
+    audit,
+    company::{self, CompanyCode},
+    db::Tx,
+    extract::InPath,
+    site::{Form, Frame, PageResult, Problem, Words, form::Pressed, frame::Flash, time},
+    throttle::millis,
+};
+
+/// Companies that one notice can be limited to.
+const ONLY_MAX: usize = 100;
+/// Milliseconds of an hour.
+const HOUR_MS: i64 = 60 * 60 * 1000;
+
+/// The pages of this slice.
+pub fn router() -> Router<App> {
+    Router::new()
+        .route("/system/notices", get(show_notices).post(create))
+        .route("/system/notices/{notice_id}/end", post(end))
+        .route("/system/maintenance", get(show_windows).post(announce))
+        .route("/system/maintenance/{maintenance_id}/cancel", post(call_off))
+        .route("/system/incidents", get(show_incidents).post(declare))
+        .route("/system/incidents/{incident_id}/notify", post(notify))
+        .route("/system/incidents/{incident_id}/{step}", post(step))
+}
+
+/// One notice of the list.
+struct Line {
+    notice_id: String,
+    kind: &'static str,
+    important: bool,
+    title: String,
+    period: String,
+    running: bool,
+    read: i64,
+}
+
+#[derive(Template)]
+#[template(path = "notice/system.html")]
+struct NoticesPage {
+    frame: Frame,
+    lines: Vec<Line>,
+    filled: Filled,
+    mistakes: Mistakes,
+    may_edit: bool,
+}
+
+/// One window of the list.
+struct WindowLine {
+    period: String,
+    announced: String,
+    services: String,
+    state: &'static str,
+    class: &'static str,
+    can_cancel: bool,
+    window: Window,
+}
+
+/// What was typed into the form of a window.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct FilledWindow {
+    starts: String,
+    ends: String,
+    services: Vec<String>,
+    body: String,
+    emergency: String,
+    reason: String,
+}
+
+impl FilledWindow {
+    fn has(&self, service: &str) -> bool {
+        self.services.iter().any(|typed| typed == service)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "notice/maintenance.html")]
+struct WindowsPage {
+    frame: Frame,
+    lines: Vec<WindowLine>,
+    filled: FilledWindow,
+    mistake: Option<&'static str>,
+    mail_is_on: bool,
+    may_edit: bool,
+}
+
+/// One incident of the list.
+struct IncidentLine {
+    detected: String,
+    due: String,
+    notified: String,
+    contained: String,
+    closed: String,
+    state: &'static str,
+    class: &'static str,
+    incident: Incident,
+}
+
+/// What was typed into the form of an incident.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct FilledIncident {
+    title: String,
+    detected: String,
+}
+
+/// What companies are told.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Told {
+    title: String,
+    body: String,
+}
+
+#[derive(Template)]
+#[template(path = "notice/incidents.html")]
+struct IncidentsPage {
+    frame: Frame,
+    lines: Vec<IncidentLine>,
+    filled: FilledIncident,
+    mistake: Option<&'static str>,
+    may_edit: bool,
+}
+
+fn status(good: bool) -> StatusCode {
+    if good { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }
+}
+
+// --- notices ---
+
+async fn show_notices(State(app): State<App>, login: AdminLogin, headers: HeaderMap) -> PageResult {
+    login.need(AdminPermission::NoticeView)?;
+    let filled = Filled::fresh(app.now_ms(), &login.zone());
+    notices_page(&app, &login, &headers, filled, Mistakes::default()).await
+}
+
+async fn notices_page(
+    app: &App,
+    login: &AdminLogin,
+    headers: &HeaderMap,
+    filled: Filled,
+    mistakes: Mistakes,
+) -> PageResult {
+    let (now, zone) = (app.now_ms(), login.zone());
+    let mut tx = app.db.read().await?;
+    let rows = store::of_service(&mut tx).await?;
+    drop(tx);
+    let frame = frame(app, login, headers, Here::Notices);
+    let line =
+        |(notice_id, kind, important, title, begins, ends, read): (String, String, bool, String, i64, i64, i64)| {
+            let kind = class_name(&kind, frame.words);
+            let running = begins <= now && now < ends;
+            Line { notice_id, kind, important, title, period: period(begins, ends, &zone), running, read }
+        };
+    let lines = rows.into_iter().map(line).collect();
+    let may_edit = login.may(AdminPermission::NoticeEdit);
+    let good = mistakes.is_empty();
+    let page = NoticesPage { frame, lines, filled, mistakes, may_edit };
+    Ok((status(good), Html(page.render()?)).into_response())
+}
+
+/// The companies whose codes stand between spaces, commas or line ends; the first one that there is not is the error.
+async fn companies(tx: &mut Tx, codes: &str) -> Result<Result<Vec<CompanyId>, String>, Problem> {
+    let codes = codes.split(|c: char| c.is_whitespace() || c == ',' || c == '、').filter(|code| !code.is_empty());
+    let mut found = Vec::new();
+    for code in codes.take(ONLY_MAX) {
+        let company = match CompanyCode::fold(code).parse::<CompanyCode>() {
+            Ok(code) => company::store::find(tx, &code).await?,
+            Err(_not_a_code) => None,
+        };
+        match company {
+            Some(company) => found.push(company.company_id),
+            None => return Ok(Err(code.chars().take(64).collect())),
+        }
+    }
+    Ok(Ok(found))
+}
+
+async fn create(
+    State(app): State<App>,
+    login: AdminLogin,
+    headers: HeaderMap,
+    Form(filled): Form<Filled>,
+) -> PageResult {
+    login.need(AdminPermission::NoticeEdit)?;
+    let (now, words) = (app.now_ms(), Words::of(login.lang));
+    let written = match filled.read(words, now, &login.zone()) {
+        Ok(written) => written,
+        Err(mistakes) => return notices_page(&app, &login, &headers, filled, mistakes).await,
+    };
+    let mut tx = app.db.begin().await?;
+    let only = match companies(&mut tx, &filled.companies).await? {
+        Ok(only) => only,
+        Err(code) => {
+            drop(tx);
+            let mistakes = Mistakes { companies: Some(words.notices.company_wrong(code)), ..Mistakes::default() };
+            return notices_page(&app, &login, &headers, filled, mistakes).await;
+        }
+    };
+    let new = NewNotice {
+        company: None,
+        only: &only,
+        class: written.class,
+        important: written.important,
+        title: &written.title,
+        body: &written.body,
+        begins_at_ms: written.begins_at_ms,
+        ends_at_ms: written.ends_at_ms,
+        stays_from_ms: None,
+        author: &login.name,
+    };
+    let notice_id = store::create(&mut tx, &new, now).await?;
+    let detail = json!({ "notice_id": notice_id, "kind": written.class.as_str(), "companies": only.len() });
+    audit::append(&mut tx, of_system(&login, "notice.created", detail, now)).await?;
+    tx.commit().await?;
+    Ok(Flash::Saved.then("/system/notices"))
+}
+
+async fn end(
+    State(app): State<App>,
+    login: AdminLogin,
+    InPath(notice_id): InPath<String>,
+    Form(Pressed {}): Form<Pressed>,
+) -> PageResult {
+    login.need(AdminPermission::NoticeEdit)?;
+    let now = app.now_ms();
+    let mut tx = app.db.begin().await?;
+    if !store::end(&mut tx, None, &notice_id, now).await? {
+        return Err(Problem::NotFound);
+    }
+    audit::append(&mut tx, of_system(&login, "notice.ended", json!({ "notice_id": notice_id }), now)).await?;
+    tx.commit().await?;
+    Ok(Flash::Saved.then("/system/notices"))
+}
+
+// --- maintenance windows ---
+
+async fn show_windows(State(app): State<App>, login: AdminLogin, headers: HeaderMap) -> PageResult {
+    login.need(AdminPermission::NoticeView)?;
+    let zone = login.zone();
+    let starts = app.now_ms().saturating_add(millis(maintenance::NOTICE_DEFAULT));
+    let filled = FilledWindow {
+        starts: form::shown(starts, &zone),
+        ends: form::shown(starts.saturating_add(2 * HOUR_MS), &zone),
+        services: vec!["manager".to_owned()],
+        ..FilledWindow::default()
+    };
+    windows_page(&app, &login, &headers, filled, None).await
+}
+
+async fn windows_page(
+    app: &App,
+    login: &AdminLogin,
+    headers: &HeaderMap,
+    filled: FilledWindow,
+    mistake: Option<&'static str>,
+) -> PageResult {
+    let (now, zone) = (app.now_ms(), login.zone());
+    let mut tx = app.db.read().await?;
+    let windows = maintenance::all(&mut tx).await?;
+    drop(tx);
+    let frame = frame(app, login, headers, Here::Maintenance);
+    let lines = windows.into_iter().map(|window| WindowLine::new(window, frame.words, now, &zone)).collect();
+    let (mail_is_on, may_edit) = (app.config.mail.is_on(), login.may(AdminPermission::NoticeEdit));
+    let page = WindowsPage { frame, lines, filled, mistake, mail_is_on, may_edit };
+    Ok((status(page.mistake.is_none()), Html(page.render()?)).into_response())
+}
+
+async fn announce(
+    State(app): State<App>,
+    login: AdminLogin,
+    headers: HeaderMap,
+    Form(filled): Form<FilledWindow>,
+) -> PageResult {
+    login.need(AdminPermission::NoticeEdit)?;
+    let w = &Words::of(login.lang).maintenance;
+    let zone = login.zone();
+    let times = form::moment(&filled.starts, &zone).zip(form::moment(&filled.ends, &zone));
+    let (Some((starts_at_ms, ends_at_ms)), Some(body), Some(reason)) =
+        (times, form::body(&filled.body), form::body(&filled.reason))
+    else {
+        return windows_page(&app, &login, &headers, filled, Some(w.times_wrong)).await;
+    };
+    let window = NewWindow {
+        starts_at_ms,
+        ends_at_ms,
+        services: SERVICES.into_iter().filter(|service| filled.has(service)).collect(),
+        body,
+        reason,
+        emergency: filled.emergency == "yes",
+    };
+    let mut tx = app.db.begin().await?;
+    match maintenance::announce(&app, &mut tx, &login, &window).await {
+        Ok(_) => {
+            tx.commit().await?;
+            Ok(Flash::Saved.then("/system/maintenance"))
+        }
+        Err(refusal) => {
+            drop(tx);
+            let mistake = match refusal {
+                Refusal::Times => w.times_wrong,
+                Refusal::NoService => w.service_wrong,
+                Refusal::TooSoon => w.too_soon,
+                Refusal::NoReason => w.reason_wrong,
+                Refusal::Past => w.past,
+                Refusal::Db(error) => return Err(error.into()),
+            };
+            windows_page(&app, &login, &headers, filled, Some(mistake)).await
+        }
+    }
+}
+
+async fn call_off(
+    State(app): State<App>,
+    login: AdminLogin,
+    InPath(maintenance_id): InPath<String>,
+    Form(Pressed {}): Form<Pressed>,
+) -> PageResult {
+    login.need(AdminPermission::NoticeEdit)?;
+    let mut tx = app.db.begin().await?;
+    if !maintenance::call_off(&app, &mut tx, &login, &maintenance_id).await? {
+        return Err(Problem::NotFound);
+    }
+    tx.commit().await?;
+    Ok(Flash::Saved.then("/system/maintenance"))
+}
+
+impl WindowLine {
+    fn new(window: Window, words: &'static Words, now: i64, zone: &TimeZone) -> Self {
+        let w = &words.maintenance;
+        let (state, class) = if window.cancelled_at_ms.is_some() {
+            (w.state_off, "off")
+        } else if now < window.starts_at_ms {
+            (w.state_planned, "warning")
+        } else if now < window.ends_at_ms {
+            (w.state_running, "bad")
+        } else {
+            (w.state_over, "good")
+        };
+        let names: Vec<&str> = window.services.split(' ').filter_map(|service| w.get(service)).collect();
+        Self {
+            period: period(window.starts_at_ms, window.ends_at_ms, zone),
+            announced: time::seconds(window.announced_at_ms, zone),
+            services: names.join(w.and),
+            state,
+            class,
+            can_cancel: window.cancelled_at_ms.is_none() && now < window.ends_at_ms,
+            window,
+        }
+    }
+}
+
+// --- incidents ---
+
+async fn show_incidents(State(app): State<App>, login: AdminLogin, headers: HeaderMap) -> PageResult {
+    login.need(AdminPermission::NoticeView)?;
+    let filled = FilledIncident { title: String::new(), detected: form::shown(app.now_ms(), &login.zone()) };
+    incidents_page(&app, &login, &headers, filled, None).await
+}
+
+async fn incidents_page(
+    app: &App,
+    login: &AdminLogin,
+    headers: &HeaderMap,
+    filled: FilledIncident,
+    mistake: Option<&'static str>,
+) -> PageResult {
+    let (now, zone) = (app.now_ms(), login.zone());
+    let mut tx = app.db.read().await?;
+    let incidents = incident::all(&mut tx).await?;
+    drop(tx);
+    let frame = frame(app, login, headers, Here::Incidents);
+    let lines = incidents.into_iter().map(|incident| IncidentLine::new(incident, frame.words, now, &zone)).collect();
+    let may_edit = login.may(AdminPermission::NoticeEdit);
+    let page = IncidentsPage { frame, lines, filled, mistake, may_edit };
+    Ok((status(page.mistake.is_none()), Html(page.render()?)).into_response())
+}
+
+async fn declare(
+    State(app): State<App>,
+    login: AdminLogin,
+    headers: HeaderMap,
+    Form(filled): Form<FilledIncident>,
+) -> PageResult {
+    login.need(AdminPermission::NoticeEdit)?;
+    let words = Words::of(login.lang);
+    let detected = form::moment(&filled.detected, &login.zone()).filter(|at| *at <= app.now_ms());
+    let (title, detected) = match (form::title(&filled.title), detected) {
+        (Some(title), Some(detected)) => (title, detected),
+        (None, _) => return incidents_page(&app, &login, &headers, filled, Some(words.notices.title_wrong)).await,
+        (Some(_), None) => {
+            return incidents_page(&app, &login, &headers, filled, Some(words.incidents.detected_wrong)).await;
+        }
+    };
+    let mut tx = app.db.begin().await?;
+    incident::declare(&app, &mut tx, &login, &title, detected).await?;
+    tx.commit().await?;
+    Ok(Flash::Saved.then("/system/incidents"))
+}
+
+async fn notify(
+    State(app): State<App>,
+    login: AdminLogin,
+    InPath(incident_id): InPath<String>,
+    headers: HeaderMap,
+    Form(told): Form<Told>,
+) -> PageResult {
+    login.need(AdminPermission::NoticeEdit)?;
+    let (Some(title), Some(body)) = (form::title(&told.title), form::body(&told.body)) else {
+        let filled = FilledIncident { title: String::new(), detected: form::shown(app.now_ms(), &login.zone()) };
+        let mistake = Some(Words::of(login.lang).incidents.told_wrong);
+        return incidents_page(&app, &login, &headers, filled, mistake).await;
+    };
+    let mut tx = app.db.begin().await?;
+    if !incident::notify(&app, &mut tx, &login, &incident_id, (&title, &body)).await? {
+        return Err(Problem::NotFound);
+    }
+    tx.commit().await?;
+    Ok(Flash::Saved.then("/system/incidents"))
+}
+
+async fn step(
+    State(app): State<App>,
+    login: AdminLogin,
+    InPath((incident_id, step)): InPath<(String, String)>,
+    Form(Pressed {}): Form<Pressed>,
+) -> PageResult {
+    login.need(AdminPermission::NoticeEdit)?;
+    let step = match step.as_str() {
+        "contain" => Step::Contain,
+        "close" => Step::Close,
+        _ => return Err(Problem::NotFound),
+    };
+    let mut tx = app.db.begin().await?;
+    if !incident::step(&app, &mut tx, &login, &incident_id, step).await? {
+        return Err(Problem::Changed { back: "/system/incidents".to_owned() });
+    }
+    tx.commit().await?;
+    Ok(Flash::Saved.then("/system/incidents"))
+}
+
+impl IncidentLine {
+    fn new(incident: Incident, words: &'static Words, now: i64, zone: &TimeZone) -> Self {
+        let w = &words.incidents;
+        let shown = |at: Option<i64>| at.map_or_else(|| words.shared.never.to_owned(), |at| time::seconds(at, zone));
+        let (state, class) = if incident.closed_at_ms.is_some() {
+            (w.state_closed, "good")
+        } else if incident.is_overdue(now) {
+            (w.state_overdue, "bad")
+        } else if incident.notified_at_ms.is_none() {
+            (w.state_untold, "warning")
+        } else {
+            (w.state_open, "warning")
+        };
+        Self {
+            detected: time::seconds(incident.detected_at_ms, zone),
+            due: time::seconds(incident.due_at_ms, zone),
+            notified: shown(incident.notified_at_ms),
+            contained: shown(incident.contained_at_ms),
+            closed: shown(incident.closed_at_ms),
+            state,
+            class,
+            incident,
+        }
+    }
+}
