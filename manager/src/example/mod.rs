@@ -137,7 +137,7 @@ async fn has_receptions(tx: &mut Tx, company_id: CompanyId) -> DbResult<bool> {
         tx,
         (i64,),
         "SELECT COUNT(*)
-        FROM (SELECT 1 FROM receptions WHERE company_id = $1 LIMIT 1) AS some",
+        FROM (SELECT 1 FROM receptions WHERE company_id = $1 LIMIT 1) AS found",
         company_id.to_string()
     )?;
     Ok(0 < many)
