@@ -8,13 +8,17 @@ use tokio::time::Instant;
 
 use super::weather::measure;
 
-use crate::fault::{
-    Call,
-    crowd::Load,
-    gate::{Climate, Weather},
-    relays::Plan,
-    score::Outcome,
-    trial::{PATIENCE, Trial},
+use crate::{
+    desktop::pause,
+    fault::{
+        Call,
+        crowd::Load,
+        gaps::Gaps,
+        gate::{Climate, Weather},
+        relays::Plan,
+        score::Outcome,
+        trial::{PATIENCE, Trial},
+    },
 };
 
 /// Percent of the packets between a tool and a relay, each way.
@@ -72,17 +76,21 @@ async fn slow(trial: &mut Trial, span: Duration) -> Result<()> {
     let (there, switches) = (trial.crowd.at(id), trial.crowd.switches_seen());
     trial.relays.house()?.slow_down(SLOW).await?;
     trial.crowd.mark();
-    let own = measure(&trial.crowd, span).await?;
-    let (delay, stay) = (own.delays(), trial.crowd.at(id));
+    pause(span).await;
+    // What is still under way is waited for when the line is fast again: a line that is slow for longer is another one.
+    let (until, stay) = (Instant::now(), trial.crowd.at(id));
     let switched = trial.crowd.switches_seen() - switches;
+    trial.relays.house()?.speed_up().await?;
+    let flows = trial.crowd.flows_since(until, PATIENCE).await;
+    let mut own = Gaps::new()?;
+    trial.crowd.take_ways(until, &mut own);
+    let delay = own.delays();
     trial.outcome.note(format!(
         "a line of {SLOW} bit/s: input p50 {:.0} p99 {:.0} ms, {stay} of {there} sessions stayed",
         delay.p50, delay.p99
     ));
     trial.outcome.must(there == stay && switched == 0, || format!("{switched} times a slow line was left"));
     trial.outcome.faults = trial.outcome.faults.saturating_add(1);
-    trial.relays.house()?.speed_up().await?;
-    let flows = trial.crowd.flows_since(Instant::now(), PATIENCE).await;
     trial.outcome.must(flows.is_some(), || "not every session went on after a slow line".to_owned());
     Ok(())
 }
