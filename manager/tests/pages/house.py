@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -46,6 +47,7 @@ class House:
         self.running = {}
         self.mails = []
         self.relays = 0
+        self.balancer = None
         try:
             self._make_certificates()
             self.ca = self.folder / "ca.pem"
@@ -75,7 +77,8 @@ class House:
         return self.address(0)
 
     def address(self, index):
-        return f"https://127.0.0.1:{self.ports[index]}"
+        """Where a manager is; with a balancer, where that is."""
+        return f"https://127.0.0.1:{self.balancer or self.ports[index]}"
 
     # --- processes ---------------------------------------------------------------------------------------------
 
@@ -111,6 +114,38 @@ class House:
         )
         self.start(name, [programs() / "uketsuke-relay", "serve", "--config", f"{name}.toml"])
         self.wait_ready(name, private)
+
+    def start_balancer(self):
+        """HAProxy before the managers, as in production: it asks them for their health, and leaves the dead ones out."""
+        self.balancer = port = free_port()
+        servers = "".join(
+            f"  server manager-{index} 127.0.0.1:{self.ports[index]} check port {self.private[index]} inter 500ms fall 1\n"
+            for index in range(len(self.ports)))
+        (self.folder / "haproxy.cfg").write_text(
+            "defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 5m\n  timeout server 5m\n"
+            "  option redispatch 1\n  retries 3\n"
+            f"frontend site\n  bind 127.0.0.1:{port}\n  default_backend managers\n"
+            f"backend managers\n  balance roundrobin\n  option httpchk GET /readyz\n{servers}")
+        self.start("haproxy", ["haproxy", "-db", "-f", "haproxy.cfg"])
+        deadline = time.monotonic() + START_PATIENCE_SECS
+        while time.monotonic() < deadline:
+            try:
+                httpx.get(f"{self.url}/login", verify=False, trust_env=False, timeout=5)
+                return
+            except httpx.HTTPError:
+                time.sleep(0.1)
+        raise RuntimeError(f"the balancer is not ready:\n{self.log('haproxy')}")
+
+    def age_accounts(self, days):
+        """Lets accounts be older than they are, because who agrees to an erasure must not be fresh."""
+        ms = days * 24 * 60 * 60 * 1000
+        text = f"UPDATE operators SET created_at_ms = created_at_ms - {ms}, handed_out_at_ms = handed_out_at_ms - {ms}"
+        if self.engine == "sqlite":
+            with sqlite3.connect(self.folder / "manager.db", timeout=30) as database:
+                database.execute(text)
+            database.close()
+        else:
+            subprocess.run(["psql", "-q", self.database, "-c", text], check=True, capture_output=True)
 
     def wait_ready(self, name, private):
         deadline = time.monotonic() + START_PATIENCE_SECS

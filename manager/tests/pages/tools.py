@@ -78,3 +78,10 @@ def client(house, number, grant="view,control,device", share=("--synthetic", "12
     arguments = [programs() / "uketsuke-client", "headless", "--manager", house.address(at), "--ca", house.ca,
                  "--number", number, "--grant", grant, *share]
     return Tool(house, name, arguments)
+
+
+def desktop(house):
+    """A customer's desktop in memory; its name for `client`."""
+    process = house.start("xvfb", ["Xvfb", "-displayfd", "1", "-nolisten", "tcp", "-noreset", "-screen", "0", "800x600x24"],
+                          stdout=subprocess.PIPE, text=True)
+    return f":{process.stdout.readline().strip()}"
