@@ -52,7 +52,7 @@ class Browser:
         context.add_init_script(WATCH)
         if style := os.environ.get("UKETSUKE_STYLE"):
             context.route("**/static/*.css", lambda route: route.fulfill(path=style, content_type="text/css"))
-        context.set_default_timeout(30_000)
+        context.set_default_timeout(90_000)
         return context
 
 

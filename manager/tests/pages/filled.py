@@ -19,8 +19,8 @@ REASON = "テストのため"
 class Filled:
     """The house, and a visitor of each role."""
 
-    def __init__(self, engine="sqlite", days=20, live=True):
-        self.house = House(engine, mail=True)
+    def __init__(self, engine="sqlite", days=20, live=True, config=""):
+        self.house = House(engine, mail=True, config=config)
         try:
             self._people(days)
             self._system()
