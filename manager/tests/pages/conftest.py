@@ -1,6 +1,5 @@
 """What the tests share: one filled installation, one browser, and the pages that there are."""
 
-import atexit
 import functools
 
 import pytest
@@ -15,9 +14,20 @@ START = {"outside": "/login", **dict.fromkeys(SYSTEM_PEOPLE, "/system"), **dict.
 
 @functools.cache
 def filled():
-    made = Filled()
-    atexit.register(made.close)
-    return made
+    return Filled()
+
+
+def pytest_sessionfinish():
+    if filled.cache_info().currsize:
+        filled().close()
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The figures that tests gave with `record_property("figure", …)`."""
+    for report in terminalreporter.stats.get("passed", []):
+        for name, value in report.user_properties:
+            if name == "figure" and report.when == "call":
+                terminalreporter.write_line(value)
 
 
 @functools.cache

@@ -4,10 +4,12 @@ Everything is the real program in a process of its own, on ports that are free a
 A house ends what it started and nothing else.
 """
 
+import ctypes
 import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -23,6 +25,7 @@ HERE = Path(__file__).resolve().parent
 PASSWORD = "Uketsuke-Test-1"
 SYSTEM_PASSWORD = "Uketsuke-Test-System-1"
 START_PATIENCE_SECS = 60
+LIBC = ctypes.CDLL(None)
 
 
 def programs():
@@ -36,6 +39,11 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def die_with_us():
+    """Runs in a program before it begins: however the tests end, it ends with them. Source: prctl(2), PR_SET_PDEATHSIG."""
+    LIBC.prctl(1, signal.SIGKILL)
 
 
 class House:
@@ -89,7 +97,8 @@ class House:
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "XDG_RUNTIME_DIR": str(self.folder)}
         environment |= {"RUST_LOG": "info", **how.pop("env", {})}
         how = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, **how}
-        process = subprocess.Popen(command, cwd=self.folder, stderr=log, env=environment, **how)
+        process = subprocess.Popen(command, cwd=self.folder, stderr=log, env=environment, preexec_fn=die_with_us, **how)
+        log.close()
         self.running[name] = process
         return process
 

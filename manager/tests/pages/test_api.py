@@ -80,7 +80,7 @@ def ids(world, bearer):
 
 
 @pytest.mark.parametrize("operation", operations(), ids=lambda operation: f"{operation.method.upper()} {operation.path}")
-def test_every_answer_is_one_that_the_document_promises(operation, world, bearer, relay, ids):
+def test_every_answer_is_one_that_the_document_promises(operation, world, bearer, relay, ids, record_property):
     token = world.bearer() if operation.path.endswith("/logout") else bearer
     if operation.path.startswith("/v1/relay/"):
         token = relay
@@ -101,7 +101,7 @@ def test_every_answer_is_one_that_the_document_promises(operation, world, bearer
         case.validate_response(answer, checks=[known.CHECKS.get_one(name) for name in CONFORM])
 
     ask()
-    print(f"{operation.method.upper()} {operation.path}: {statuses}")
+    record_property("figure", f"{operation.method.upper()} {operation.path}: {statuses}")
 
 
 def test_the_stream_of_events_is_one(world, bearer):
@@ -111,7 +111,7 @@ def test_the_stream_of_events_is_one(world, bearer):
         assert answer.headers["content-type"].startswith("text/event-stream")
 
 
-def test_the_api_knows_no_id_of_another_company(world, ids):
+def test_the_api_knows_no_id_of_another_company(world, ids, record_property):
     other = world.bearer("sato", OTHER, PASSWORD)
     nobodys = {name: "0" * len(found) for name, found in ids.items()}
     asked = {403: 0, 404: 0}
@@ -130,7 +130,7 @@ def test_the_api_knows_no_id_of_another_company(world, ids):
         assert answer.status_code in asked, told
         assert (answer.status_code, answer.text) == (nothing.status_code, nothing.text), f"{told} {nothing.text}"
         asked[answer.status_code] += 1
-    print(f"routes of the API that answer ids of another company as ids of nobody: {asked}")
+    record_property("figure", f"routes of the API that answer ids of another company as ids of nobody: {asked}")
     assert 5 <= asked[404]
 
 
@@ -142,7 +142,7 @@ def body(operation):
     }.get(operation.path.rsplit("/", 1)[1], {})
 
 
-def test_the_site_knows_no_id_of_another_company(world):
+def test_the_site_knows_no_id_of_another_company(world, record_property):
     """Every link, file and form with an id in it, of every role, in the hands of another company's administrator."""
     gets, posts = set(), {}
     for role in COMPANY_PEOPLE:
@@ -165,7 +165,7 @@ def test_the_site_knows_no_id_of_another_company(world):
         answer = stranger.send(form, {"csrf": token}, action=action)
         if answer.status_code not in (404, 403):
             leaks.append(f"POST {action}: {answer.status_code}")
-    print(f"{len(gets)} addresses and {len(posts)} forms with ids of another company are not there")
+    record_property("figure", f"{len(gets)} addresses and {len(posts)} forms with ids of another company are not there")
     assert not leaks, leaks
     assert 20 <= len(gets) + len(posts)
 

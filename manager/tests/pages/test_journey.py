@@ -176,7 +176,7 @@ class Journey:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_the_life_of_a_company(engine, browser, pictures):
+def test_the_life_of_a_company(engine, browser, pictures, record_property):
     managers = 2 if engine == "postgres" else 1
     with House(engine, managers=managers, mail=True) as house:
         house.add_admin("root", "運用 一郎", "operations")
@@ -201,5 +201,5 @@ def test_the_life_of_a_company(engine, browser, pictures):
         wrong = [f"{name}: {what}" for name, person in journey.people.items() for what in person.wrong]
         assert not wrong, wrong
         retries = sum(person.retries for person in journey.people.values())
-        print(f"{engine}: {managers} managers, {retries} retries")
+        record_property("figure", f"journey on {engine}: {managers} managers, {retries} retries")
         assert retries <= 1
