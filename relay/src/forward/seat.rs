@@ -311,7 +311,9 @@ impl State {
         if let Some(peer_present) = self.welcome.take() {
             batch.pieces.push(framed::to_wire(&RelayWord::Welcome { peer_present }.to_frame()));
         }
-        if let Some(reason) = self.peer_gone.take_if(|_| self.lanes.is_empty()) {
+        // Unless the other side has come back meanwhile: then it is told in the order in which it happened.
+        let is_back = self.peer_present;
+        if let Some(reason) = self.peer_gone.take_if(|_| self.lanes.is_empty() || is_back) {
             batch.pieces.push(framed::to_wire(&RelayWord::PeerGone(reason).to_frame()));
         }
         if std::mem::take(&mut self.goaway) {
@@ -480,6 +482,21 @@ mod tests {
 
         assert_eq!(lagging.pieces.iter().map(Bytes::len).collect::<Vec<_>>(), [9, wire.len()]);
         assert_eq!(keeping_up.pieces.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_side_that_left_and_came_back_while_frames_wait_is_here() {
+        let now = Instant::now();
+        let seat = paired_seat(now);
+        assert_eq!(seat.enter().offer(Lane::Screen, &frame(Lane::Screen, 16), 1), Offer::Taken);
+        seat.say_peer_gone(CloseReason::TransportLost, 2, now);
+        seat.say_peer_present();
+
+        let pieces = seat.next_batch(now, true, Vec::new()).pieces;
+
+        let gone = framed::to_wire(&RelayWord::PeerGone(CloseReason::TransportLost).to_frame());
+        let present = framed::to_wire(&RelayWord::PeerPresent.to_frame());
+        assert_eq!((&pieces[..2], pieces.len()), (&[gone, present][..], 3));
     }
 
     #[tokio::test]
