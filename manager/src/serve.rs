@@ -184,5 +184,8 @@ async fn sweep_once(app: &App, purged_at: &mut Option<UnixMillis>) {
         if let Err(error) = retention::sweep(app).await {
             tracing::warn!(event = "retention.failed", error = %error, "What is too old could not go");
         }
+        if let Err(error) = app.db.look_at_sizes().await {
+            tracing::warn!(event = "database.sizes_failed", error = %error, "The sizes of tables could not be read");
+        }
     }
 }

@@ -1,15 +1,25 @@
 //! The operation log and the login log as lists over the chain.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, time::Duration};
 
 use jiff::tz::TimeZone;
 
 use crate::{
-    db::select::{Select, begins_with, contains},
-    list::{Column, Kind, Listing, Params},
+    db::{
+        DbResult, Tx,
+        select::{Select, begins_with, contains},
+    },
+    list::{Asked, Column, Kind, Listing, Newest, Params, Reach},
     login::SiteLogin,
     site::time,
+    throttle::millis,
 };
+
+/// The clocks of two managers differ by less, so a row of the chain may be older than its predecessor by less.
+const CLOCKS_APART: Duration = Duration::from_mins(10);
+/// Where a word is looked for.
+const NEWEST: Newest = Newest { select: "SELECT seq FROM audit WHERE company_id =", column: "seq", key: KEY };
+const KEY: &str = "a.seq";
 
 /// Which of the two logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +40,7 @@ pub struct Events {
     event: Option<String>,
     actor: Option<String>,
     search: Option<String>,
+    past: Option<i64>,
 }
 
 /// One row of the chain.
@@ -66,16 +77,52 @@ impl Events {
             event: text("event"),
             actor: text("actor"),
             search: text("q"),
+            past: params.number("past"),
         }
     }
+
+    /// The part of the chain in which a period lies: rows are in the chain's order, and few are read that are not in it.
+    async fn part(&self, tx: &mut Tx) -> DbResult<(Option<i64>, Option<i64>)> {
+        let (mut from, mut until) = (None, self.past);
+        if let Some(since) = self.since {
+            let mut select = Select::new("SELECT seq FROM audit WHERE company_id =");
+            select.bind(self.login.company_id.to_string()).add("AND at_ms <");
+            select.bind(since.saturating_sub(millis(CLOCKS_APART))).add("ORDER BY at_ms DESC, seq DESC LIMIT 1");
+            from = first(select.fetch_all(tx).await?);
+        }
+        if let Some(end) = self.until {
+            let mut select = Select::new("SELECT seq FROM audit WHERE company_id =");
+            select.bind(self.login.company_id.to_string()).add("AND at_ms >=");
+            select.bind(end.saturating_add(millis(CLOCKS_APART))).add("ORDER BY at_ms, seq LIMIT 1");
+            until = [until, first(select.fetch_all(tx).await?)].into_iter().flatten().min();
+        }
+        Ok((from, until))
+    }
+}
+
+fn first(rows: Vec<(i64,)>) -> Option<i64> {
+    rows.first().map(|(seq,)| *seq)
 }
 
 impl Listing for Events {
     type Row = Row;
-    const COLUMNS: &'static [Column] = &[Column { key: "at", sql: "a.seq", kind: Kind::Number, descending: true }];
+    const COLUMNS: &'static [Column] = &[Column { key: "at", sql: KEY, kind: Kind::Number, descending: true }];
     const ID: &'static str = "a.hash";
     const SELECT: &'static str =
         "a.seq, a.at_ms, a.actor, o.name AS actor_name, a.event, a.session_id, a.detail, a.hash";
+
+    async fn reach(&self, tx: &mut Tx, _asked: &Asked) -> DbResult<Reach> {
+        let (from, until) = self.part(tx).await?;
+        if self.search.is_none() {
+            return Ok(Reach { key: KEY, from, until, past: None });
+        }
+        let newest = NEWEST.reach(tx, self.login.company_id, until).await?;
+        if newest.from <= from {
+            // The period is shorter than what is looked at.
+            return Ok(Reach { key: KEY, from, until, past: None });
+        }
+        Ok(newest)
+    }
 
     fn narrow(&self, select: &mut Select) {
         select

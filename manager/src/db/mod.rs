@@ -187,6 +187,18 @@ impl Db {
         }
     }
 
+    /// Lets SQLite look at what has grown, so that it plans for that. PostgreSQL does so by itself.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn look_at_sizes(&self) -> DbResult<()> {
+        if let Self::Sqlite { writer, .. } = self {
+            // Source: sqlite.org/pragma.html#pragma_optimize, applications that run for long; the limit keeps it short.
+            sqlx::raw_sql("PRAGMA analysis_limit = 1000; PRAGMA optimize = 0x10002").execute(writer).await?;
+        }
+        Ok(())
+    }
+
     /// Which engine it is.
     pub const fn engine(&self) -> Engine {
         match self {

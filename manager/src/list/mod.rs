@@ -6,12 +6,16 @@
 
 pub mod csv;
 pub mod params;
+mod reach;
 
 use std::str::FromStr;
 
 use sqlx::{FromRow, postgres::PgRow, sqlite::SqliteRow};
 
-pub use self::params::Params;
+pub use self::{
+    params::Params,
+    reach::{LOOKED_MAX, Newest, Reach},
+};
 use crate::db::{
     DbResult, Tx,
     select::{Select, Value},
@@ -37,6 +41,14 @@ pub trait Listing: Sync {
 
     /// Adds FROM, the joins and WHERE with every filter; what follows begins with AND.
     fn narrow(&self, select: &mut Select);
+
+    /// The rows that a page looks at; every row unless a list says otherwise.
+    ///
+    /// # Errors
+    /// [`crate::db::DbError`].
+    fn reach(&self, _tx: &mut Tx, _asked: &Asked) -> impl Future<Output = DbResult<Reach>> + Send {
+        std::future::ready(Ok(Reach::default()))
+    }
 }
 
 /// What a list can be ordered by.
@@ -103,12 +115,17 @@ pub struct Page<T> {
     pub after: Option<Cursor>,
     /// Rows of the whole list, at most [`COUNT_MAX`] + 1.
     pub total: i64,
+    /// Only the newest rows were looked at: where those begin that were not, the value of `past` in addresses.
+    pub past: Option<i64>,
 }
 
 impl<T> Page<T> {
     /// The rows, and the page without them.
     pub fn split(self) -> (Vec<T>, Page<()>) {
-        (self.rows, Page { rows: Vec::new(), before: self.before, after: self.after, total: self.total })
+        (
+            self.rows,
+            Page { rows: Vec::new(), before: self.before, after: self.after, total: self.total, past: self.past },
+        )
     }
 }
 
@@ -155,7 +172,8 @@ pub async fn page<L: Listing>(tx: &mut Tx, listing: &L, asked: &Asked) -> DbResu
     let backwards = matches!(asked.from, From::Before(_));
     // One more than shown says whether there is a next page.
     let limit = asked.size.saturating_add(1);
-    let mut keyed = rows(tx, listing, asked, limit).await?;
+    let reach = listing.reach(tx, asked).await?;
+    let mut keyed = rows(tx, listing, &reach, asked, limit).await?;
     let more = usize::try_from(asked.size).is_ok_and(|size| size < keyed.len());
     if more {
         keyed.pop();
@@ -172,8 +190,9 @@ pub async fn page<L: Listing>(tx: &mut Tx, listing: &L, asked: &Asked) -> DbResu
     };
     let before = if before { cursor(keyed.first()) } else { None };
     let after = if after { cursor(keyed.last()) } else { None };
-    let total = count(tx, listing).await?;
-    Ok(Page { rows: keyed.into_iter().map(|keyed| keyed.row).collect(), before, after, total })
+    let total = count(tx, listing, &reach).await?;
+    let rows = keyed.into_iter().map(|keyed| keyed.row).collect();
+    Ok(Page { rows, before, after, total, past: reach.past })
 }
 
 /// Reads `limit` rows from a place on, and where to go on; for exports.
@@ -186,7 +205,7 @@ pub async fn stretch<L: Listing>(
     asked: &Asked,
     limit: i64,
 ) -> DbResult<(Vec<L::Row>, Option<Cursor>)> {
-    let keyed = rows(tx, listing, asked, limit).await?;
+    let keyed = rows(tx, listing, &Reach::default(), asked, limit).await?;
     let full = usize::try_from(limit).is_ok_and(|limit| limit <= keyed.len());
     let next = keyed.last().filter(|_| full).map(|row| Cursor { key: row.list_key.clone(), id: row.list_id.clone() });
     Ok((keyed.into_iter().map(|keyed| keyed.row).collect(), next))
@@ -204,11 +223,18 @@ pub async fn exists<L: Listing>(tx: &mut Tx, listing: &L) -> DbResult<bool> {
     Ok(rows.first().is_some_and(|(count,)| 0 < *count))
 }
 
-async fn rows<L: Listing>(tx: &mut Tx, listing: &L, asked: &Asked, limit: i64) -> DbResult<Vec<Keyed<L::Row>>> {
+async fn rows<L: Listing>(
+    tx: &mut Tx,
+    listing: &L,
+    reach: &Reach,
+    asked: &Asked,
+    limit: i64,
+) -> DbResult<Vec<Keyed<L::Row>>> {
     let column = asked.column;
     let mut select = Select::new("SELECT CAST(");
     select.add(column.sql).add("AS TEXT) AS list_key,").add(L::ID).add("AS list_id,").add(L::SELECT);
     listing.narrow(&mut select);
+    reach.narrow(&mut select);
     let forwards = !matches!(asked.from, From::Before(_));
     let descending = asked.descending == forwards;
     if let From::After(cursor) | From::Before(cursor) = &asked.from {
@@ -224,9 +250,10 @@ async fn rows<L: Listing>(tx: &mut Tx, listing: &L, asked: &Asked, limit: i64) -
     select.fetch_all(tx).await
 }
 
-async fn count<L: Listing>(tx: &mut Tx, listing: &L) -> DbResult<i64> {
+async fn count<L: Listing>(tx: &mut Tx, listing: &L, reach: &Reach) -> DbResult<i64> {
     let mut select = Select::new("SELECT COUNT(*) FROM (SELECT 1");
     listing.narrow(&mut select);
+    reach.narrow(&mut select);
     select.add("LIMIT").bind(COUNT_MAX.saturating_add(1)).add(") AS counted");
     let rows: Vec<(i64,)> = select.fetch_all(tx).await?;
     Ok(rows.first().map_or(0, |(count,)| *count))

@@ -44,6 +44,11 @@ impl Params {
         self.all(name).any(|found| found == value)
     }
 
+    /// A whole number; what is none is as good as none.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.text(name)?.parse().ok()
+    }
+
     /// The beginning of a day (`2026-04-01`) in a time zone.
     pub fn day(&self, name: &str, zone: &TimeZone) -> Option<UnixMillis> {
         begin_of_day(self.date(name)?, zone)
@@ -81,7 +86,7 @@ impl Params {
 
 /// Whether a name says where in the list one is.
 fn is_place(name: &str) -> bool {
-    matches!(name, "after" | "before")
+    matches!(name, "after" | "before" | "past")
 }
 
 fn query<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {

@@ -5,8 +5,11 @@ use std::borrow::Cow;
 use jiff::tz::TimeZone;
 
 use crate::{
-    db::select::{Select, contains},
-    list::{Column, Kind, Listing, Params},
+    db::{
+        DbResult, Tx,
+        select::{Select, contains},
+    },
+    list::{Asked, Column, Kind, Listing, Newest, Params, Reach},
     login::SiteLogin,
     site::time,
 };
@@ -18,6 +21,7 @@ pub struct ReceptionLog {
     search: Option<String>,
     since: Option<i64>,
     until: Option<i64>,
+    past: Option<i64>,
     state: Option<String>,
     one: Option<String>,
 }
@@ -57,6 +61,7 @@ impl ReceptionLog {
             search: text("q"),
             since: params.day("from", &zone),
             until: params.day_end("to", &zone),
+            past: params.number("past"),
             state: text("state"),
             one: None,
         }
@@ -68,16 +73,37 @@ impl ReceptionLog {
     }
 }
 
+/// The order by the account's name, which is in another table and so has no index.
+const BY_OPERATOR: &str = "operator";
+
+/// Where a word is looked for, and what is put into an order without an index.
+const NEWEST: Newest = Newest {
+    select: "SELECT issued_at_ms FROM receptions WHERE company_id =",
+    column: "issued_at_ms",
+    key: "s.issued_at_ms",
+};
+
 impl Listing for ReceptionLog {
     type Row = Row;
     const COLUMNS: &'static [Column] = &[
         Column { key: "issued", sql: "s.issued_at_ms", kind: Kind::Number, descending: true },
-        Column { key: "operator", sql: "o.name", kind: Kind::Text, descending: false },
+        Column { key: BY_OPERATOR, sql: "o.name", kind: Kind::Text, descending: false },
     ];
     const ID: &'static str = "s.reception_id";
     const SELECT: &'static str = "s.reception_id, o.name AS operator_name, s.reason, s.state, s.issued_at_ms, \
         s.expires_at_ms, s.closed_at_ms, s.unproved_count, s.session_id, \
         (SELECT x.entered_at_ms FROM sessions x WHERE x.session_id = s.session_id) AS entered_at_ms";
+
+    async fn reach(&self, tx: &mut Tx, asked: &Asked) -> DbResult<Reach> {
+        if self.search.is_none() && asked.column.key != BY_OPERATOR {
+            return Ok(Reach::default());
+        }
+        let until = [self.until, self.past].into_iter().flatten().min();
+        let reach = NEWEST.reach(tx, self.login.company_id, until).await?;
+        // A period that is shorter is looked at whole.
+        let past = reach.past.filter(|past| self.since < Some(*past));
+        Ok(Reach { past, ..reach })
+    }
 
     fn narrow(&self, select: &mut Select) {
         select

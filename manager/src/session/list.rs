@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use jiff::tz::TimeZone;
 
 use crate::{
-    db::select::{Select, contains},
+    db::{
+        DbResult, Tx,
+        select::{Select, contains},
+    },
     fold::fold,
-    list::{Column, Kind, Listing, Params},
+    list::{Asked, Column, Kind, Listing, Newest, Params, Reach},
     login::SiteLogin,
     site::time,
 };
@@ -19,6 +22,7 @@ pub struct SupportLog {
     search: Option<String>,
     since: Option<i64>,
     until: Option<i64>,
+    past: Option<i64>,
     state: Option<String>,
     reason: Option<String>,
     operator_id: Option<String>,
@@ -80,6 +84,7 @@ impl SupportLog {
             search: text("q"),
             since: params.day("from", &zone),
             until: params.day_end("to", &zone),
+            past: params.number("past"),
             state: text("state"),
             reason: text("reason"),
             operator_id: text("operator"),
@@ -96,6 +101,13 @@ impl SupportLog {
     }
 }
 
+/// Where a word is looked for.
+const NEWEST: Newest = Newest {
+    select: "SELECT entered_at_ms FROM sessions WHERE company_id =",
+    column: "entered_at_ms",
+    key: "s.entered_at_ms",
+};
+
 impl Listing for SupportLog {
     type Row = Row;
     const COLUMNS: &'static [Column] = &[
@@ -110,6 +122,17 @@ impl Listing for SupportLog {
         EXISTS (SELECT 1 FROM consents k WHERE k.session_id = s.session_id AND k.kind = 'control' AND k.answer = 'granted') \
         AS controlled, s.case_number, s.customer_name, \
         (SELECT y.name FROM categories y WHERE y.category_id = s.category_id) AS category, s.result, s.note";
+
+    async fn reach(&self, tx: &mut Tx, _asked: &Asked) -> DbResult<Reach> {
+        if self.search.is_none() {
+            return Ok(Reach::default());
+        }
+        let until = [self.until, self.past].into_iter().flatten().min();
+        let reach = NEWEST.reach(tx, self.login.company_id, until).await?;
+        // A period that is shorter is looked at whole.
+        let past = reach.past.filter(|past| self.since < Some(*past));
+        Ok(Reach { past, ..reach })
+    }
 
     fn narrow(&self, select: &mut Select) {
         select

@@ -12,6 +12,7 @@ mod cli;
 mod config;
 mod events;
 mod example;
+mod lists;
 mod live;
 mod lives;
 mod login;
