@@ -215,6 +215,32 @@ pub async fn answer(app: &App) -> DbResult<usize> {
     Ok(requests.len())
 }
 
+/// Makes a link for an account; earlier ones end. The path of its page, which nobody can know again, and when it ends.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn issue(
+    tx: &mut Tx,
+    operator_id: OperatorId,
+    purpose: Purpose,
+    now: UnixMillis,
+) -> DbResult<(String, UnixMillis)> {
+    execute!(tx, "DELETE FROM password_links WHERE operator_id = $1", operator_id.to_string())?;
+    let token = BearerToken::random(&mut app::os_rng());
+    let expires_at_ms = now.saturating_add(millis(purpose.life()));
+    execute!(
+        tx,
+        "INSERT INTO password_links (token_hash, operator_id, purpose, created_at_ms, expires_at_ms)
+        VALUES ($1, $2, $3, $4, $5)",
+        token.hash().as_str(),
+        operator_id.to_string(),
+        purpose.as_str(),
+        now,
+        expires_at_ms
+    )?;
+    Ok((format!("{ADDRESS}{}", token.reveal()), expires_at_ms))
+}
+
 /// Makes a link for an account and puts the mail with it into the outbox; earlier links end. `false` when mail is off
 /// or the account has no address. `lang` is for an account that never chose a language.
 ///
@@ -229,20 +255,8 @@ pub async fn send(
     now: UnixMillis,
 ) -> DbResult<bool> {
     let Some((to, address)) = addressee(app, tx, operator_id).await? else { return Ok(false) };
-    execute!(tx, "DELETE FROM password_links WHERE operator_id = $1", operator_id.to_string())?;
-    let token = BearerToken::random(&mut app::os_rng());
-    let expires_at_ms = now.saturating_add(millis(purpose.life()));
-    execute!(
-        tx,
-        "INSERT INTO password_links (token_hash, operator_id, purpose, created_at_ms, expires_at_ms)
-        VALUES ($1, $2, $3, $4, $5)",
-        token.hash().as_str(),
-        operator_id.to_string(),
-        purpose.as_str(),
-        now,
-        expires_at_ms
-    )?;
-    let link = app.config.mail.link(&format!("{ADDRESS}{}", token.reveal()));
+    let (page, expires_at_ms) = issue(tx, operator_id, purpose, now).await?;
+    let link = app.config.mail.link(&page);
     let until = time::seconds(expires_at_ms, &time::zone(&Policy::stored(&to.policy).time_zone));
     let (code, company, user) = (&to.company_code, &to.company_name, &to.user_id);
     let say = |words: &'static Words| {

@@ -260,6 +260,21 @@ impl SiteLogin {
     }
 }
 
+impl SiteLogin {
+    /// Adds the condition that narrows organisations `g` to those the role reaches.
+    pub fn narrow_organisations(&self, select: &mut Select) {
+        match (self.reach, &self.organisation_path) {
+            (Reach::Company, _) => {}
+            (Reach::Organisation, Some(path)) => {
+                select.add("AND g.path LIKE").bind(begins_with(path)).add("ESCAPE '!'");
+            }
+            (Reach::Organisation, None) | (Reach::Own, _) => {
+                select.add("AND g.organisation_id = ''");
+            }
+        }
+    }
+}
+
 impl Deref for SiteLogin {
     type Target = Holder;
 

@@ -1,7 +1,7 @@
 //! Forgets what no longer matters: ended logins, old failures, old throttle counters.
 
 use super::{link, store};
-use crate::{app::App, db::DbResult, throttle};
+use crate::{app::App, db::DbResult, operator::import, throttle};
 
 /// Deletes them; how many rows.
 ///
@@ -13,6 +13,7 @@ pub async fn sweep(app: &App) -> DbResult<u64> {
     let logins = store::sweep(&mut tx, now).await?;
     let links = link::sweep(&mut tx, now).await?;
     let throttles = throttle::sweep(&mut tx, now).await?;
+    import::store::sweep(&mut tx, now).await?;
     tx.commit().await?;
     Ok(logins.saturating_add(links).saturating_add(throttles))
 }

@@ -87,22 +87,28 @@ impl Choice {
     /// [`DbError`].
     pub async fn read(tx: &mut Tx, login: &SiteLogin, text: &str) -> DbResult<Option<Self>> {
         if let Ok(role) = text.parse::<Role>() {
-            let (permissions, reach) = (role.permissions(), role.reach());
-            return Ok(Some(Self { role, role_id: None, name: role.to_string(), permissions, reach }));
+            return Ok(Some(role.into()));
         }
-        let custom = role::store::find(tx, login.company_id, text).await?;
-        Ok(custom.map(|custom| Self {
-            role: custom.base,
-            role_id: Some(custom.role_id),
-            name: custom.name,
-            permissions: custom.permissions,
-            reach: custom.reach,
-        }))
+        Ok(role::store::find(tx, login.company_id, text).await?.map(Self::from))
     }
 
     /// Whether it gives nothing that `login` has not.
-    const fn is_within(&self, login: &SiteLogin) -> bool {
+    pub const fn is_within(&self, login: &SiteLogin) -> bool {
         login.permissions.covers(self.permissions) && (self.reach as u8) <= (login.reach as u8)
+    }
+}
+
+impl From<Role> for Choice {
+    fn from(role: Role) -> Self {
+        let (permissions, reach) = (role.permissions(), role.reach());
+        Self { role, role_id: None, name: role.to_string(), permissions, reach }
+    }
+}
+
+impl From<role::store::Custom> for Choice {
+    fn from(custom: role::store::Custom) -> Self {
+        let (permissions, reach) = (custom.permissions, custom.reach);
+        Self { role: custom.base, role_id: Some(custom.role_id), name: custom.name, permissions, reach }
     }
 }
 
@@ -245,6 +251,51 @@ pub async fn set_stopped(
     record(tx, login, event, operator_id, fields, now).await
 }
 
+/// Puts an account into an organisation of the company, or into none; `organisation` is its id and its name.
+///
+/// # Errors
+/// [`EditError`].
+pub async fn place_in(
+    tx: &mut Tx,
+    login: &SiteLogin,
+    operator_id: OperatorId,
+    before: &str,
+    organisation: Option<(&str, &str)>,
+    now: UnixMillis,
+) -> Result<(), EditError> {
+    execute!(
+        tx,
+        "UPDATE operators
+        SET organisation_id = $2, version = version + 1
+        WHERE operator_id = $1",
+        operator_id.to_string(),
+        organisation.map(|(id, _)| id)
+    )?;
+    let after = organisation.map_or("", |(_, name)| name);
+    record(tx, login, "operator.moved", operator_id, change::differences([("organisation", before, after)]), now).await
+}
+
+/// Stops an account that was just made, so that nobody logs in to it before it is started.
+///
+/// # Errors
+/// [`EditError`].
+pub async fn stop_new(
+    tx: &mut Tx,
+    login: &SiteLogin,
+    operator_id: OperatorId,
+    now: UnixMillis,
+) -> Result<(), EditError> {
+    execute!(
+        tx,
+        "UPDATE operators
+        SET stopped = TRUE
+        WHERE operator_id = $1",
+        operator_id.to_string()
+    )?;
+    let fields = change::differences([("state", "active", "stopped")]);
+    record(tx, login, "operator.stopped", operator_id, fields, now).await
+}
+
 /// Opens an account that failures locked.
 ///
 /// # Errors
@@ -324,6 +375,7 @@ pub async fn delete(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) 
     link::forget_account(tx, operator_id).await?;
     mail::store::forget_account(tx, operator_id).await?;
     notice::store::forget_account(tx, operator_id).await?;
+    execute!(tx, "DELETE FROM imports WHERE operator_id = $1", &id)?;
     execute!(tx, "DELETE FROM password_history WHERE operator_id = $1", &id)?;
     execute!(tx, "DELETE FROM known_devices WHERE operator_id = $1", &id)?;
     execute!(tx, "DELETE FROM account_group_members WHERE operator_id = $1", &id)?;

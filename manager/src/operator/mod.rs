@@ -1,11 +1,14 @@
 //! Operators: the accounts that log in and give support.
 
 pub mod edit;
+pub mod import;
 pub mod list;
 pub mod page;
 pub mod store;
 
 use std::str::FromStr;
+
+use crate::company::ShownName;
 
 /// The id an operator types at login: 1 to 64 half-width letters, digits and `. _ - @ +`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +27,14 @@ pub struct MailAddressError;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a user id has 1 to 64 half-width letters, digits and . _ - @ +")]
 pub struct UserIdError;
+
+/// The longest reading of a name, in characters.
+const KANA_LEN_MAX: usize = 64;
+
+/// Whether a text can be the reading of a name; none is one.
+pub fn is_reading(text: &str) -> bool {
+    text.is_empty() || (text.chars().count() <= KANA_LEN_MAX && text.parse::<ShownName>().is_ok())
+}
 
 impl UserId {
     /// The value of the database column.

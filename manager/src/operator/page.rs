@@ -41,6 +41,7 @@ use crate::{
 /// The pages of this slice.
 pub fn router() -> Router<App> {
     Router::new()
+        .merge(super::import::page::router())
         .route("/operators", get(show_list))
         .route("/operators/file", get(file))
         .route("/operators/new", get(show_new).post(create))
@@ -152,9 +153,6 @@ impl Mistakes {
             && self.all.is_none()
     }
 }
-
-/// The longest reading of a name, in characters.
-const KANA_LEN_MAX: usize = 64;
 
 async fn show_list(
     State(app): State<App>,
@@ -473,7 +471,7 @@ async fn read_values(
         mistakes.name = Some(w.name_wrong);
     }
     let kana = filled.kana.trim();
-    if !kana.is_empty() && (KANA_LEN_MAX < kana.chars().count() || kana.parse::<ShownName>().is_err()) {
+    if !super::is_reading(kana) {
         mistakes.kana = Some(w.kana_wrong);
     }
     let email: Option<MailAddress> = filled.email.trim().parse().ok();

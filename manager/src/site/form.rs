@@ -41,14 +41,14 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
         if !is_ours(request.headers()) {
             return Err(Problem::Forged);
         }
-        let cookies = tokens(request.headers());
+        let headers = request.headers().clone();
         let in_header = request.headers().get(TOKEN_HEADER).and_then(|value| value.to_str().ok()).map(str::to_owned);
         let body = Bytes::from_request(request, state).await.map_err(|_too_large| Problem::TooLarge)?;
         let pairs: Vec<(String, String)> =
             serde_html_form::from_bytes(&body).map_err(|_unreadable| Problem::BadForm)?;
         let in_form = pairs.into_iter().find(|(name, _)| name == TOKEN).map(|(_, value)| value);
         let sent = in_header.or(in_form).unwrap_or_default();
-        if !cookies.iter().any(|known| bool::from(known.as_bytes().ct_eq(sent.as_bytes()))) {
+        if !is_known(&headers, &sent) {
             return Err(Problem::Stale);
         }
         serde_html_form::from_bytes(&body).map(Self).map_err(|_unreadable| Problem::BadForm)
@@ -71,6 +71,11 @@ pub fn is_ours(headers: &HeaderMap) -> bool {
 /// Whether a method changes nothing.
 pub const fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Whether a token is that of a login or of a visit whose cookie came with it.
+pub(super) fn is_known(headers: &HeaderMap, sent: &str) -> bool {
+    tokens(headers).iter().any(|known| bool::from(known.as_bytes().ct_eq(sent.as_bytes())))
 }
 
 /// The tokens that the cookies of a request stand for.

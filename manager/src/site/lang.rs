@@ -18,6 +18,9 @@ pub enum Lang {
 }
 
 impl Lang {
+    /// Every language.
+    pub const ALL: [Self; 2] = [Self::Ja, Self::En];
+
     /// The language of a request.
     pub fn of(headers: &HeaderMap) -> Self {
         let chosen = cookie::find(headers, COOKIE).and_then(Self::parse);

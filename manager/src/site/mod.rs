@@ -13,6 +13,7 @@ pub mod lang;
 pub mod problem;
 pub mod router;
 pub mod time;
+pub mod upload;
 pub mod words;
 
 mod top;
@@ -23,5 +24,6 @@ pub use self::{
     lang::Lang,
     problem::{PageResult, Problem},
     router::router,
+    upload::Upload,
     words::Words,
 };

@@ -62,11 +62,30 @@ impl<'a> Browser<'a> {
     }
 
     pub(crate) async fn send(&self, method: Method, path: &str, body: String, site: &str) -> Seen {
+        self.send_as(method, path, "application/x-www-form-urlencoded", body.into_bytes(), site).await
+    }
+
+    /// A form with a file.
+    pub(crate) async fn upload(&self, path: &str, fields: &[(&str, &str)], file: &[u8]) -> Seen {
+        let csrf = self.csrf.borrow().clone();
+        let mut body = Vec::new();
+        for (name, value) in [("csrf", csrf.as_str())].iter().chain(fields) {
+            let head = format!("--edge\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n");
+            body.extend_from_slice(head.as_bytes());
+        }
+        body.extend_from_slice(b"--edge\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.csv\"\r\n\r\n");
+        body.extend_from_slice(file);
+        body.extend_from_slice(b"\r\n--edge--\r\n");
+        self.send_as(Method::POST, path, "multipart/form-data; boundary=edge", body, "same-origin").await
+    }
+
+    async fn send_as(&self, method: Method, path: &str, kind: &str, body: Vec<u8>, site: &str) -> Seen {
         let request = Request::builder()
             .method(method)
             .uri(path)
             .header(header::ACCEPT, "text/html")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .header(header::HOST, "desk.example.jp")
+            .header(header::CONTENT_TYPE, kind)
             .header("sec-fetch-site", site);
         let response = self.call(request, Body::from(body)).await;
         for cookie in response.headers().get_all(header::SET_COOKIE) {

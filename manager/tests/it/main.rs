@@ -13,6 +13,7 @@ mod config;
 mod events;
 mod example;
 mod lists;
+mod imports;
 mod live;
 mod lives;
 mod login;
