@@ -45,7 +45,9 @@ pub mod request;
 
 pub mod role;
 
+pub mod group;
 pub mod operator;
+pub mod organisation;
 
 pub mod login;
 

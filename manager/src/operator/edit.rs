@@ -11,6 +11,7 @@ use crate::{
     db::{DbError, DbResult, Tx},
     execute, fetch_one, fetch_optional,
     fold::fold_all,
+    group::store as groups,
     login::{
         SiteLogin,
         link::{self, Purpose},
@@ -273,6 +274,33 @@ pub async fn place_in(
     )?;
     let after = organisation.map_or("", |(_, name)| name);
     record(tx, login, "operator.moved", operator_id, change::differences([("organisation", before, after)]), now).await
+}
+
+/// Gives an account exactly these groups, when it has others.
+///
+/// # Errors
+/// [`EditError`].
+pub async fn set_groups(
+    tx: &mut Tx,
+    login: &SiteLogin,
+    row: &Row,
+    groups: &[String],
+    now: UnixMillis,
+) -> Result<(), EditError> {
+    let operator_id = id_of(row)?;
+    let all = groups::of_company(tx, login.company_id).await?;
+    let before = groups::of_account(tx, &row.operator_id).await?;
+    let names = |ids: &[String]| {
+        let named = all.iter().filter(|group| ids.contains(&group.id)).map(|group| group.name.as_str());
+        named.collect::<Vec<_>>().join(", ")
+    };
+    let (old, new) = (names(&before), names(groups));
+    if old == new {
+        return Ok(());
+    }
+    groups::set(tx, login.company_id, operator_id, groups).await?;
+    let fields = change::differences([("groups", old.as_str(), new.as_str())]);
+    record(tx, login, "operator.grouped", operator_id, fields, now).await
 }
 
 /// Stops an account that was just made, so that nobody logs in to it before it is started.

@@ -22,6 +22,8 @@ pub struct Accounts {
     role: Option<String>,
     state: Option<State>,
     factor: Option<bool>,
+    organisation: Option<String>,
+    group: Option<String>,
     now: UnixMillis,
     one: Option<String>,
 }
@@ -58,6 +60,8 @@ pub struct Row {
     pub role_id: Option<String>,
     /// Its name.
     pub role_name: Option<String>,
+    /// The organisation's id.
+    pub organisation_id: Option<String>,
     /// The organisation.
     pub organisation: Option<String>,
     /// Whether it may not log in.
@@ -121,6 +125,8 @@ impl Accounts {
             search: params.text("q").map(fold),
             role: params.text("role").map(str::to_owned),
             state: State::ALL.into_iter().find(|state| params.has("state", state.as_str())),
+            group: params.text("group").map(str::to_owned),
+            organisation: params.text("organisation").map(str::to_owned),
             factor: match params.text("factor") {
                 Some("yes") => Some(true),
                 Some("no") => Some(false),
@@ -137,6 +143,17 @@ impl Accounts {
     }
 }
 
+/// Adds the condition that narrows rows to those of an organisation `g` and of all below it.
+pub fn below(select: &mut Select, login: &SiteLogin, organisation_id: &str) {
+    // A path is ids and slashes, so nothing in it means more than itself.
+    select
+        .add("AND g.path LIKE (SELECT x.path FROM organisations x WHERE x.company_id =")
+        .bind(login.company_id.to_string())
+        .add("AND x.organisation_id =")
+        .bind(organisation_id)
+        .add(") || '%'");
+}
+
 impl Listing for Accounts {
     type Row = Row;
     const COLUMNS: &'static [Column] = &[
@@ -147,7 +164,7 @@ impl Listing for Accounts {
     ];
     const ID: &'static str = "o.operator_id";
     const SELECT: &'static str = "o.operator_id, o.user_id, o.name, o.kana, o.email, o.role, o.role_id, r.name AS role_name, \
-        g.name AS organisation, o.stopped, o.locked_until_ms, o.password_initial, o.totp_sealed IS NOT NULL AS has_factor, \
+        o.organisation_id, g.name AS organisation, o.stopped, o.locked_until_ms, o.password_initial, o.totp_sealed IS NOT NULL AS has_factor, \
         o.last_login_at_ms, o.created_at_ms, o.version, \
         (SELECT MAX(s.entered_at_ms) FROM sessions s WHERE s.operator_id = o.operator_id) AS last_support_at_ms";
 
@@ -167,6 +184,15 @@ impl Listing for Accounts {
         }
         if let Some(role) = &self.role {
             select.add("AND COALESCE(o.role_id, o.role) =").bind(role);
+        }
+        if let Some(organisation_id) = &self.organisation {
+            below(select, &self.login, organisation_id);
+        }
+        if let Some(group_id) = &self.group {
+            select
+                .add("AND EXISTS (SELECT 1 FROM account_group_members m WHERE m.operator_id = o.operator_id AND m.group_id =")
+                .bind(group_id)
+                .add(")");
         }
         match self.factor {
             Some(true) => select.add("AND o.totp_sealed IS NOT NULL"),

@@ -1,6 +1,7 @@
 //! Operators: the accounts that log in and give support.
 
 pub mod edit;
+mod form;
 pub mod import;
 pub mod list;
 pub mod page;

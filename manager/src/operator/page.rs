@@ -9,27 +9,28 @@ use axum::{
     routing::get,
 };
 use proto::id::OperatorId;
-use serde::Deserialize;
 use serde_json::json;
 
 use super::{
-    MailAddress, UserId,
-    edit::{self, Choice, EditError, Values},
+    UserId,
+    edit::{self, EditError},
+    form::{Filled, Mistakes, RoleChoice, moved, organisation_of, place, read_values, role_choices},
     list::{self, Accounts, HEADS, Row, State as AccountState},
 };
 use crate::{
     app::{self, App},
     audit::{self, change},
-    company::ShownName,
     db::Tx,
     extract::InPath,
+    group::store::{self as groups, Group},
     list::{Asked, Page, Params, csv},
     login::{
         SiteLogin,
         link::Purpose,
         password::{NewPassword, PasswordHash},
     },
-    role::{self, Permission, Role},
+    organisation::store::{self as organisations, Organisation},
+    role::{Permission, Reach, Role},
     site::{
         Form, Frame, Here, PageResult, Problem, Words,
         form::Pressed,
@@ -58,12 +59,6 @@ struct Line {
     last_support: String,
 }
 
-/// A role that can be chosen.
-struct RoleChoice {
-    value: String,
-    name: String,
-}
-
 #[derive(Template)]
 #[template(path = "operator/list.html")]
 struct ListPage {
@@ -73,6 +68,8 @@ struct ListPage {
     page: Page<()>,
     lines: Vec<Line>,
     roles: Vec<RoleChoice>,
+    tree: Vec<Organisation>,
+    groups: Vec<Group>,
     may_edit: bool,
 }
 
@@ -83,6 +80,8 @@ struct NewPage {
     filled: Filled,
     mistakes: Mistakes,
     roles: Vec<RoleChoice>,
+    tree: Vec<Organisation>,
+    may_root: bool,
     by_mail: bool,
 }
 
@@ -105,6 +104,9 @@ struct ShowPage {
     filled: Filled,
     mistakes: Mistakes,
     roles: Vec<RoleChoice>,
+    tree: Vec<Organisation>,
+    groups: Vec<Group>,
+    may_root: bool,
     may_edit: bool,
     is_oneself: bool,
     by_mail: bool,
@@ -117,41 +119,6 @@ struct ShownChange {
     at: String,
     actor: String,
     fields: Vec<change::Field>,
-}
-
-/// What was typed into the form of an account.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-struct Filled {
-    user: String,
-    name: String,
-    kana: String,
-    email: String,
-    role: String,
-    version: i64,
-}
-
-/// What is wrong with it, by field.
-#[derive(Debug, Clone, Default)]
-struct Mistakes {
-    user: Option<&'static str>,
-    name: Option<&'static str>,
-    kana: Option<&'static str>,
-    email: Option<&'static str>,
-    role: Option<&'static str>,
-    /// What is wrong with no field.
-    all: Option<&'static str>,
-}
-
-impl Mistakes {
-    const fn is_empty(&self) -> bool {
-        self.user.is_none()
-            && self.name.is_none()
-            && self.kana.is_none()
-            && self.email.is_none()
-            && self.role.is_none()
-            && self.all.is_none()
-    }
 }
 
 async fn show_list(
@@ -167,12 +134,14 @@ async fn show_list(
     let mut tx = app.db.read().await?;
     let page = crate::list::page(&mut tx, &Accounts::read(&params, &login, now), &asked).await?;
     let roles = role_choices(&mut tx, &login).await?;
+    let tree = organisations::reached(&mut tx, &login).await?;
+    let groups = groups::of_company(&mut tx, login.company_id).await?;
     drop(tx);
     let frame = Frame::of(&app, &login, &headers, Here::Operators);
     let (rows, page) = page.split();
     let lines = rows.into_iter().map(|row| Line::new(row, frame.words, now, &zone)).collect();
     let may_edit = login.may(Permission::OperatorEdit);
-    Ok(Html(ListPage { frame, params, asked, page, lines, roles, may_edit }.render()?).into_response())
+    Ok(Html(ListPage { frame, params, asked, page, lines, roles, tree, groups, may_edit }.render()?).into_response())
 }
 
 async fn file(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuery) -> PageResult {
@@ -198,11 +167,13 @@ async fn show_new(State(app): State<App>, login: SiteLogin, headers: HeaderMap) 
 async fn new_page(app: &App, login: &SiteLogin, headers: &HeaderMap, filled: Filled, mistakes: Mistakes) -> PageResult {
     let mut tx = app.db.read().await?;
     let roles = role_choices(&mut tx, login).await?;
+    let tree = organisations::reached(&mut tx, login).await?;
     drop(tx);
     let frame = Frame::of(app, login, headers, Here::Operators);
+    let may_root = login.reach == Reach::Company;
     let by_mail = app.config.mail.is_on();
     let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
-    Ok((status, Html(NewPage { frame, filled, mistakes, roles, by_mail }.render()?)).into_response())
+    Ok((status, Html(NewPage { frame, filled, mistakes, roles, tree, may_root, by_mail }.render()?)).into_response())
 }
 
 async fn create(
@@ -220,12 +191,19 @@ async fn create(
     if user.is_none() {
         mistakes.user = Some(words.operators.user_wrong);
     }
-    let (Some(values), Some(user)) = (values, user) else {
+    let place_in = organisation_of(&mut tx, &login, &filled, None).await?;
+    if place_in.is_err() {
+        mistakes.organisation = Some(words.operators.organisation_wrong);
+    }
+    let (Some(values), Some(user), Ok(place_in)) = (values, user, place_in) else {
         drop(tx);
         return new_page(&app, &login, &headers, filled, mistakes).await;
     };
     match edit::create(&mut tx, &login, &user, &values, &hash, app.now_ms()).await {
         Ok(operator_id) => {
+            if let Some(into) = &place_in {
+                moved(&mut tx, &login, operator_id, "", into.as_ref(), app.now_ms()).await?;
+            }
             if app.config.mail.is_on() && !values.email.as_str().is_empty() {
                 // Nobody sees the password that was drawn; the first one is set by the link.
                 return invite(&app, tx, &login, operator_id).await;
@@ -261,14 +239,10 @@ async fn show(
 ) -> PageResult {
     login.need(Permission::OperatorView)?;
     let row = find(&app, &login, &operator_id).await?;
-    let filled = Filled {
-        user: row.user_id.clone(),
-        name: row.name.clone(),
-        kana: row.kana.clone(),
-        email: row.email.clone(),
-        role: row.role_id.clone().unwrap_or_else(|| row.role.clone()),
-        version: row.version,
-    };
+    let mut filled = Filled::of(&row);
+    let mut tx = app.db.read().await?;
+    filled.groups = groups::of_account(&mut tx, &row.operator_id).await?;
+    drop(tx);
     show_page(&app, &login, &headers, row, filled, Mistakes::default()).await
 }
 
@@ -283,6 +257,8 @@ async fn show_page(
     let zone = login.zone();
     let mut tx = app.db.read().await?;
     let roles = role_choices(&mut tx, login).await?;
+    let tree = organisations::reached(&mut tx, login).await?;
+    let groups = groups::of_company(&mut tx, login.company_id).await?;
     let changes = change::of_subject(&mut tx, login.company_id, &format!("operator:{}", row.operator_id)).await?;
     drop(tx);
     let frame = Frame::of(app, login, headers, Here::Operators);
@@ -302,6 +278,9 @@ async fn show_page(
         filled,
         mistakes,
         roles,
+        tree,
+        groups,
+        may_root: login.reach == Reach::Company,
         changes: changes.into_iter().map(shown).collect(),
     };
     Ok((status, Html(page.render()?)).into_response())
@@ -319,12 +298,25 @@ async fn update(
     let row = find(&app, &login, &operator_id).await?;
     let mut tx = app.db.begin().await?;
     let (values, mut mistakes) = read_values(&mut tx, &login, &filled, words).await?;
-    let Some(values) = values else {
+    let place_in = organisation_of(&mut tx, &login, &filled, row.organisation_id.as_deref()).await?;
+    if place_in.is_err() {
+        mistakes.organisation = Some(words.operators.organisation_wrong);
+    }
+    let (Some(values), Ok(place_in)) = (values, place_in) else {
         drop(tx);
         return show_page(&app, &login, &headers, row, filled, mistakes).await;
     };
-    match edit::update(&mut tx, &login, &row, filled.version, &values, app.now_ms()).await {
+    let now = app.now_ms();
+    match edit::update(&mut tx, &login, &row, filled.version, &values, now).await {
         Ok(()) => {
+            if let Err(error) = edit::set_groups(&mut tx, &login, &row, &filled.groups, now).await {
+                drop(tx);
+                return refused(&app, &login, &headers, row, error).await;
+            }
+            if let (Some(into), Ok(operator_id)) = (&place_in, edit::id_of(&row)) {
+                let before = row.organisation.as_deref().unwrap_or_default();
+                moved(&mut tx, &login, operator_id, before, into.as_ref(), now).await?;
+            }
             tx.commit().await?;
             Ok(Flash::Saved.then(&format!("/operators/{operator_id}")))
         }
@@ -401,14 +393,7 @@ async fn reissue(app: &App, login: &SiteLogin, headers: &HeaderMap, row: &Row) -
 async fn refused(app: &App, login: &SiteLogin, headers: &HeaderMap, row: Row, error: EditError) -> PageResult {
     let mut mistakes = Mistakes::default();
     place(error, &mut mistakes, Words::of(login.lang))?;
-    let filled = Filled {
-        user: row.user_id.clone(),
-        name: row.name.clone(),
-        kana: row.kana.clone(),
-        email: row.email.clone(),
-        role: row.role_id.clone().unwrap_or_else(|| row.role.clone()),
-        version: row.version,
-    };
+    let filled = Filled::of(&row);
     show_page(app, login, headers, row, filled, mistakes).await
 }
 
@@ -444,67 +429,6 @@ async fn find(app: &App, login: &SiteLogin, operator_id: &str) -> Result<Row, Pr
     let mut tx = app.db.read().await?;
     let (rows, _) = crate::list::stretch(&mut tx, &listing, &Asked::read::<Accounts>(&Params::default()), 1).await?;
     rows.into_iter().next().ok_or(Problem::NotFound)
-}
-
-/// The roles that can be chosen, the product's first.
-async fn role_choices(tx: &mut Tx, login: &SiteLogin) -> Result<Vec<RoleChoice>, Problem> {
-    let words = Words::of(login.lang);
-    let product = Role::ALL
-        .into_iter()
-        .map(|role| RoleChoice { value: role.to_string(), name: role_name(role, words).to_owned() });
-    let company = role::store::of_company(tx, login.company_id).await?;
-    let company = company.into_iter().map(|role| RoleChoice { value: role.role_id, name: role.name });
-    Ok(product.chain(company).collect())
-}
-
-/// What was typed as values, and what is wrong with it.
-async fn read_values(
-    tx: &mut Tx,
-    login: &SiteLogin,
-    filled: &Filled,
-    words: &'static Words,
-) -> Result<(Option<Values>, Mistakes), Problem> {
-    let w = &words.operators;
-    let mut mistakes = Mistakes::default();
-    let name: Option<ShownName> = filled.name.trim().parse().ok();
-    if name.is_none() {
-        mistakes.name = Some(w.name_wrong);
-    }
-    let kana = filled.kana.trim();
-    if !super::is_reading(kana) {
-        mistakes.kana = Some(w.kana_wrong);
-    }
-    let email: Option<MailAddress> = filled.email.trim().parse().ok();
-    if email.is_none() {
-        mistakes.email = Some(w.email_wrong);
-    }
-    let role = Choice::read(tx, login, &filled.role).await?;
-    if role.is_none() {
-        mistakes.role = Some(w.role_wrong);
-    }
-    let values = match (name, email, role) {
-        (Some(name), Some(email), Some(role)) if mistakes.is_empty() => {
-            Some(Values { name, kana: kana.to_owned(), email, role })
-        }
-        (_, _, _) => None,
-    };
-    Ok((values, mistakes))
-}
-
-/// Puts what stood against a change beside the field that it is about.
-fn place(error: EditError, mistakes: &mut Mistakes, words: &'static Words) -> Result<(), Problem> {
-    let w = &words.operators;
-    match error {
-        EditError::Taken => mistakes.user = Some(w.user_taken),
-        EditError::NoSeat => mistakes.all = Some(w.no_seat),
-        EditError::TooWide => mistakes.role = Some(w.role_too_wide),
-        EditError::LastAdmin => mistakes.all = Some(w.last_admin),
-        EditError::Oneself => mistakes.all = Some(w.oneself),
-        EditError::NoMail => mistakes.all = Some(w.no_mail),
-        EditError::Changed => return Err(Problem::Changed { back: "/operators".to_owned() }),
-        EditError::Db(error) => return Err(error.into()),
-    }
-    Ok(())
 }
 
 impl Line {

@@ -3,6 +3,7 @@
 //! The product has six; a company clones one and changes its permissions. A role is looked up for every request, so a
 //! change has effect on the next one. A role never gives a permission that its base cannot have.
 
+pub mod page;
 pub mod permission;
 pub mod store;
 

@@ -12,6 +12,7 @@ use crate::{
     fold::fold,
     list::{Asked, Column, Kind, Listing, Newest, Params, Reach},
     login::SiteLogin,
+    operator::list::below,
     site::time,
 };
 
@@ -26,6 +27,8 @@ pub struct SupportLog {
     state: Option<String>,
     reason: Option<String>,
     operator_id: Option<String>,
+    organisation: Option<String>,
+    group: Option<String>,
     duration_min_ms: Option<i64>,
     category: Option<String>,
     result: Option<String>,
@@ -88,6 +91,8 @@ impl SupportLog {
             state: text("state"),
             reason: text("reason"),
             operator_id: text("operator"),
+            group: params.text("group").map(str::to_owned),
+            organisation: text("organisation"),
             duration_min_ms: minutes.map(|minutes| minutes.saturating_mul(60_000)),
             category: text("category"),
             result: text("result"),
@@ -168,6 +173,15 @@ impl Listing for SupportLog {
         }
         if let Some(operator_id) = &self.operator_id {
             select.add("AND s.operator_id =").bind(operator_id);
+        }
+        if let Some(organisation_id) = &self.organisation {
+            below(select, &self.login, organisation_id);
+        }
+        if let Some(group_id) = &self.group {
+            select
+                .add("AND EXISTS (SELECT 1 FROM account_group_members m WHERE m.operator_id = o.operator_id AND m.group_id =")
+                .bind(group_id)
+                .add(")");
         }
         if let Some(duration) = self.duration_min_ms {
             select.add("AND s.duration_ms >=").bind(duration);

@@ -33,6 +33,12 @@ pub enum Here {
     Statistics,
     /// Accounts.
     Operators,
+    /// The tree of organisations.
+    Organisations,
+    /// What roles allow.
+    Roles,
+    /// Labels of accounts.
+    Groups,
     /// What cases are sorted by.
     Categories,
     /// The operation log.
@@ -132,6 +138,9 @@ impl Here {
             Self::Notices => ("/notices", w.notices, None, "notices"),
             Self::Mails => ("/mails", w.mails, Some(Permission::AuditView), "notices"),
             Self::Operators => ("/operators", w.operators, Some(Permission::OperatorView), "accounts"),
+            Self::Organisations => ("/organisations", w.organisations, Some(Permission::OrganisationEdit), "accounts"),
+            Self::Groups => ("/groups", w.groups, Some(Permission::OrganisationEdit), "accounts"),
+            Self::Roles => ("/settings/roles", w.roles, Some(Permission::RoleEdit), "roles"),
             Self::Account => ("/account", w.account, None, "start"),
             Self::Top => ("/", w.top, None, "start"),
         }
@@ -144,7 +153,7 @@ const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 4] {
     [
         (w.group_today, &[Here::Top, Here::Notices, Here::LiveReceptions, Here::LiveSessions]),
         (w.group_logs, &[Here::ReceptionLog, Here::SupportLog, Here::Statistics]),
-        (w.group_accounts, &[Here::Operators]),
+        (w.group_accounts, &[Here::Operators, Here::Organisations, Here::Groups, Here::Roles]),
         (w.group_company, &[Here::Categories, Here::Audit, Here::LoginLog, Here::Mails]),
     ]
 }

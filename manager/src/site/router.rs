@@ -13,7 +13,8 @@ use tower_http::compression::CompressionLayer;
 
 use super::{assets, cookie, form::Form, lang::Lang, problem, top};
 use crate::{
-    admin, app::App, audit, category, live, login, mail, manual, notice, operator, reception, session, statistics,
+    admin, app::App, audit, category, group, live, login, mail, manual, notice, operator, organisation, reception,
+    role, session, statistics,
 };
 
 /// Style, script, pictures and forms are this site's; a page stands in no frame, and a script stands in no page.
@@ -45,6 +46,9 @@ pub fn router(app: App) -> Router<App> {
         .merge(assets::router())
         .merge(login::page::router())
         .merge(operator::page::router())
+        .merge(organisation::router())
+        .merge(group::router())
+        .merge(role::page::router())
         .merge(reception::page::router())
         .merge(session::page::router())
         .merge(live::router())

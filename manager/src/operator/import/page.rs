@@ -57,7 +57,6 @@ struct BringPage {
 struct LookPage {
     frame: Frame,
     import_id: String,
-    mode: Mode,
     plan: Plan,
     counts: (usize, usize, usize),
 }
@@ -128,21 +127,14 @@ async fn look(
     let world = store::world(&mut tx, &login, now).await?;
     drop(tx);
     let plan = planned(text, mode, world, &login).await?;
-    look_page(&app, &login, &headers, import_id, mode, plan)
+    look_page(&app, &login, &headers, import_id, plan)
 }
 
-fn look_page(
-    app: &App,
-    login: &SiteLogin,
-    headers: &HeaderMap,
-    import_id: String,
-    mode: Mode,
-    plan: Plan,
-) -> PageResult {
+fn look_page(app: &App, login: &SiteLogin, headers: &HeaderMap, import_id: String, plan: Plan) -> PageResult {
     let frame = Frame::of(app, login, headers, Here::Operators);
     let status = if plan.mistaken == 0 { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let counts = plan.counts();
-    Ok((status, Html(LookPage { frame, import_id, mode, plan, counts }.render()?)).into_response())
+    Ok((status, Html(LookPage { frame, import_id, plan, counts }.render()?)).into_response())
 }
 
 /// Reading and deciding take long for a large file, and nobody else shall wait for it.
@@ -168,7 +160,7 @@ async fn run(
     let mut plan = planned(text, mode, world, &login).await?;
     if 0 < plan.mistaken {
         drop(tx);
-        return look_page(&app, &login, &headers, import_id, mode, plan);
+        return look_page(&app, &login, &headers, import_id, plan);
     }
     let links = match apply::apply(&app, &mut tx, &login, &plan.changes, now).await {
         Ok(links) => links,
@@ -177,7 +169,7 @@ async fn run(
             drop(tx);
             plan.mistaken = 1;
             plan.mistakes.push(mistake);
-            return look_page(&app, &login, &headers, import_id, mode, plan);
+            return look_page(&app, &login, &headers, import_id, plan);
         }
     };
     let counts = plan.counts();

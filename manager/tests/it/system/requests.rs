@@ -216,6 +216,7 @@ async fn plant_account(tx: &mut Tx, operator: &str) {
     execute!(tx, "INSERT INTO recovery_codes VALUES ($1, $2, NULL)", operator, MARK).unwrap();
     execute!(tx, "INSERT INTO password_history VALUES ($1, 1, $2)", operator, MARK).unwrap();
     execute!(tx, "INSERT INTO known_devices VALUES ($1, $2, 1)", operator, MARK).unwrap();
+    execute!(tx, "INSERT INTO imports VALUES ($1, $2, $3, 'add', $4, 1)", id(1), &company, operator, MARK).unwrap();
     execute!(tx, "INSERT INTO throttles VALUES ($1, $2, 1, 9000000000000000)", MARK, operator).unwrap();
     execute!(
         tx,
