@@ -39,13 +39,21 @@ use crate::{
     fetch_one,
     reception::{self, proof_key::PublicProofKey, state::Reception},
     relays,
+    role::{self, Permission, Permissions},
     throttle::millis,
 };
 
 /// A refusal takes up to this much longer at random, so that nothing can be learnt from many measurements.
 const JITTER_MS: u32 = 50;
-/// The most that a customer may allow in this version.
-const CEILING: [GrantKind; 3] = [GrantKind::View, GrantKind::Control, GrantKind::Device];
+
+/// The operator of a reception, as the role is now.
+#[derive(sqlx::FromRow)]
+struct OperatorRow {
+    company_name: String,
+    operator_name: String,
+    role: String,
+    role_permissions: Option<String>,
+}
 
 /// Enters a number. Every reason why it cannot be used reads the same.
 #[utoipa::path(
@@ -146,7 +154,9 @@ async fn begin(
     token: &BearerToken,
 ) -> ApiResult<(Pairing, proto::id::OperatorId)> {
     let now_ms = entry.now_ms;
-    let (company_name, operator_name) = names(tx, reception).await?;
+    let operator = operator_of(tx, reception).await?;
+    let ceiling = ceiling(role::effective(&operator.role, operator.role_permissions.as_deref()));
+    let operator_name = operator.operator_name;
     let session = Session {
         id: entry.session_id,
         reception_id: reception.id,
@@ -160,10 +170,10 @@ async fn begin(
     };
     let introduction = Introduction {
         session_id: session.id,
-        company_name,
+        company_name: operator.company_name,
         operator_name: operator_name.clone(),
         reason: reception.reason.clone(),
-        ceiling: CEILING.to_vec(),
+        ceiling,
     };
     let introduction = introduction.sign(&app.signing_key).map_err(ApiError::internal)?;
     let operator_key = PublicProofKey::parse(&reception.proof_key)?;
@@ -201,17 +211,27 @@ async fn choose_relays(app: &App, tx: &mut Tx, now_ms: UnixMillis) -> ApiResult<
     if relays.is_empty() { Err(ApiError::new(ErrorCode::NoRelay)) } else { Ok(relays) }
 }
 
-/// Names of company and operator, as the customer shall see them.
-async fn names(tx: &mut Tx, reception: &Reception) -> DbResult<(String, String)> {
+/// Names of company and operator, as the customer shall see them, and the operator's role.
+async fn operator_of(tx: &mut Tx, reception: &Reception) -> DbResult<OperatorRow> {
     fetch_one!(
         tx,
-        (String, String),
-        "SELECT c.name AS company_name, o.name AS operator_name
+        OperatorRow,
+        "SELECT c.name AS company_name, o.name AS operator_name, o.role, r.permissions AS role_permissions
         FROM operators o
         JOIN companies c ON c.company_id = o.company_id
+        LEFT JOIN roles r ON r.role_id = o.role_id
         WHERE o.operator_id = $1",
         reception.operator_id.to_string()
     )
+}
+
+/// The most that a customer may allow to an operator with these permissions, in this version.
+fn ceiling(permissions: Permissions) -> Vec<GrantKind> {
+    let reached = |kind: &GrantKind| match kind {
+        GrantKind::View | GrantKind::Device => true,
+        GrantKind::Control => permissions.has(Permission::SessionControl),
+    };
+    GrantKind::ALL.iter().copied().filter(reached).collect()
 }
 
 fn unusable(app: &App, result: &'static str) -> ApiError {

@@ -23,6 +23,7 @@ mod organisations;
 mod reception;
 mod relays;
 mod renewal;
+mod roles;
 mod server;
 mod session;
 mod site;
