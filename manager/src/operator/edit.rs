@@ -58,7 +58,7 @@ pub enum EditError {
     Taken,
     /// The contract has no seat left.
     NoSeat,
-    /// The role gives more than who gives it has.
+    /// The role, the one that is given or the one that the account has, gives more than who changes it has.
     TooWide,
     /// Nobody would be left who can administer the company.
     LastAdmin,
@@ -179,6 +179,9 @@ pub async fn update(
     now: UnixMillis,
 ) -> Result<(), EditError> {
     let operator_id = id_of(row)?;
+    if operator_id != login.operator_id {
+        another(tx, login, row).await?;
+    }
     let role_before = row.role_id.as_deref().unwrap_or(&row.role);
     let role_after = values.role.role_id.as_deref().unwrap_or(values.role.role.as_str());
     if role_before != role_after {
@@ -233,7 +236,7 @@ pub async fn set_stopped(
     stopped: bool,
     now: UnixMillis,
 ) -> Result<(), EditError> {
-    let operator_id = not_oneself(login, row)?;
+    let operator_id = another(tx, login, row).await?;
     execute!(
         tx,
         "UPDATE operators
@@ -346,7 +349,7 @@ pub async fn reissue(
     hash: &PasswordHash,
     now: UnixMillis,
 ) -> Result<(), EditError> {
-    let operator_id = not_oneself(login, row)?;
+    let operator_id = another(tx, login, row).await?;
     logins::set_password(tx, operator_id, hash, true, now).await?;
     logins::revoke_all(tx, operator_id, now).await?;
     record(tx, login, "operator.password_reissued", operator_id, Vec::new(), now).await
@@ -375,7 +378,7 @@ pub async fn send_link(
 /// # Errors
 /// [`EditError`].
 pub async fn reset_factor(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) -> Result<(), EditError> {
-    let operator_id = not_oneself(login, row)?;
+    let operator_id = another(tx, login, row).await?;
     second::take_away(tx, operator_id).await?;
     logins::revoke_all(tx, operator_id, now).await?;
     record(tx, login, "operator.factor_reset", operator_id, Vec::new(), now).await
@@ -386,7 +389,7 @@ pub async fn reset_factor(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMi
 /// # Errors
 /// [`EditError`].
 pub async fn log_out(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) -> Result<(), EditError> {
-    let operator_id = not_oneself(login, row)?;
+    let operator_id = another(tx, login, row).await?;
     logins::revoke_all(tx, operator_id, now).await?;
     record(tx, login, "operator.logged_out", operator_id, Vec::new(), now).await
 }
@@ -396,7 +399,7 @@ pub async fn log_out(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis)
 /// # Errors
 /// [`EditError`].
 pub async fn delete(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) -> Result<(), EditError> {
-    let operator_id = not_oneself(login, row)?;
+    let operator_id = another(tx, login, row).await?;
     let id = operator_id.to_string();
     logins::revoke_all(tx, operator_id, now).await?;
     second::take_away(tx, operator_id).await?;
@@ -435,9 +438,15 @@ pub fn id_of(row: &Row) -> Result<OperatorId, EditError> {
     row.operator_id.parse().map_err(|_not_an_id| EditError::Db(wrong))
 }
 
-fn not_oneself(login: &SiteLogin, row: &Row) -> Result<OperatorId, EditError> {
+/// An account that is not one's own and may nothing that one may not oneself: else its password or its mail address
+/// would lead to more.
+async fn another(tx: &mut Tx, login: &SiteLogin, row: &Row) -> Result<OperatorId, EditError> {
     let operator_id = id_of(row)?;
-    if operator_id == login.operator_id { Err(EditError::Oneself) } else { Ok(operator_id) }
+    if operator_id == login.operator_id {
+        return Err(EditError::Oneself);
+    }
+    let held = Choice::read(tx, login, row.role_id.as_deref().unwrap_or(&row.role)).await?;
+    if held.ok_or(EditError::Changed)?.is_within(login) { Ok(operator_id) } else { Err(EditError::TooWide) }
 }
 
 /// Holds the company's row, so that of two accounts for the last seat one is made.

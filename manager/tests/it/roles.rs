@@ -1,7 +1,8 @@
 //! What the role of an account, changed between two requests, does to the sessions that it begins.
 
+use axum::http::StatusCode;
 use manager::{
-    app, execute,
+    app, execute, fetch_one,
     role::{Permission, Permissions, Role},
 };
 use proto::{
@@ -13,8 +14,9 @@ use proto::{
 use serde_json::json;
 
 use crate::{
+    browser::Browser,
     session::Desk,
-    testing::{Manager, START_MS, on_both},
+    testing::{Manager, PASSWORD, START_MS, on_both},
 };
 
 /// An account whose own role gives what a test says.
@@ -101,6 +103,63 @@ async fn whose_role_lacks_control_gets_sessions_in_which_no_customer_can_give_it
         walker.may(Role::Operator, [Permission::SessionControl].into_iter().collect()).await;
         let body = json!({ "proof_key": "0a".repeat(32), "reason": "" });
         assert_eq!(desk.as_operator("/v1/receptions", &body).await.error().code, ErrorCode::Forbidden);
+    })
+    .await;
+}
+
+/// Puts every account of a company into one organisation.
+async fn put_together(manager: &Manager, company_id: CompanyId) {
+    let mut tx = manager.app.db.begin().await.unwrap();
+    let organisation_id = "a".repeat(32);
+    execute!(
+        &mut tx,
+        "INSERT INTO organisations (organisation_id, company_id, path, name, note, created_at_ms, version)
+        VALUES ($1, $2, $3, '東日本', '', $4, 0)",
+        &organisation_id,
+        company_id.to_string(),
+        format!("{organisation_id}/"),
+        START_MS
+    )
+    .unwrap();
+    execute!(&mut tx, "UPDATE operators SET organisation_id = $1", &organisation_id).unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_becomes_master_of_an_account_that_may_more() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let company_id = manager.company("acme").await;
+        manager.account(company_id, "local", Role::OrganisationAdmin).await;
+        let chief = manager.account(company_id, "chief", Role::CompanyAdmin).await;
+        let auditor = manager.account(company_id, "auditor", Role::Auditor).await;
+        let operator = manager.account(company_id, "suzuki", Role::Operator).await;
+        put_together(&manager, company_id).await;
+        let local = Browser::new(&manager);
+        local.log_in("acme", "local", PASSWORD).await.goes_to("/");
+
+        for (above, role) in [(chief, "company_admin"), (auditor, "auditor")] {
+            let page = format!("/operators/{above}");
+            for verb in ["password", "factor", "stop", "start", "logout", "delete"] {
+                local.get(&page).await;
+                let answer = local.post(&format!("{page}/{verb}"), &[]).await;
+                assert_eq!(answer.status, StatusCode::UNPROCESSABLE_ENTITY, "{verb}");
+                answer.says("そのような役割の人のアカウントも変更できません");
+            }
+            for role in [role, "operator"] {
+                let fields = [("name", "山田 太郎"), ("email", "local@example.jp"), ("role", role), ("version", "0")];
+                assert_eq!(local.post(&page, &fields).await.status, StatusCode::UNPROCESSABLE_ENTITY, "{role}");
+            }
+            let mut tx = manager.app.db.read().await.unwrap();
+            let id = above.to_string();
+            let (version, email) =
+                fetch_one!(&mut tx, (i64, String), "SELECT version, email FROM operators WHERE operator_id = $1", &id)
+                    .unwrap();
+            assert_eq!((version, email.as_str()), (0, ""));
+        }
+        Browser::new(&manager).log_in("acme", "chief", PASSWORD).await.goes_to("/");
+        local.get("/operators").await;
+        local.post(&format!("/operators/{operator}/stop"), &[]).await.goes_to(&format!("/operators/{operator}"));
     })
     .await;
 }
