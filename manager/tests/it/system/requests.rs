@@ -216,7 +216,16 @@ async fn plant_account(tx: &mut Tx, operator: &str) {
     execute!(tx, "INSERT INTO recovery_codes VALUES ($1, $2, NULL)", operator, MARK).unwrap();
     execute!(tx, "INSERT INTO password_history VALUES ($1, 1, $2)", operator, MARK).unwrap();
     execute!(tx, "INSERT INTO known_devices VALUES ($1, $2, 1)", operator, MARK).unwrap();
-    execute!(tx, "INSERT INTO imports VALUES ($1, $2, $3, 'add', $4, 1)", id(1), &company, operator, MARK).unwrap();
+    execute!(
+        tx,
+        "INSERT INTO imports (import_id, company_id, operator_id, mode, content, created_at_ms)
+        SELECT $2, company_id, operator_id, 'add', $2, 1
+        FROM operators
+        WHERE operator_id = $1",
+        operator,
+        MARK
+    )
+    .unwrap();
     execute!(tx, "INSERT INTO throttles VALUES ($1, $2, 1, 9000000000000000)", MARK, operator).unwrap();
     execute!(
         tx,
