@@ -20,6 +20,7 @@ mod login;
 mod mail;
 mod notices;
 mod organisations;
+mod proof;
 mod reception;
 mod relays;
 mod renewal;
