@@ -88,19 +88,19 @@ impl Events {
             let mut select = Select::new("SELECT seq FROM audit WHERE company_id =");
             select.bind(self.login.company_id.to_string()).add("AND at_ms <");
             select.bind(since.saturating_sub(millis(CLOCKS_APART))).add("ORDER BY at_ms DESC, seq DESC LIMIT 1");
-            from = first(select.fetch_all(tx).await?);
+            from = first(&select.fetch_all(tx).await?);
         }
         if let Some(end) = self.until {
             let mut select = Select::new("SELECT seq FROM audit WHERE company_id =");
             select.bind(self.login.company_id.to_string()).add("AND at_ms >=");
             select.bind(end.saturating_add(millis(CLOCKS_APART))).add("ORDER BY at_ms, seq LIMIT 1");
-            until = [until, first(select.fetch_all(tx).await?)].into_iter().flatten().min();
+            until = [until, first(&select.fetch_all(tx).await?)].into_iter().flatten().min();
         }
         Ok((from, until))
     }
 }
 
-fn first(rows: Vec<(i64,)>) -> Option<i64> {
+fn first(rows: &[(i64,)]) -> Option<i64> {
     rows.first().map(|(seq,)| *seq)
 }
 
