@@ -5,6 +5,19 @@
 //! SQLite is a file in the system's temporary folder; PostgreSQL the server that `UKETSUKE_TEST_POSTGRES` names, in a
 //! schema that goes away. Every page is asked for `rounds` times after two that do not count; a page is late when its
 //! p95 is beyond the goal. Reports rows a second of the export and of the walk over the chain, too.
+#![expect(
+    clippy::unwrap_used,
+    clippy::doc_markdown,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    clippy::panic,
+    clippy::naive_bytecount,
+    clippy::string_slice,
+    clippy::assigning_clones,
+    unreachable_pub,
+    reason = "a bench ends at the first thing that does not work, prints what it measured, and uses the tests' harness"
+)]
 
 #[path = "../../tests/it/browser.rs"]
 #[expect(dead_code, reason = "the tests need more of it")]

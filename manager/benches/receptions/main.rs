@@ -5,6 +5,14 @@
 //! Both managers are in this process, called without a network, on one database: SQLite, and PostgreSQL when
 //! `UKETSUKE_TEST_POSTGRES` names a server. A number is issued at one manager, entered at both at the same time, and its
 //! session ended by the operator. Whoever loses is refused at once here; a server makes them wait.
+#![expect(
+    clippy::unwrap_used,
+    clippy::doc_markdown,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::cast_precision_loss,
+    reason = "a bench ends at the first thing that does not work, prints what it measured, and uses the tests' harness"
+)]
 
 #[path = "../../tests/it/testing.rs"]
 #[expect(dead_code, reason = "the tests need more of it")]
@@ -102,9 +110,10 @@ async fn one(managers: &[Manager; 2], desk: i64, token: &str, twice: &AtomicU32)
     let issued = here.send(Method::POST, "/v1/receptions", Some(token), &source(desk), Body::from(body)).await;
     let reception: ReceptionBody = issued.json();
     let body = json!({ "locator": reception.locator, "proof_key": hex::encode([0x0c; 32]) }).to_string();
+    let (first, second) = (source(1_000 + desk), source(2_000 + desk));
     let (one, other) = tokio::join!(
-        here.send(Method::POST, "/v1/enter", None, &source(1_000 + desk), Body::from(body.clone())),
-        there.send(Method::POST, "/v1/enter", None, &source(2_000 + desk), Body::from(body)),
+        here.send(Method::POST, "/v1/enter", None, &first, Body::from(body.clone())),
+        there.send(Method::POST, "/v1/enter", None, &second, Body::from(body)),
     );
     let took = begun.elapsed();
     let won = [&one, &other].into_iter().filter(|answer| answer.status.is_success()).count();

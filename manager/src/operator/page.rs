@@ -98,6 +98,7 @@ struct PasswordPage {
 
 #[derive(Template)]
 #[template(path = "operator/show.html")]
+#[expect(clippy::struct_excessive_bools, reason = "each shows or hides a part of the page")]
 struct ShowPage {
     frame: Frame,
     line: Line,

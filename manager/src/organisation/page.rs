@@ -279,6 +279,7 @@ fn place(error: EditError, words: &'static Words) -> Result<Mistakes, Problem> {
 }
 
 /// The choice of the root, for whom it is one.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "templates hand over references")]
 pub fn root_word(may_root: &bool, root: &'static str) -> &'static str {
     if *may_root { root } else { "" }
 }

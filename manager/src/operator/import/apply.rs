@@ -2,7 +2,7 @@
 
 use proto::api::UnixMillis;
 
-use super::plan::{Change, Fault, Mistake, What};
+use super::plan::{Change, Fault, Mistake, Place, What};
 use crate::{
     app::App,
     db::{DbError, Tx},
@@ -74,8 +74,12 @@ async fn one(
         }
         What::Update { row, values, organisation, stopped } => {
             edit::update(tx, login, row, row.version, values, now).await?;
-            if let Some(organisation) = organisation {
-                let after = organisation.as_ref().map(|(id, name)| (id.as_str(), name.as_str()));
+            let after = match organisation {
+                Place::Same => None,
+                Place::Nowhere => Some(None),
+                Place::In(id, name) => Some(Some((id.as_str(), name.as_str()))),
+            };
+            if let Some(after) = after {
                 let before = row.organisation.as_deref().unwrap_or_default();
                 edit::place_in(tx, login, edit::id_of(row)?, before, after, now).await?;
             }

@@ -81,8 +81,8 @@ pub enum What {
         row: Box<Row>,
         /// As it will be.
         values: Values,
-        /// The organisation, when it is another one.
-        organisation: Option<Option<(String, String)>>,
+        /// Where it will be.
+        organisation: Place,
         /// Whether it may log in, when that is another thing.
         stopped: Option<bool>,
     },
@@ -91,6 +91,17 @@ pub enum What {
         /// As it is.
         row: Box<Row>,
     },
+}
+
+/// Where an account will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// Where it is.
+    Same,
+    /// In no organisation.
+    Nowhere,
+    /// In another one: id and name.
+    In(String, String),
 }
 
 /// A cell that cannot be done.
@@ -277,8 +288,11 @@ fn update(record: &Record, user: UserId, row: &Row, world: &World, login: &SiteL
         values(&kept(Column::Name, &row.name), &kept(Column::Kana, &row.kana), &kept(Column::Email, &row.email), role)?;
     let organisation_before = row.organisation.as_deref().unwrap_or_default();
     let organisation_after = kept(Column::Organisation, organisation_before);
-    let moved = organisation_after != organisation_before;
-    let organisation = if moved { Some(organisation(&organisation_after, world)?) } else { None };
+    let organisation = if organisation_after == organisation_before {
+        Place::Same
+    } else {
+        organisation(&organisation_after, world)?.map_or(Place::Nowhere, |(id, name)| Place::In(id, name))
+    };
     let stopped = state(record.cell(Column::State).unwrap_or_default())?.filter(|stopped| *stopped != row.stopped);
     if stopped == Some(true) && is_oneself {
         return Err((Some(Column::State), Fault::Oneself));
