@@ -2,6 +2,7 @@
 
 use std::{fmt, net::IpAddr, path::PathBuf, str::FromStr};
 
+use axum::http::{HeaderMap, header};
 use lettre::message::Mailbox;
 use ops::config::Span;
 use serde::{Deserialize, Serialize};
@@ -106,6 +107,12 @@ impl Config {
     /// An address of a page of this site, for a mail; `path` begins with a slash.
     pub fn link(&self, path: &str) -> String {
         format!("{}{path}", self.site.as_ref().map_or("", |site| site.0.as_str()))
+    }
+
+    /// An address of a page of this site for whoever asks for it: where mails lead, or else the host that was asked.
+    pub fn link_from(&self, headers: &HeaderMap, path: &str) -> String {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+        if self.site.is_some() { self.link(path) } else { format!("https://{host}{path}") }
     }
 
     /// The first key whose value cannot work with the others, and why.

@@ -64,6 +64,18 @@ pub fn router(app: App) -> Router<App> {
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn(problem::show))
         .layer(middleware::from_fn(finish))
+        .layer(middleware::from_fn(name_host))
+}
+
+/// Gives a request of HTTP/2 the `Host` of HTTP/1: what asks for the site's name asks one place. Source: RFC 9113, 8.3.1.
+async fn name_host(mut request: Request, next: Next) -> Response {
+    let authority = request.uri().authority().and_then(|name| HeaderValue::from_str(name.as_str()).ok());
+    if !request.headers().contains_key(header::HOST)
+        && let Some(authority) = authority
+    {
+        request.headers_mut().insert(header::HOST, authority);
+    }
+    next.run(request).await
 }
 
 /// Adds the headers, and takes the word of what was done away once it is shown.

@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap};
 use axum::{
     body::Body,
     extract::ConnectInfo,
-    http::{HeaderMap, Method, Request, StatusCode, header},
+    http::{HeaderMap, Method, Request, StatusCode, Version, header},
 };
 
 use crate::testing::Manager;
@@ -82,9 +82,9 @@ impl<'a> Browser<'a> {
     async fn send_as(&self, method: Method, path: &str, kind: &str, body: Vec<u8>, site: &str) -> Seen {
         let request = Request::builder()
             .method(method)
-            .uri(path)
+            .version(Version::HTTP_2)
+            .uri(format!("https://desk.example.jp{path}"))
             .header(header::ACCEPT, "text/html")
-            .header(header::HOST, "desk.example.jp")
             .header(header::CONTENT_TYPE, kind)
             .header("sec-fetch-site", site);
         let response = self.call(request, Body::from(body)).await;

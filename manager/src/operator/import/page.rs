@@ -182,8 +182,7 @@ async fn run(
 }
 
 fn done_page(app: &App, login: &SiteLogin, headers: &HeaderMap, plan: &Plan, links: apply::Links) -> PageResult {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    let full = |(user, name, path): (String, String, String)| (user, name, format!("https://{host}{path}"));
+    let full = |(user, name, path): (String, String, String)| (user, name, app.config.mail.link_from(headers, &path));
     let links: Vec<_> = links.into_iter().map(full).collect();
     let mut file = csv::begin(csv::Encoding::Utf8);
     csv::line(["user", "name", "link"].map(Cow::Borrowed), csv::Encoding::Utf8, &mut file);

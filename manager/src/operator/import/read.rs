@@ -155,6 +155,7 @@ pub fn sheet(text: &str) -> Result<Sheet, ReadError> {
         return Err(ReadError::NoColumn(Column::User));
     }
     let mut records = Vec::new();
+    let mut counted = Lines { text, byte: 0, number: 1 };
     for line in lines {
         if line.iter().all(|cell| cell.trim().is_empty()) {
             continue;
@@ -162,7 +163,8 @@ pub fn sheet(text: &str) -> Result<Sheet, ReadError> {
         if records.len() == RECORDS_MAX {
             return Err(ReadError::TooMany);
         }
-        records.push(record(&line, &places));
+        let number = counted.begins(&line);
+        records.push(record(&line, number, &places));
     }
     if records.is_empty() {
         return Err(ReadError::Empty);
@@ -170,13 +172,34 @@ pub fn sheet(text: &str) -> Result<Sheet, ReadError> {
     Ok(Sheet { columns: places.into_iter().flatten().collect(), records })
 }
 
-fn record(line: &::csv::StringRecord, places: &[Option<Column>]) -> Record {
+/// Counts lines as an editor does: the reader's own count stops before the line break that ends the record before.
+struct Lines<'a> {
+    text: &'a str,
+    byte: usize,
+    number: u64,
+}
+
+impl Lines<'_> {
+    /// The line, from 1, on which the text of a record begins; records are asked for in their order.
+    fn begins(&mut self, record: &::csv::StringRecord) -> u64 {
+        let read = record.position().and_then(|position| usize::try_from(position.byte()).ok()).unwrap_or(self.byte);
+        let rest = self.text.get(read..).unwrap_or_default();
+        let start = read + rest.len() - rest.trim_start_matches(['\r', '\n']).len();
+        let passed = self.text.get(self.byte..start).unwrap_or_default();
+        let breaks = passed.matches('\n').count() + passed.matches('\r').count() - passed.matches("\r\n").count();
+        self.number += u64::try_from(breaks).unwrap_or_default();
+        self.byte = start;
+        self.number
+    }
+}
+
+fn record(line: &::csv::StringRecord, number: u64, places: &[Option<Column>]) -> Record {
     let cells = Column::ALL.map(|column| {
         let index = places.iter().position(|place| *place == Some(column))?;
         Some(unguard(line.get(index).unwrap_or_default()).trim().to_owned())
     });
     let is_ragged = line.len() != places.len();
-    Record { line: line.position().map_or(0, ::csv::Position::line), cells, is_ragged }
+    Record { line: number, cells, is_ragged }
 }
 
 #[cfg(test)]
@@ -195,6 +218,15 @@ mod tests {
         assert_eq!(found, [(2, Some("山田 太郎"), Some("yamada")), (4, Some("佐藤, 花子"), Some("sato"))]);
         assert_eq!(sheet.records[0].cell(Column::Role), None);
         assert_eq!(sheet.records[0].cell(Column::Email), Some(""));
+    }
+
+    #[test]
+    fn the_line_of_a_record_is_the_one_that_an_editor_shows() {
+        for end in ["\n", "\r\n", "\r"] {
+            let text = ["user,name", "a,\"one", "two\"", "", "", "b,x", "c,y"].join(end);
+            let lines: Vec<_> = sheet(&text).unwrap().records.iter().map(|record| record.line).collect();
+            assert_eq!(lines, [2, 6, 7], "{end:?}");
+        }
     }
 
     #[test]
