@@ -56,6 +56,13 @@ impl Keeper {
         Ok(())
     }
 
+    /// Whether the other side has received something new of a lane, besides what went another way, too.
+    pub(super) fn is_news(&self, due: Due, besides: Option<Lane>) -> bool {
+        let besides = besides.map(place);
+        let news = |(lane, (first, due)): (usize, (&u64, u64))| *first < due && Some(lane) != besides;
+        self.first.iter().zip(due).enumerate().any(news)
+    }
+
     /// The other side says over a new connection which numbers are due next there: these are sent again.
     ///
     /// # Errors
@@ -112,6 +119,18 @@ mod tests {
         assert_eq!(keeper.received([0, 1, 1, 0]), Ok(()));
         assert_eq!(kept(&keeper), [4, 3]);
         assert_eq!(keeper.len(), 12);
+    }
+
+    #[test]
+    fn what_went_two_ways_is_no_news_about_one_of_them() {
+        let mut keeper = Keeper::default();
+        for lane in [Lane::Screen, Lane::Input] {
+            keeper.keep(&frame(lane, 1), Bytes::new());
+        }
+        assert!(keeper.is_news([0, 1, 0, 0], None) && !keeper.is_news([0, 1, 0, 0], Some(Lane::Input)));
+        assert!(keeper.is_news([0, 1, 1, 0], Some(Lane::Input)));
+        keeper.received([0, 1, 1, 0]).unwrap();
+        assert!(!keeper.is_news([0, 1, 1, 0], None), "it is said again");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use proto::{
+    frame::Lane,
     role::Role,
     seal::{Opener, Sealer, SessionKeys},
 };
@@ -50,6 +51,11 @@ impl Life {
 }
 
 impl Copies {
+    /// The lane whose frames may have arrived by their copies.
+    pub(super) fn lane(&self) -> Option<Lane> {
+        self.on.map(|_| Lane::Input)
+    }
+
     /// The number of the frame that goes next over a path; 0 over one over which none went yet.
     pub(super) fn next(&self, id: PathId) -> u64 {
         self.on.filter(|(path, _)| *path == id).map_or(0, |(_, next)| next)

@@ -14,7 +14,7 @@
 //! that was started again may have another key, which tools learn from the manager only.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -55,6 +55,8 @@ use crate::{
 
 /// After this long a dial that nobody answers has failed.
 const UNANSWERED: Duration = Duration::from_secs(20);
+/// Pause between two looks whether what a tool says arrives again.
+const UNHEARD_LOOK: Duration = Duration::from_millis(10);
 /// Frames under way in one direction or lane at most.
 const QUEUE_MAX: usize = 16 * 1024;
 
@@ -108,6 +110,8 @@ struct Relay {
     key: u32,
     /// Frames of the other tool take so much longer over it.
     slower: Duration,
+    /// Whom it does not hear, although it speaks to them.
+    unheard: HashSet<Role>,
     seats: HashMap<Role, Seat>,
 }
 
@@ -329,6 +333,18 @@ impl Board {
         }
     }
 
+    /// From now on nothing that a tool says arrives at a relay, and what the relay says goes on to arrive there; or
+    /// everything does again.
+    pub fn set_unheard(&self, relay: usize, role: Role, is_unheard: bool) {
+        let Some(relay) = self.relays.get(relay) else { return };
+        let mut relay = lock(relay);
+        if is_unheard {
+            relay.unheard.insert(role);
+        } else {
+            relay.unheard.remove(&role);
+        }
+    }
+
     /// Cuts one side off from a relay; it may come back at once.
     pub fn cut(&self, relay: usize, role: Role) {
         if let Some(relay) = self.relays.get(relay)
@@ -441,6 +457,10 @@ impl Board {
             lane
         });
         while let Ok(Some(frame)) = reader.next().await {
+            // It waits on the way, as a stream does behind what is lost.
+            while self.relays.get(relay).is_some_and(|relay| lock(relay).unheard.contains(&role)) {
+                sleep(UNHEARD_LOOK).await;
+            }
             if frame.header.kind == FrameType::Ping {
                 drop(own.send(framed::to_wire(&keepalive::pong(frame.payload()))).await);
             } else if matches!(

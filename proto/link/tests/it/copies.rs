@@ -124,6 +124,31 @@ async fn input_comes_once_and_in_order_when_the_spare_relay_goes_and_comes_while
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_relay_that_hears_a_tool_no_more_is_left_although_copies_arrive_over_the_other() {
+    for role in [Role::Operator, Role::Customer] {
+        let board = Board::new(2, Duration::from_millis(5), 7);
+        let (customer, operator) = meet(&board).await;
+        let (Sealed { sender: client, receiver: mut seen, .. }, Sealed { sender: desk, receiver: mut heard, .. }) =
+            (customer, operator);
+        let hearing = tokio::spawn(async move { while !matches!(seen.recv().await, SealedEvent::Ended(_)) {} });
+        let seeing = tokio::spawn(async move { while !matches!(heard.recv().await, SealedEvent::Ended(_)) {} });
+
+        board.set_unheard(0, role, true);
+        // Acks of the keys come over the relay that hears nothing of this tool: it still speaks to it.
+        for number in 0..60 {
+            desk.send(key(number)).await.unwrap();
+            client.send(picture(100, u8::try_from(number).unwrap())).await.unwrap();
+            sleep(Duration::from_millis(50)).await;
+        }
+
+        let has_moved = desk.moved_to().is_some() && client.moved_to().is_some();
+        assert!(has_moved, "after 3 s both tools are at the other relay when the first does not hear the {role:?}");
+        hearing.abort();
+        seeing.abort();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_copy_that_the_spare_relay_makes_up_costs_its_path_and_not_the_session() {
     let board = Board::new(2, Duration::from_millis(5), 7);
     let (mut customer, operator) = meet(&board).await;

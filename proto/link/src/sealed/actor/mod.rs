@@ -31,7 +31,7 @@ use tokio::{
 
 use self::{
     rejoin::Fate,
-    taken::{Taken, take},
+    taken::{Taken, proves, take},
 };
 use super::{
     FAREWELL_TIMEOUT, RenewError, Renewed, Way,
@@ -335,7 +335,7 @@ impl Actor {
         // Acks of acks would never end.
         let is_ack = matches!(message, Message::Received { .. } | Message::Credit { .. });
         self.timers.received_owed |= !is_ack;
-        if matches!(message, Message::Received { .. } | Message::Echoed { .. })
+        if proves(&message, life)
             && let Some(path) = self.paths.get(&id)
         {
             path.prove();

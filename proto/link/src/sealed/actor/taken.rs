@@ -2,7 +2,7 @@
 
 use proto::{close::CloseReason, frame::Lane, message::Message};
 
-use crate::sealed::{keeper::Keeper, state::State};
+use crate::sealed::{keeper::Keeper, life::Life, state::State};
 
 /// What a message was.
 pub(super) enum Taken {
@@ -16,6 +16,17 @@ pub(super) enum Taken {
     End(CloseReason),
     /// Not what a message may be.
     Malformed,
+}
+
+/// Whether a message says that what went out over the active path arrives. What went over the spare one, too, says
+/// nothing of it: a network that passes one direction only would seem to pass both.
+#[expect(clippy::wildcard_enum_match_arm, reason = "nothing else tells what has arrived")]
+pub(super) fn proves(message: &Message, life: &Life) -> bool {
+    match message {
+        Message::Echoed { .. } => true,
+        Message::Received { next } => life.keeper.is_news(*next, life.copies.lane()),
+        _ => false,
+    }
 }
 
 /// Takes a message of the other tool: does what is the link's own, and delivers the rest to the program.
