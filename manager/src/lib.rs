@@ -71,6 +71,8 @@ pub mod manual;
 
 pub mod notice;
 
+pub mod settings;
+
 pub mod site;
 
 pub mod example;

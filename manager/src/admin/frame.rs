@@ -8,6 +8,7 @@ use crate::{
     site::{
         Frame, Words,
         frame::{Entry, Group, Who, banners},
+        time,
     },
 };
 
@@ -82,6 +83,7 @@ pub fn frame(app: &App, login: &AdminLogin, headers: &HeaderMap, here: Here) -> 
             name: login.name.clone(),
             company: words.system.title.to_owned(),
             role: role_name(login.role, words).to_owned(),
+            zone: time::zone_name(app.now_ms(), &login.zone()),
         }),
         groups: groups.filter(|group| !group.entries.is_empty()).collect(),
         banners: banners(app, login, words),

@@ -21,7 +21,7 @@ use crate::{
     operator::{self, store::NewOperator},
     relays::{self, region::Region},
     role::Role,
-    serve,
+    serve, settings,
 };
 
 pub(super) async fn create_admin(config: Config, new: AdminFlags, password: &PasswordFlag) -> Result<(), Failure> {
@@ -45,6 +45,19 @@ pub(super) async fn create_company(config: Config, code: &CompanyCode, name: &Sh
     tx.commit().await.context("database")?;
     app.db.close().await;
     say(format_args!("company: created {company_id}"))
+}
+
+pub(super) async fn rescue_company(config: Config, code: &CompanyCode) -> Result<(), Failure> {
+    let app = open(config).await?;
+    let mut tx = app.db.begin().await.context("database")?;
+    let rescued = settings::store::rescue(&mut tx, code, app.now_ms()).await.context("database")?;
+    tx.commit().await.context("database")?;
+    app.db.close().await;
+    match rescued {
+        None => Err(unknown("--company", code.as_str())),
+        Some(true) => say(format_args!("company: {code} may log in from everywhere, at any hour")),
+        Some(false) => say(format_args!("company: {code} had no limits of networks and hours")),
+    }
 }
 
 pub(super) async fn fill_company(
@@ -87,7 +100,7 @@ pub(super) async fn create_operator(
     let found = company::store::find(&mut tx, &who.company).await.context("database")?;
     drop(tx);
     let company = found.ok_or_else(|| unknown("--company", who.company.as_str()))?;
-    let password_hash = hash(password, LEN_MIN..=company.password_len_max)?;
+    let password_hash = hash(password, LEN_MIN..=company.policy.password.len_max)?;
     let new = NewOperator { company_id: company.company_id, user_id: who.user, name, password_hash, role };
     let mut tx = app.db.begin().await.context("database")?;
     let created = operator::store::create(&mut tx, &new, app.now_ms()).await;

@@ -100,6 +100,12 @@ enum CompanyCommand {
         #[arg(long)]
         name: ShownName,
     },
+    /// Lifts the limits of networks and hours, for a company whose administrators have locked themselves out
+    Rescue {
+        /// Its code
+        #[arg(long)]
+        company: CompanyCode,
+    },
     /// Gives a new company invented people and an invented past, to look at the site with something in it
     Example {
         /// Code of a company that has had no reception yet
@@ -286,6 +292,7 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Failure> {
         Command::Migrate => command::migrate(config).await,
         Command::Admin(AdminCommand::Create { new, password }) => accounts::create_admin(config, new, &password).await,
         Command::Company(CompanyCommand::Create { code, name }) => accounts::create_company(config, &code, &name).await,
+        Command::Company(CompanyCommand::Rescue { company }) => accounts::rescue_company(config, &company).await,
         Command::Company(CompanyCommand::Example { company, days, seed, password }) => {
             accounts::fill_company(config, &company, (days, seed), &password).await
         }

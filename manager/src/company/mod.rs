@@ -101,8 +101,7 @@ impl fmt::Display for CompanyCode {
 
 impl Default for Lockout {
     fn default() -> Self {
-        let quarter = Duration::from_mins(15);
-        Self { failures_max: 10, time: quarter, window: quarter }
+        policy::LoginPolicy::default().lockout()
     }
 }
 

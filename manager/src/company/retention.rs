@@ -22,16 +22,17 @@ const STRETCH: i64 = 2000;
 
 /// What goes of a company: `$1` is the company, `$2` the moment before which, `$3` how many rows. A row comes before what
 /// it refers to; what runs stays, however old.
-const TABLES: [&str; 4] = [
+const LOGS: [&str; 3] = [
     "DELETE FROM consents WHERE session_id IN (SELECT s.session_id FROM sessions s WHERE s.company_id = $1
         AND s.ended_at_ms < $2 AND EXISTS (SELECT 1 FROM consents c WHERE c.session_id = s.session_id) LIMIT $3)",
     "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE company_id = $1
         AND ended_at_ms < $2 LIMIT $3)",
     "DELETE FROM receptions WHERE reception_id IN (SELECT r.reception_id FROM receptions r WHERE r.company_id = $1
         AND r.closed_at_ms < $2 AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.reception_id = r.reception_id) LIMIT $3)",
-    "DELETE FROM changes WHERE change_id IN (SELECT change_id FROM changes WHERE company_id = $1
-        AND at_ms < $2 LIMIT $3)",
 ];
+/// The same for the values of changes.
+const CHANGES: &str = "DELETE FROM changes WHERE change_id IN (SELECT change_id FROM changes WHERE company_id = $1
+        AND at_ms < $2 LIMIT $3)";
 
 /// Lets go what is too old; how many rows.
 ///
@@ -52,10 +53,11 @@ pub async fn sweep(app: &App) -> DbResult<u64> {
     let mut gone = 0u64;
     let mut longest = DAYS_DEFAULT;
     for (company_id, policy) in companies {
-        let days = Policy::stored(&policy).retention.log_days.max(DAYS_MIN);
-        longest = longest.max(days);
-        let before_ms = now.saturating_sub(days.saturating_mul(DAY_MS));
-        for sql in TABLES {
+        let rules = Policy::stored(&policy).retention;
+        for (sql, days) in LOGS.map(|sql| (sql, rules.log_days)).into_iter().chain([(CHANGES, rules.change_days)]) {
+            let days = days.max(DAYS_MIN);
+            longest = longest.max(days);
+            let before_ms = now.saturating_sub(days.saturating_mul(DAY_MS));
             loop {
                 let stretch = delete(app, sql, &company_id, before_ms).await?;
                 gone = gone.saturating_add(stretch);

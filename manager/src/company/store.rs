@@ -2,15 +2,13 @@
 
 use proto::{api::UnixMillis, id::CompanyId};
 
-use super::{CompanyCode, Lockout, ShownName};
+use super::{CompanyCode, Policy, ShownName};
 use crate::{
     app,
     audit::{self, Actor, AuditEvent},
     db::{DbError, DbResult, Tx},
     execute, fetch_optional,
     fold::fold_all,
-    login::password,
-    throttle::millis,
 };
 
 /// `companies.state` of a company whose accounts may log in.
@@ -21,14 +19,14 @@ pub const ACTIVE: &str = "active";
 pub struct Company {
     /// Its id.
     pub company_id: CompanyId,
-    /// Longest password its operators may set.
-    pub password_len_max: usize,
+    /// Its rules.
+    pub policy: Policy,
 }
 
 #[derive(sqlx::FromRow)]
 struct CompanyRow {
     company_id: String,
-    password_len_max: i64,
+    policy: String,
 }
 
 /// Stores a company with the usual rules. The code must be free, else [`DbError::Duplicate`].
@@ -37,20 +35,13 @@ struct CompanyRow {
 /// [`DbError`].
 pub async fn insert(tx: &mut Tx, code: &CompanyCode, name: &ShownName, now: UnixMillis) -> DbResult<CompanyId> {
     let company_id = CompanyId::from_bytes(app::draw_id());
-    let lockout = Lockout::default();
     execute!(
         tx,
-        "INSERT INTO companies
-        (company_id, code, name, search, lockout_failures_max, lockout_ms, lockout_window_ms, password_len_max,
-            created_at_ms)
-        VALUES ($1, $2, $3, $9, $4, $5, $6, $7, $8)",
+        "INSERT INTO companies (company_id, code, name, created_at_ms, search)
+        VALUES ($1, $2, $3, $4, $5)",
         company_id.to_string(),
         code.as_str(),
         name.as_str(),
-        lockout.failures_max,
-        millis(lockout.time),
-        millis(lockout.window),
-        i64::try_from(password::LEN_MAX_DEFAULT).unwrap_or(i64::MAX),
         now,
         fold_all([code.as_str(), name.as_str()])
     )?;
@@ -84,7 +75,7 @@ pub async fn find(tx: &mut Tx, code: &CompanyCode) -> DbResult<Option<Company>> 
     let row = fetch_optional!(
         tx,
         CompanyRow,
-        "SELECT company_id, password_len_max
+        "SELECT company_id, policy
         FROM companies
         WHERE code = $1",
         code.as_str()
@@ -95,5 +86,5 @@ pub async fn find(tx: &mut Tx, code: &CompanyCode) -> DbResult<Option<Company>> 
         column: "company_id",
         id: row.company_id.clone(),
     })?;
-    Ok(Some(Company { company_id, password_len_max: usize::try_from(row.password_len_max).unwrap_or(0) }))
+    Ok(Some(Company { company_id, policy: Policy::stored(&row.policy) }))
 }

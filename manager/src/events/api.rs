@@ -117,7 +117,7 @@ impl Open {
     async fn wait(&mut self) -> Option<()> {
         loop {
             let woken = tokio::time::timeout(LOGIN_EVERY, self.listener.woken()).await.is_ok();
-            if let Err(refusal) = LoggedIn::find(&self.app, &self.login.token).await {
+            if let Err(refusal) = LoggedIn::find(&self.app, &self.login.token, self.login.source).await {
                 debug!(event = "events.ended", reason = ?refusal.code(), "A stream of events ends with its login");
                 return None;
             }

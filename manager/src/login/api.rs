@@ -79,7 +79,7 @@ async fn settle(app: &App, proved: Proved, code: Option<&str>) -> ApiResult<Logi
     let account = &proved.account;
     let mut tx = app.db.begin().await?;
     match (account.has_factor, code) {
-        (false, _) if account.policy.login.totp_required => return Err(ApiError::new(ErrorCode::PasswordChange)),
+        (false, _) if account.policy.login.needs_factor(now) => return Err(ApiError::new(ErrorCode::PasswordChange)),
         (false, _) => {}
         (true, None) => return Err(ApiError::new(ErrorCode::CodeRequired)),
         (true, Some(code)) => {
@@ -96,10 +96,14 @@ async fn settle(app: &App, proved: Proved, code: Option<&str>) -> ApiResult<Logi
         return Err(ApiError::new(ErrorCode::PasswordChange));
     }
     let token = BearerToken::random(&mut app::os_rng());
-    let expires_at_ms: UnixMillis = now.saturating_add(millis(app.config.login.life.get()));
+    let life_ms = account.policy.login.life_hours.saturating_mul(store::HOUR_MS);
+    let expires_at_ms: UnixMillis = now.saturating_add(millis(app.config.login.life.get()).min(life_ms));
     proved.forgive(&mut tx, now).await?;
     store::insert(&mut tx, &token.hash(), account.operator_id, now, expires_at_ms).await?;
     store::note_login(&mut tx, account.operator_id, now).await?;
+    if account.policy.login.single {
+        store::revoke_tools(&mut tx, account.operator_id, &token.hash(), now).await?;
+    }
     let event = login_event("login.succeeded", Some((account.company_id, account.operator_id)), now);
     audit::append(&mut tx, AuditEvent { detail: json!({ "source": proved.source, "door": "tool" }), ..event }).await?;
     let notices = notice::running(&mut tx, account.company_id, account.operator_id, now).await?;

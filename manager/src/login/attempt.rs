@@ -6,7 +6,6 @@
 
 use std::net::IpAddr;
 
-use jiff::Timestamp;
 use proto::{
     api::UnixMillis,
     id::{CompanyId, OperatorId},
@@ -248,20 +247,13 @@ fn judge(attempt: &Attempt, matches: bool, source: IpAddr, now: UnixMillis) -> O
         Outcome::WrongPassword
     } else if !account.company_is_active {
         Outcome::Suspended
-    } else if !rules.allows(source) {
+    } else if !rules.allows(&account.role, source) {
         Outcome::WrongPlace
-    } else if !rules.is_open(minute_of_day(now, &account.policy.time_zone)) {
+    } else if !rules.week.is_open_at(now, site::time::zone(&account.policy.time_zone)) {
         Outcome::WrongHour
     } else {
         Outcome::Ok
     }
-}
-
-/// Minutes since midnight in a time zone.
-fn minute_of_day(now: UnixMillis, zone: &str) -> i64 {
-    let Ok(now) = Timestamp::from_millisecond(now) else { return 0 };
-    let now = now.to_zoned(site::time::zone(zone));
-    i64::from(now.hour()) * 60 + i64::from(now.minute())
 }
 
 async fn note_failure(

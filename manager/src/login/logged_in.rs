@@ -1,5 +1,7 @@
 //! The operator behind a request, as an argument of a handler.
 
+use std::net::IpAddr;
+
 use axum::{extract::FromRequestParts, http::request::Parts};
 use proto::{
     api::error::ErrorCode,
@@ -10,8 +12,9 @@ use super::store;
 use crate::{
     app::App,
     bearer::BearerHash,
+    company::Policy,
     error::{ApiError, ApiResult},
-    extract::Bearer,
+    extract::{Bearer, Source},
     role::{Permission, Permissions},
 };
 
@@ -33,17 +36,21 @@ pub struct LoggedIn {
     pub permissions: Permissions,
     /// Which login.
     pub token: BearerHash,
+    /// The company's rules.
+    pub policy: Policy,
+    /// From where it is used now.
+    pub source: IpAddr,
 }
 
 impl LoggedIn {
-    /// The operator whose token has this hash, if the login is valid now.
+    /// The operator whose token has this hash, if the login is valid now and may be used from there.
     ///
     /// # Errors
     /// `NotLoggedIn`, or what the database says.
-    pub async fn find(app: &App, token: &BearerHash) -> Result<Self, ApiError> {
+    pub async fn find(app: &App, token: &BearerHash, source: IpAddr) -> Result<Self, ApiError> {
         let now = app.now_ms();
         let mut tx = app.db.read().await?;
-        let found = store::find(&mut tx, token, app.config.login.idle.get(), now).await?;
+        let found = store::find(&mut tx, token, app.config.login.idle.get(), source, now).await?;
         drop(tx);
         let (login, used_at_ms) = found.ok_or(ApiError::new(ErrorCode::NotLoggedIn))?;
         if used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
@@ -70,6 +77,7 @@ impl FromRequestParts<App> for LoggedIn {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let Bearer(token) = Bearer::from_request_parts(parts, app).await?;
-        Self::find(app, &token).await
+        let Source(source) = Source::from_request_parts(parts, app).await?;
+        Self::find(app, &token, source).await
     }
 }

@@ -30,7 +30,7 @@ const DRAWN: &[u8; 64] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456
 /// Characters of a password that is drawn: 72 bits.
 const DRAWN_LEN: usize = 12;
 /// A denied word that is shorter forbids too much.
-const DENIED_WORD_LEN_MIN: usize = 4;
+pub const DENIED_WORD_LEN_MIN: usize = 4;
 /// What is guessed first, one a line, in small letters, 8 characters and more: words, rows of keys, dates and names, with
 /// the endings that people give them.
 const GUESSED: &str = include_str!("guessed.txt");

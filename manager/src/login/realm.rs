@@ -82,6 +82,7 @@ impl Realm {
             Self::Company => {}
             Self::System => {
                 policy.login.totp_required = true;
+                policy.login.totp_from_ms = 0;
                 policy.login.lockout = true;
                 policy.password.len_min = policy.password.len_min.max(SYSTEM_PASSWORD_LEN_MIN);
                 policy.password.len_max = SYSTEM_PASSWORD_LEN_MAX;

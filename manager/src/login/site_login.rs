@@ -171,8 +171,9 @@ impl Login {
         let (mut login, used_at_ms) = found.ok_or(Problem::LoggedOut { next })?;
         let holder = login.holder_mut();
         holder.csrf = form::token(cookie);
-        holder.lang = Lang::of(&parts.headers);
+        holder.lang = Lang::of_account(&parts.headers, &holder.policy.lang);
         holder.notices = notices;
+        holder.stage = holder.stage_at(now);
         if !refreshes_itself(&parts.headers) && used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
             let mut tx = app.db.begin().await?;
             site_store::touch(&mut tx, &token, now).await?;
@@ -185,12 +186,21 @@ impl Login {
     async fn find_full(app: &App, realm: Realm, parts: &mut Parts) -> Result<Self, Problem> {
         let login = Self::find(app, realm, parts).await?;
         let source = Source::from_request_parts(parts, app).await.map_err(|_no_address| Problem::Internal)?;
-        if !login.policy.login.allows(source.0) {
+        let rules = &login.policy.login;
+        if !rules.allows(login.role(), source.0) || !rules.week.is_open_at(app.now_ms(), login.zone()) {
             return Err(Problem::LoggedOut { next: next_of(realm, parts) });
         }
         match login.stage {
             Stage::Full => Ok(login),
             Stage::Code | Stage::Enrol | Stage::Change => Err(Problem::First(login.stage.page(realm))),
+        }
+    }
+
+    /// The product's role, as the column has it.
+    pub const fn role(&self) -> &'static str {
+        match self {
+            Self::Company(login) => login.role.as_str(),
+            Self::System(login) => login.role.as_str(),
         }
     }
 
@@ -206,6 +216,17 @@ impl Holder {
     /// The time zone of its pages.
     pub fn zone(&self) -> TimeZone {
         site::time::zone(&self.policy.time_zone)
+    }
+
+    /// How far the login is by the rules of now: what they ask for since it began comes first.
+    fn stage_at(&self, now: UnixMillis) -> Stage {
+        match self.stage {
+            Stage::Full if self.policy.login.needs_factor(now) && !self.has_factor => Stage::Enrol,
+            Stage::Full => {
+                Stage::after_factor(false, Expiry::of(&self.policy.password, self.password_changed_at_ms, now))
+            }
+            Stage::Code | Stage::Enrol | Stage::Change => self.stage,
+        }
     }
 
     /// The account in the audit.

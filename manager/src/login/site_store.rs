@@ -2,7 +2,7 @@
 
 use proto::{api::UnixMillis, id::OperatorId};
 
-use super::{Holder, Login, Realm, SiteLogin, site_login::Stage};
+use super::{Holder, Login, Realm, SiteLogin, site_login::Stage, store};
 use crate::{
     admin::{AdminLogin, AdminRole},
     bearer::BearerHash,
@@ -65,6 +65,7 @@ struct Row {
     has_factor: bool,
     password_changed_at_ms: i64,
     partner_id: Option<String>,
+    created_at_ms: i64,
     used_at_ms: i64,
 }
 
@@ -105,7 +106,7 @@ pub async fn find(
         "SELECT o.operator_id, o.user_id, o.name, c.company_id, c.code AS company_code, c.name AS company_name, c.policy,
             g.path AS organisation_path, o.role, r.name AS role_name, r.reach AS role_reach,
             r.permissions AS role_permissions, l.stage, o.totp_sealed IS NOT NULL AS has_factor,
-            o.password_changed_at_ms, o.partner_id, l.used_at_ms
+            o.password_changed_at_ms, o.partner_id, l.created_at_ms, l.used_at_ms
         FROM site_logins l
         JOIN operators o ON o.operator_id = l.operator_id
         JOIN companies c ON c.company_id = o.company_id
@@ -123,13 +124,15 @@ pub async fn find(
         realm.as_str()
     )?;
     let Some(row) = row else { return Ok(None) };
-    let used_at_ms = row.used_at_ms;
+    let (created_at_ms, used_at_ms) = (row.created_at_ms, row.used_at_ms);
     let login = match realm {
         Realm::Company => Login::Company(Box::new(read_company(row, token)?)),
         Realm::System => Login::System(Box::new(read_admin(row, token)?)),
     };
-    let idle_ms = login.policy.login.idle_minutes.saturating_mul(MINUTE_MS);
-    Ok((now.saturating_sub(idle_ms) < used_at_ms).then_some((login, used_at_ms)))
+    let rules = &login.policy.login;
+    let idle_at_ms = used_at_ms.saturating_add(rules.idle_minutes.saturating_mul(MINUTE_MS));
+    let ends_at_ms = created_at_ms.saturating_add(rules.life_hours.saturating_mul(store::HOUR_MS));
+    Ok((now < idle_at_ms.min(ends_at_ms)).then_some((login, used_at_ms)))
 }
 
 fn read_company(row: Row, token: &BearerHash) -> DbResult<SiteLogin> {

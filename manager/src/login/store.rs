@@ -1,6 +1,6 @@
 //! Rows of logins and of failed attempts.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use proto::{
     api::UnixMillis,
@@ -15,12 +15,12 @@ use crate::{
     db::{DbError, DbResult, Tx},
     execute, fetch_all, fetch_one, fetch_optional,
     operator::UserId,
-    role,
+    role, site,
     throttle::millis,
 };
 
-/// How long an account is locked that only an administrator opens: longer than anybody waits.
-const UNTIL_UNLOCKED: Duration = Duration::from_hours(100 * 366 * 24);
+/// Milliseconds of an hour.
+pub const HOUR_MS: i64 = 60 * 60 * 1000;
 /// A browser that did not log in for this long is a stranger again.
 const DEVICE_LIFE: Duration = Duration::from_hours(90 * 24);
 
@@ -52,7 +52,8 @@ pub struct Account {
     pub password_is_initial: bool,
     /// When the password was set.
     pub password_changed_at_ms: UnixMillis,
-    lockout: Lockout,
+    /// Its role, as the column has it.
+    pub role: String,
 }
 
 /// Names the counter of one company code and user id, whether they exist or not.
@@ -84,9 +85,7 @@ struct AccountRow {
     has_factor: bool,
     password_initial: bool,
     password_changed_at_ms: i64,
-    lockout_failures_max: i64,
-    lockout_ms: i64,
-    lockout_window_ms: i64,
+    role: String,
 }
 
 #[derive(sqlx::FromRow)]
@@ -97,6 +96,9 @@ struct LoginRow {
     company_name: String,
     role: String,
     role_permissions: Option<String>,
+    policy: String,
+    has_factor: bool,
+    created_at_ms: i64,
     used_at_ms: i64,
 }
 
@@ -123,15 +125,23 @@ impl AccountHash {
     }
 }
 
+impl LoginRow {
+    /// Whether the company's rules allow this login to be used.
+    fn is_within(&self, policy: &Policy, source: IpAddr, now: UnixMillis) -> bool {
+        let rules = &policy.login;
+        let ends_at_ms = self.created_at_ms.saturating_add(rules.life_hours.saturating_mul(HOUR_MS));
+        let idle_at_ms = self.used_at_ms.saturating_add(rules.tool_idle_hours.saturating_mul(HOUR_MS));
+        now < ends_at_ms.min(idle_at_ms)
+            && (self.has_factor || !rules.needs_factor(now))
+            && rules.allows(&self.role, source)
+            && rules.week.is_open_at(now, site::time::zone(&policy.time_zone))
+    }
+}
+
 impl Account {
     /// When failures lock the account, as the company's rules say.
     pub fn lockout(&self) -> Lockout {
-        let rules = &self.policy.login;
-        Lockout {
-            failures_max: if rules.lockout { self.lockout.failures_max } else { i64::MAX },
-            time: if rules.unlock_by_hand { UNTIL_UNLOCKED } else { self.lockout.time },
-            window: self.lockout.window,
-        }
+        self.policy.login.lockout()
     }
 }
 
@@ -152,7 +162,7 @@ pub async fn find_account(tx: &mut Tx, realm: Realm, company: &str, user: &str) 
         AccountRow,
         "SELECT o.operator_id, o.name AS operator_name, c.company_id, c.name AS company_name, o.password_hash,
             o.stopped, c.state AS company_state, c.policy, o.totp_sealed IS NOT NULL AS has_factor, o.password_initial,
-            o.password_changed_at_ms, c.lockout_failures_max, c.lockout_ms, c.lockout_window_ms
+            o.password_changed_at_ms, o.role
         FROM operators o
         JOIN companies c ON c.company_id = o.company_id
         WHERE c.code = $1
@@ -176,11 +186,7 @@ pub async fn find_account(tx: &mut Tx, realm: Realm, company: &str, user: &str) 
         has_factor: row.has_factor,
         password_is_initial: row.password_initial,
         password_changed_at_ms: row.password_changed_at_ms,
-        lockout: Lockout {
-            failures_max: row.lockout_failures_max,
-            time: from_millis(row.lockout_ms),
-            window: from_millis(row.lockout_window_ms),
-        },
+        role: row.role,
     }))
 }
 
@@ -427,7 +433,8 @@ pub async fn insert(
     Ok(())
 }
 
-/// Finds a login that is valid now, and when it was used last.
+/// Finds a login of a tool that is valid now and from where it is used, as the company's rules are now; and when it was
+/// used last.
 ///
 /// # Errors
 /// [`DbError`].
@@ -435,13 +442,15 @@ pub async fn find(
     tx: &mut Tx,
     token: &BearerHash,
     idle: Duration,
+    source: IpAddr,
     now: UnixMillis,
 ) -> DbResult<Option<(LoggedIn, UnixMillis)>> {
     let row = fetch_optional!(
         tx,
         LoginRow,
         "SELECT o.operator_id, o.name AS operator_name, c.company_id, c.name AS company_name, o.role,
-            r.permissions AS role_permissions, l.used_at_ms
+            r.permissions AS role_permissions, c.policy, o.totp_sealed IS NOT NULL AS has_factor, l.created_at_ms,
+            l.used_at_ms
         FROM logins l
         JOIN operators o ON o.operator_id = l.operator_id
         JOIN companies c ON c.company_id = o.company_id
@@ -458,6 +467,10 @@ pub async fn find(
         now.saturating_sub(millis(idle))
     )?;
     let Some(row) = row else { return Ok(None) };
+    let policy = Policy::stored(&row.policy);
+    if !row.is_within(&policy, source, now) {
+        return Ok(None);
+    }
     let login = LoggedIn {
         operator_id: parse_id("operators", "operator_id", &row.operator_id)?,
         operator_name: row.operator_name,
@@ -465,6 +478,8 @@ pub async fn find(
         company_name: row.company_name,
         permissions: role::effective(&row.role, row.role_permissions.as_deref()),
         token: token.clone(),
+        policy,
+        source,
     };
     Ok(Some((login, row.used_at_ms)))
 }
@@ -501,6 +516,24 @@ pub async fn revoke(tx: &mut Tx, token: &BearerHash, now: UnixMillis) -> DbResul
         now
     )?;
     Ok(revoked == 1)
+}
+
+/// Revokes every login of an account by tools but one.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn revoke_tools(tx: &mut Tx, operator_id: OperatorId, but: &BearerHash, now: UnixMillis) -> DbResult<u64> {
+    execute!(
+        tx,
+        "UPDATE logins
+        SET revoked_at_ms = $2
+        WHERE operator_id = $1
+        AND token_hash <> $3
+        AND revoked_at_ms IS NULL",
+        operator_id.to_string(),
+        now,
+        but.as_str()
+    )
 }
 
 /// Revokes every login of an operator, those of browsers too; how many there were.
@@ -547,10 +580,6 @@ pub async fn sweep(tx: &mut Tx, now: UnixMillis) -> DbResult<u64> {
     )?;
     let browsers = site_store::sweep(tx, now).await?;
     Ok(logins.saturating_add(attempts).saturating_add(devices).saturating_add(browsers))
-}
-
-fn from_millis(ms: i64) -> Duration {
-    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
 fn parse_id<T: std::str::FromStr>(table: &'static str, column: &'static str, text: &str) -> DbResult<T> {

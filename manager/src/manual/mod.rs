@@ -121,6 +121,11 @@ impl Chapter {
     }
 }
 
+/// The text of a chapter, for a page that shows it; nothing when there is no such chapter.
+pub fn text(slug: &str, lang: Lang) -> &'static str {
+    CHAPTERS.iter().find(|chapter| chapter.slug == slug).map_or("", |chapter| chapter.text(lang))
+}
+
 fn title(slug: &str, words: &'static Words) -> &'static str {
     words.manual.get(slug).unwrap_or(words.manual.title)
 }

@@ -350,7 +350,7 @@ pub async fn reissue(
     now: UnixMillis,
 ) -> Result<(), EditError> {
     let operator_id = another(tx, login, row).await?;
-    logins::set_password(tx, operator_id, hash, true, now).await?;
+    logins::set_password(tx, operator_id, hash, login.policy.password.change_after_reset, now).await?;
     logins::revoke_all(tx, operator_id, now).await?;
     record(tx, login, "operator.password_reissued", operator_id, Vec::new(), now).await
 }

@@ -172,7 +172,7 @@ async fn new_page(app: &App, login: &SiteLogin, headers: &HeaderMap, filled: Fil
     drop(tx);
     let frame = Frame::of(app, login, headers, Here::Operators);
     let may_root = login.reach == Reach::Company;
-    let by_mail = app.config.mail.is_on();
+    let by_mail = app.config.mail.is_on() && login.policy.password.initial_by_link;
     let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     Ok((status, Html(NewPage { frame, filled, mistakes, roles, tree, may_root, by_mail }.render()?)).into_response())
 }
@@ -205,7 +205,7 @@ async fn create(
             if let Some(into) = &place_in {
                 moved(&mut tx, &login, operator_id, "", into.as_ref(), app.now_ms()).await?;
             }
-            if app.config.mail.is_on() && !values.email.as_str().is_empty() {
+            if app.config.mail.is_on() && login.policy.password.initial_by_link && !values.email.as_str().is_empty() {
                 // Nobody sees the password that was drawn; the first one is set by the link.
                 return invite(&app, tx, &login, operator_id).await;
             }

@@ -24,6 +24,7 @@ use super::{
 use crate::{
     app::{self, App},
     audit::{self, Actor, AuditEvent},
+    company::policy::ReceptionPolicy,
     db::{DbResult, Tx},
     error::{ApiError, ApiResult},
     extract::{Body, InPath},
@@ -71,8 +72,9 @@ async fn issue(
     login.need(Permission::ReceptionIssue)?;
     let key = idempotency_key(&headers)?;
     let proof_key = PublicProofKey::parse(&request.proof_key)?;
-    let reason = checked_reason(request.reason)?;
-    let life_ms = checked_life(&app, request.life_secs)?;
+    let rules = &login.policy.reception;
+    let reason = checked_reason(request.reason, rules)?;
+    let life_ms = checked_life(&app, rules, request.life_secs)?;
     for _ in 0..PLACES_MAX {
         let now_ms = app.now_ms();
         let reception = Reception {
@@ -87,7 +89,7 @@ async fn issue(
             unproved_count: 0,
             stage: Stage::Issued,
         };
-        if let Some(stored) = try_issue(&app, reception, &key).await? {
+        if let Some(stored) = try_issue(&app, reception, &key, rules.open_max).await? {
             return Ok(Json(shown(&app, stored)?));
         }
     }
@@ -172,13 +174,13 @@ pub fn shown(app: &App, stored: Stored) -> ApiResult<ReceptionBody> {
 }
 
 /// Stores a new reception, or finds the one of this key; `None` when the place was taken at the same moment.
-async fn try_issue(app: &App, reception: Reception, key: &str) -> ApiResult<Option<Stored>> {
+async fn try_issue(app: &App, reception: Reception, key: &str, open_max: i64) -> ApiResult<Option<Stored>> {
     let operator_id = reception.operator_id;
     let mut tx = app.db.begin().await?;
     if let Some(found) = store::find_by_key(&mut tx, operator_id, key).await? {
         return Ok(Some(found));
     }
-    if i64::from(limits::RECEPTIONS_OPEN_MAX) <= store::count_open(&mut tx, operator_id).await? {
+    if open_max.min(limits::RECEPTIONS_OPEN_MAX.into()) <= store::count_open(&mut tx, operator_id).await? {
         return Err(ApiError::new(ErrorCode::TooManyOpen));
     }
     if let Some(retry_after_secs) = issued_too_often(app, &mut tx, operator_id, reception.issued_at_ms).await? {
@@ -260,7 +262,10 @@ fn idempotency_key(headers: &HeaderMap) -> ApiResult<String> {
         .ok_or(ApiError::bad_request("Idempotency-Key must have 1 to 64 printable ASCII characters"))
 }
 
-fn checked_reason(reason: String) -> ApiResult<String> {
+fn checked_reason(reason: String, rules: &ReceptionPolicy) -> ApiResult<String> {
+    if rules.reason_required && reason.trim().is_empty() {
+        return Err(ApiError::bad_request("this company needs a reason for every number"));
+    }
     if limits::REASON_LEN_MAX < reason.len() {
         return Err(ApiError::bad_request("reason must have at most 300 bytes"));
     }
@@ -270,10 +275,14 @@ fn checked_reason(reason: String) -> ApiResult<String> {
     Ok(reason)
 }
 
-fn checked_life(app: &App, life_secs: Option<u64>) -> ApiResult<i64> {
-    let life = life_secs.map_or(app.config.reception.life.get(), Duration::from_secs);
+/// The life that was asked for, or the company's when that is shorter or nothing was asked.
+fn checked_life(app: &App, rules: &ReceptionPolicy, life_secs: Option<u64>) -> ApiResult<i64> {
+    let own = u64::try_from(rules.life_minutes).ok().filter(|minutes| 0 < *minutes).map(Duration::from_mins);
+    let longest = own.unwrap_or(limits::RECEPTION_LIFE_MAX);
+    let usual = own.unwrap_or(app.config.reception.life.get());
+    let life = life_secs.map_or(usual, Duration::from_secs);
     if (limits::RECEPTION_LIFE_MIN..=limits::RECEPTION_LIFE_MAX).contains(&life) {
-        Ok(millis(life))
+        Ok(millis(life.min(longest)))
     } else {
         Err(ApiError::bad_request("life_secs must be from 60 to 3600"))
     }

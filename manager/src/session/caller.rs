@@ -12,7 +12,7 @@ use crate::{
     app::App,
     audit::Actor,
     error::{ApiError, ApiResult},
-    extract::Bearer,
+    extract::{Bearer, Source},
     login::LoggedIn,
 };
 
@@ -67,12 +67,13 @@ impl FromRequestParts<App> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let Bearer(token) = Bearer::from_request_parts(parts, app).await?;
+        let Source(source) = Source::from_request_parts(parts, app).await?;
         let mut tx = app.db.read().await?;
         let session = store::of_customer(&mut tx, &token).await?;
         drop(tx);
         match session {
             Some(session_id) => Ok(Self::Customer(session_id)),
-            None => Ok(Self::Operator(LoggedIn::find(app, &token).await?.operator_id)),
+            None => Ok(Self::Operator(LoggedIn::find(app, &token, source).await?.operator_id)),
         }
     }
 }

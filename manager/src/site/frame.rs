@@ -6,6 +6,7 @@ use super::{
     assets::{ASSETS, Assets},
     cookie,
     lang::Lang,
+    time,
     words::Words,
 };
 use crate::{
@@ -39,6 +40,8 @@ pub enum Here {
     Roles,
     /// Labels of accounts.
     Groups,
+    /// The company's rules.
+    Settings,
     /// What cases are sorted by.
     Categories,
     /// The operation log.
@@ -93,6 +96,8 @@ pub struct Who {
     pub company: String,
     /// The role.
     pub role: String,
+    /// What the time zone of the pages is called.
+    pub zone: String,
 }
 
 /// The frame of one page.
@@ -120,6 +125,8 @@ pub struct Frame {
     pub banners: Vec<Banner>,
     /// The chapter of the manual about this page.
     pub chapter: &'static str,
+    /// Whom people ask; may be empty.
+    pub contact: String,
 }
 
 impl Here {
@@ -131,6 +138,7 @@ impl Here {
             Self::LiveSessions => ("/live/sessions", w.live_sessions, Some(Permission::LiveView), "live"),
             Self::ReceptionLog => ("/log/receptions", w.reception_log, Some(Permission::LogView), "logs"),
             Self::SupportLog => ("/log/sessions", w.support_log, Some(Permission::LogView), "logs"),
+            Self::Settings => ("/settings", w.settings, Some(Permission::SettingsEdit), "security"),
             Self::Categories => ("/settings/categories", w.categories, Some(Permission::SettingsEdit), "logs"),
             Self::Statistics => ("/statistics", w.statistics, Some(Permission::StatisticsView), "statistics"),
             Self::Audit => ("/log/operations", w.audit, Some(Permission::AuditView), "logs"),
@@ -154,7 +162,7 @@ const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 4] {
         (w.group_today, &[Here::Top, Here::Notices, Here::LiveReceptions, Here::LiveSessions]),
         (w.group_logs, &[Here::ReceptionLog, Here::SupportLog, Here::Statistics]),
         (w.group_accounts, &[Here::Operators, Here::Organisations, Here::Groups, Here::Roles]),
-        (w.group_company, &[Here::Categories, Here::Audit, Here::LoginLog, Here::Mails]),
+        (w.group_company, &[Here::Settings, Here::Categories, Here::Audit, Here::LoginLog, Here::Mails]),
     ]
 }
 
@@ -174,6 +182,7 @@ impl Frame {
             flash: Flash::of(headers, Words::of(lang)),
             banners: Vec::new(),
             chapter: "start",
+            contact: String::new(),
         }
     }
 
@@ -207,11 +216,13 @@ impl Frame {
                 name: login.name.clone(),
                 company: login.company_name.clone(),
                 role: login.role_name.clone().unwrap_or_else(|| role_name(login.role, words).to_owned()),
+                zone: time::zone_name(app.now_ms(), &login.zone()),
             }),
             groups: groups.filter(|group| !group.entries.is_empty()).collect(),
             flash: Flash::of(headers, words),
             banners: banners(app, login, words),
             chapter: here.about(words).3,
+            contact: login.policy.reception.contact.clone(),
         }
     }
 }
@@ -245,6 +256,12 @@ impl Banner {
 /// What the account must be told.
 pub fn banners(app: &App, login: &Holder, words: &'static Words) -> Vec<Banner> {
     let mut banners: Vec<Banner> = login.notices.iter().map(|notice| Banner::of(notice, words)).collect();
+    let rules = &login.policy.login;
+    if rules.totp_required && !login.has_factor && app.now_ms() < rules.totp_from_ms {
+        let link = Some((format!("{}/login/factor", login.realm.base()), words.account.factor_set_up.to_owned()));
+        let day = time::day(rules.totp_from_ms, &login.zone());
+        banners.push(Banner { class: "warning", text: words.account.factor_needed_from(day), link });
+    }
     let expiry = Expiry::of(&login.policy.password, login.password_changed_at_ms, app.now_ms());
     let Expiry::Soon { days } = expiry else { return banners };
     let link = Some((format!("{}/account/password", login.realm.base()), words.account.change_password.to_owned()));
@@ -257,6 +274,8 @@ pub fn banners(app: &App, login: &Holder, words: &'static Words) -> Vec<Banner> 
 pub enum Flash {
     /// Changes were stored.
     Saved,
+    /// There was nothing to store.
+    Unchanged,
     /// Something is gone.
     Deleted,
     /// An account was stopped.
@@ -282,8 +301,9 @@ pub enum Flash {
 }
 
 impl Flash {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Saved,
+        Self::Unchanged,
         Self::Deleted,
         Self::Stopped,
         Self::Started,
@@ -301,6 +321,7 @@ impl Flash {
     const fn as_str(self) -> &'static str {
         match self {
             Self::Saved => "saved",
+            Self::Unchanged => "unchanged",
             Self::Deleted => "deleted",
             Self::Stopped => "stopped",
             Self::Started => "started",
@@ -319,6 +340,7 @@ impl Flash {
         let w = &words.flash;
         match self {
             Self::Saved => w.saved,
+            Self::Unchanged => w.unchanged,
             Self::Deleted => w.deleted,
             Self::Stopped => w.stopped,
             Self::Started => w.started,

@@ -29,6 +29,12 @@ impl Lang {
         chosen.or_else(asked).unwrap_or_default()
     }
 
+    /// The language of a request of an account whose company says what those see who have chosen none.
+    pub fn of_account(headers: &HeaderMap, company: &str) -> Self {
+        let chosen = cookie::find(headers, COOKIE).and_then(Self::parse);
+        chosen.or_else(|| Self::parse(company)).unwrap_or_else(|| Self::of(headers))
+    }
+
     /// The language with this tag.
     pub fn parse(tag: &str) -> Option<Self> {
         match tag {

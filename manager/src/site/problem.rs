@@ -2,7 +2,7 @@
 
 use askama::Template;
 use axum::{
-    extract::Request,
+    extract::{Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::{Html, IntoResponse, Redirect, Response},
@@ -15,7 +15,7 @@ use super::{
 };
 use proto::api::error::ErrorCode;
 
-use crate::{db::DbError, error::ApiError, login::Realm};
+use crate::{app::App, db::DbError, error::ApiError, login::Realm, settings::contact};
 
 /// What a page gives.
 pub type PageResult = Result<Response, Problem>;
@@ -69,6 +69,8 @@ struct ProblemPage {
     what_to_do: String,
     /// Where to go, and what it is called.
     link: Option<(String, &'static str)>,
+    /// Whom people ask; may be empty.
+    contact: String,
 }
 
 impl Problem {
@@ -88,7 +90,7 @@ impl Problem {
     }
 
     /// The page in a language.
-    fn page(&self, lang: Lang, realm: Realm) -> Response {
+    fn page(&self, lang: Lang, realm: Realm, contact: String) -> Response {
         let words = Words::of(lang);
         let w = &words.problem;
         let home = Some((realm.home().to_owned(), w.home));
@@ -110,7 +112,7 @@ impl Problem {
             Self::Throttled { retry_after_secs } => (w.throttled, w.throttled_do(retry_after_secs), home),
             Self::Busy => (w.busy, w.busy_do.to_owned(), home),
         };
-        let page = ProblemPage { lang, words, assets: &ASSETS, home: realm.home(), heading, what_to_do, link };
+        let page = ProblemPage { lang, words, assets: &ASSETS, home: realm.home(), heading, what_to_do, link, contact };
         match page.render() {
             Ok(html) => (self.status(), Html(html)).into_response(),
             Err(error) => {
@@ -154,17 +156,22 @@ fn login_address(next: &str) -> String {
 
 /// The page of a problem in the language of a request.
 pub fn page(problem: &Problem, headers: &axum::http::HeaderMap) -> Response {
-    let mut response = problem.page(Lang::of(headers), Realm::Company);
+    let mut response = problem.page(Lang::of(headers), Realm::Company, String::new());
     super::router::dress(&mut response);
     response
 }
 
 /// Middleware: makes the page of a problem in the language of the request.
-pub(super) async fn show(request: Request, next: Next) -> Response {
+pub(super) async fn show(State(app): State<App>, request: Request, next: Next) -> Response {
     let (lang, realm) = (Lang::of(request.headers()), Realm::of_path(request.uri().path()));
+    let headers = request.headers().clone();
     let response = next.run(request).await;
     let Some(problem) = response.extensions().get::<Problem>() else { return response };
-    let mut page = problem.page(lang, realm);
+    let contact = match realm {
+        Realm::Company => contact::of_browser(&app, &headers).await,
+        Realm::System => String::new(),
+    };
+    let mut page = problem.page(lang, realm, contact);
     for (name, value) in response.headers() {
         page.headers_mut().entry(name).or_insert_with(|| value.clone());
     }

@@ -14,7 +14,7 @@ use tower_http::compression::CompressionLayer;
 use super::{assets, cookie, form::Form, lang::Lang, problem, top};
 use crate::{
     admin, app::App, audit, category, group, live, login, mail, manual, notice, operator, organisation, reception,
-    role, session, statistics,
+    role, session, settings, statistics,
 };
 
 /// Style, script, pictures and forms are this site's; a page stands in no frame, and a script stands in no page.
@@ -53,16 +53,17 @@ pub fn router(app: App) -> Router<App> {
         .merge(session::page::router())
         .merge(live::router())
         .merge(category::router())
+        .merge(settings::router())
         .merge(statistics::router())
         .merge(audit::page::router())
-        .merge(admin::page::router(app))
+        .merge(admin::page::router(app.clone()))
         .merge(mail::page::router())
         .merge(notice::page::router())
         .merge(manual::router())
         .route("/", get(top::show))
         .route("/language", post(choose_language))
         .layer(CompressionLayer::new())
-        .layer(middleware::from_fn(problem::show))
+        .layer(middleware::from_fn_with_state(app, problem::show))
         .layer(middleware::from_fn(finish))
         .layer(middleware::from_fn(name_host))
 }

@@ -321,7 +321,7 @@ async fn logout(manager: &Manager, token: &str) -> Answer {
 
 async fn is_valid(manager: &Manager, login: &LoginAnswer) -> bool {
     let token = manager::bearer::BearerHash::of(&login.token);
-    login::LoggedIn::find(&manager.app, &token).await.is_ok()
+    login::LoggedIn::find(&manager.app, &token, "192.0.2.1".parse().unwrap()).await.is_ok()
 }
 
 async fn send(manager: &Manager, source: &str, company: &str, user: &str, password: &str) -> Answer {

@@ -27,6 +27,7 @@ use crate::{
     db::{DbResult, Tx},
     extract::Source,
     notice::{self, Running},
+    settings::contact,
     site::{
         Form, Frame, Lang, PageResult, Problem,
         cookie::{self, Life},
@@ -36,8 +37,6 @@ use crate::{
     },
 };
 
-/// Milliseconds of an hour.
-const HOUR_MS: i64 = 60 * 60 * 1000;
 /// Seconds for which a browser is known.
 pub(super) const DEVICE_SECS: u64 = 90 * 24 * 60 * 60;
 /// The longest name of a browser that is kept, in characters.
@@ -93,9 +92,12 @@ enum Mistake {
 
 async fn page(app: &App, realm: Realm, headers: &HeaderMap, filled: Filled, mistake: Mistake) -> PageResult {
     let by_mail = app.config.mail.is_on();
-    let notices = if realm == Realm::Company { notices(app).await } else { Vec::new() };
+    let (notices, contact) = match realm {
+        Realm::Company => (notices(app).await, contact::of_browser(app, headers).await),
+        Realm::System => (Vec::new(), String::new()),
+    };
     visited(realm, headers, |frame| {
-        let frame = Frame { banners: notices.iter().map(Banner::outside).collect(), ..frame };
+        let frame = Frame { banners: notices.iter().map(Banner::outside).collect(), contact, ..frame };
         let w = &frame.words.login;
         let mistake = match mistake {
             Mistake::None => None,
@@ -173,7 +175,7 @@ async fn begin(app: &App, proved: &Proved, headers: &HeaderMap, device: Option<S
     let account = &proved.account;
     let rules = &account.policy;
     let expiry = Expiry::of(&rules.password, account.password_changed_at_ms, now);
-    let stage = match (account.has_factor, rules.login.totp_required) {
+    let stage = match (account.has_factor, rules.login.needs_factor(now)) {
         (true, _) => Stage::Code,
         (false, true) => Stage::Enrol,
         (false, false) => Stage::after_factor(account.password_is_initial, expiry),
@@ -187,7 +189,7 @@ async fn begin(app: &App, proved: &Proved, headers: &HeaderMap, device: Option<S
         stage,
         source: &proved.source,
         agent: &agent,
-        expires_at_ms: now.saturating_add(rules.login.life_hours.saturating_mul(HOUR_MS)),
+        expires_at_ms: now.saturating_add(rules.login.life_hours.saturating_mul(store::HOUR_MS)),
     };
     let mut tx = app.db.begin().await?;
     site_store::insert(&mut tx, &new, now).await?;

@@ -24,7 +24,7 @@ async fn two_years_for_the_other(desk: &Desk) {
         &mut tx,
         "UPDATE companies SET policy = $2 WHERE company_id = $1",
         other.to_string(),
-        r#"{"retention":{"log_days":730}}"#
+        r#"{"retention":{"log_days":730,"change_days":730}}"#
     )
     .unwrap();
     for (company_id, id) in [(desk.operator.company_id, "a"), (other, "b")] {
