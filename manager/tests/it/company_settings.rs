@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode, header},
+};
 use manager::{company, fetch_one, settings::store};
 use proto::api::{
     error::ErrorCode,
@@ -23,7 +26,15 @@ const COMPANY: [(&str, &str); 4] =
 
 async fn issue(manager: &Manager, token: &str, reason: &str, life_secs: Option<u64>) -> Answer {
     let body = serde_json::json!({ "proof_key": "0a".repeat(32), "reason": reason, "life_secs": life_secs });
-    manager.post(RECEPTIONS, Some(token), &body.to_string()).await
+    let request = Request::builder()
+        .method(Method::POST)
+        .uri(RECEPTIONS)
+        .header(header::CONTENT_TYPE, "application/json")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
+        .header("Idempotency-Key", format!("{}-{}", hex::encode(reason), life_secs.unwrap_or_default()))
+        .body(Body::from(body.to_string()))
+        .unwrap();
+    Answer::read(manager.respond(request).await).await
 }
 
 #[tokio::test]

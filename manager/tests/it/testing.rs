@@ -169,14 +169,16 @@ impl Manager {
         Answer::read(self.router.clone().oneshot(request).await.unwrap()).await
     }
 
-    /// The response itself, for event streams.
-    pub(crate) async fn respond(&self, request: Request<Body>) -> Response<Body> {
+    /// The response itself, for event streams; from 192.0.2.1 unless the request says from where.
+    pub(crate) async fn respond(&self, mut request: Request<Body>) -> Response<Body> {
+        let usual = ConnectInfo(SocketAddr::from(([192, 0, 2, 1], 50_000)));
+        request.extensions_mut().get_or_insert(usual);
         self.router.clone().oneshot(request).await.unwrap()
     }
 }
 
 impl Answer {
-    async fn read(response: Response<Body>) -> Self {
+    pub(crate) async fn read(response: Response<Body>) -> Self {
         let (parts, body) = response.into_parts();
         let body = axum::body::to_bytes(body, 1024 * 1024).await.unwrap();
         Self { status: parts.status, headers: parts.headers, body }
