@@ -19,6 +19,7 @@ mod live;
 mod lives;
 mod login;
 mod mail;
+mod matrix;
 mod notices;
 mod organisations;
 mod proof;

@@ -43,6 +43,11 @@ impl<'a> Walker<'a> {
         Self { manager, operator_id, role_id }
     }
 
+    /// Has a role of the product from now on.
+    pub(crate) async fn is(&self, role: Role) {
+        self.set(role, None).await;
+    }
+
     /// Has an own role with these permissions from now on, cloned from another.
     pub(crate) async fn may(&self, base: Role, permissions: Permissions) {
         let mut tx = self.manager.app.db.begin().await.unwrap();
