@@ -109,7 +109,10 @@ async fn observe(State(app): State<App>, request: Request, next: Next) -> Respon
     let request_id = hex::encode(app::draw_id());
     let span = tracing::info_span!("manager.request", request.id = %request_id, http.route = %route);
     let timeout = app.config.http.request_timeout;
-    let mut response = bounded(next.run(request).instrument(span.clone()), timeout).instrument(span).await;
+    let mut response = bounded(next.run(request).instrument(span.clone()), timeout).instrument(span.clone()).await;
+    if response.status() == StatusCode::FORBIDDEN {
+        tracing::info!(parent: &span, event = "access.refused", "A request was refused: it is not allowed");
+    }
 
     let headers = response.headers_mut();
     for (name, value) in SECURITY_HEADERS {

@@ -35,7 +35,10 @@ async fn what_is_written_about_a_session_is_found_exported_and_kept_with_its_his
         let desk = Desk::open(db).await;
         let (_, admin) = browser(&desk, "admin", Role::CompanyAdmin).await;
         let printer = category(&admin, "プリンター").await;
-        let session = desk.connected().await.pairing.session_id;
+        let entered = desk.connected().await;
+        let session = entered.pairing.session_id;
+        let facts = json!({ "facts": [{ "kind": "os_name", "value": "Debian GNU/Linux 12" }] });
+        desk.say(session, "device", &entered.token, &facts).await;
         desk.connected().await;
         let page = format!("/log/sessions/{session}");
         let write = async |note: &str, version: &str| {
@@ -70,6 +73,7 @@ async fn what_is_written_about_a_session_is_found_exported_and_kept_with_its_his
         assert_eq!(by_category.text.matches("data-name=\"開始\"").count(), 1);
         assert_eq!(admin.get("/log/sessions?category=none").await.text.matches("data-name=\"開始\"").count(), 1);
         let file = admin.get("/log/sessions/file?result=resolved").await.text;
+        assert!(file.contains("Debian GNU/Linux 12"), "what the device said goes out, too: {file}");
         assert!(file.contains(",HD-2026-77,鈴木 商店,プリンター,resolved,給紙トレイを交換した\r\n"), "{file}");
         let mut tx = desk.manager.app.db.begin().await.unwrap();
         let (noted,) = fetch_one!(

@@ -4,8 +4,10 @@
 
 mod testing;
 
+mod asvs;
 mod audit;
 mod bounds;
+mod breaches;
 mod browser;
 mod cases;
 mod cli;

@@ -25,7 +25,10 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::testing::{Manager, PASSWORD, on_both};
+use crate::{
+    browser::Browser,
+    testing::{Manager, PASSWORD, on_both},
+};
 
 #[tokio::test]
 async fn every_answer_has_the_security_headers_and_an_id() {
@@ -172,6 +175,37 @@ async fn passwords_and_tokens_are_never_logged() {
         for secret in [PASSWORD, "Planted", "planted", "$argon2id", login.token.as_str()] {
             assert!(!text.contains(secret), "{secret} is in the log");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_is_logged_with_its_route() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    on_both(|db| async {
+        lines.0.lock().unwrap().clear();
+        let manager = Manager::new(db);
+        manager.logged_in().await;
+        let browser = Browser::new(&manager);
+        browser.log_in("acme", "yamada", PASSWORD).await.goes_to("/");
+        browser.get("/log/sessions").await.says("サポート履歴");
+        let text = || String::from_utf8_lossy(&lines.0.lock().unwrap()).into_owned();
+        assert!(!text().contains("access.refused"), "{}", text());
+
+        assert_eq!(browser.get("/log/operations").await.status, StatusCode::FORBIDDEN);
+        assert_eq!(
+            browser.send(Method::POST, "/logout", String::new(), "cross-site").await.status,
+            StatusCode::FORBIDDEN
+        );
+
+        let text = text();
+        let refused: Vec<&str> = text.lines().filter(|line| line.contains("access.refused")).collect();
+        assert!(
+            refused.len() == 2 && refused[0].contains("/log/operations") && refused[1].contains("/logout"),
+            "{text}"
+        );
     })
     .await;
 }

@@ -1,5 +1,7 @@
 //! One's own account: password, second factor, recovery codes, and the browsers that are logged in.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     extract::State,
@@ -25,7 +27,14 @@ use crate::{
     app::App,
     audit,
     site::{Form, Frame, PageResult, Problem, Words, frame::Flash, time},
+    throttle::{self, Rate, Taken},
 };
+
+/// Scope of the counter of proofs.
+const PROOFS: &str = "login.proof";
+/// Wrong passwords that may be typed in browsers that are logged in, so that an open one does not let the password be
+/// guessed. As many as lock an account at the door.
+const PROOFS_RATE: Rate = Rate { max: 10, window: Duration::from_mins(15) };
 
 #[derive(Template)]
 #[template(path = "login/account.html")]
@@ -185,7 +194,7 @@ async fn check(app: &App, login: &Holder, change: &Change) -> Result<Result<Pass
     let mut tx = app.db.read().await?;
     let (current, earlier) = store::passwords(&mut tx, login.operator_id, login.policy.password.history).await?;
     drop(tx);
-    if !prove(app, &change.old, current.clone()).await? {
+    if !prove_own(app, login, &change.old, current.clone()).await? {
         return Ok(Err(Mistake::Old));
     }
     if change.new != change.again {
@@ -209,6 +218,24 @@ async fn check(app: &App, login: &Holder, change: &Change) -> Result<Result<Pass
 pub(super) async fn prove(app: &App, typed: &str, hash: PasswordHash) -> Result<bool, Problem> {
     let place = app.hash_gate.enter().await.map_err(|_busy| Problem::Busy)?;
     Ok(app.hash_gate.verify(place, Password::typed(typed.to_owned()), Some(hash)).await)
+}
+
+/// Whether a typed password is the account's own; wrong ones are counted.
+async fn prove_own(app: &App, login: &Holder, typed: &str, hash: PasswordHash) -> Result<bool, Problem> {
+    let bucket = login.operator_id.to_string();
+    let mut tx = app.db.begin().await?;
+    let taken = throttle::take(&mut tx, PROOFS, &bucket, PROOFS_RATE, app.now_ms()).await?;
+    tx.commit().await?;
+    if let Taken::Beyond { retry_after_secs } = taken {
+        return Err(Problem::Throttled { retry_after_secs });
+    }
+    let right = prove(app, typed, hash).await?;
+    if right {
+        let mut tx = app.db.begin().await?;
+        throttle::put_back(&mut tx, PROOFS, &bucket, app.now_ms()).await?;
+        tx.commit().await?;
+    }
+    Ok(right)
 }
 
 /// Stores it; every other login of the account ends, this one goes on under a new token.
@@ -275,7 +302,7 @@ async fn proved(app: &App, login: &Holder, proof: &Proof) -> Result<bool, Proble
     let mut tx = app.db.read().await?;
     let (hash, _) = store::passwords(&mut tx, login.operator_id, 0).await?;
     drop(tx);
-    prove(app, &proof.password, hash).await
+    prove_own(app, login, &proof.password, hash).await
 }
 
 pub(super) async fn end_login(

@@ -4,8 +4,8 @@ mod accounts;
 mod age;
 mod contracts;
 mod out;
-mod requests;
-mod wall;
+pub(crate) mod requests;
+pub(crate) mod wall;
 
 use manager::{
     admin::{AdminRole, store::NewAdmin},

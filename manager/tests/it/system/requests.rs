@@ -96,7 +96,7 @@ impl<'a> Team<'a> {
 }
 
 /// Every table of the schema, and every text column of it.
-async fn schema(db: &Db) -> BTreeMap<String, Vec<String>> {
+pub(crate) async fn schema(db: &Db) -> BTreeMap<String, Vec<String>> {
     let mut tx = db.read().await.unwrap();
     let rows: Vec<(String, String, bool)> = match &mut tx {
         Tx::Sqlite(tx) => sqlx::query_as(

@@ -14,11 +14,11 @@ use crate::{
 
 /// The cookies of the two realms.
 const COMPANY: &str = "__Host-uketsuke";
-const SYSTEM: &str = "__Host-uketsuke-system";
+pub(crate) const SYSTEM: &str = "__Host-uketsuke-system";
 
 /// Every address that a `.route(…)` of the program names, with something in the places of its values; so a page that is
 /// added is looked at, too.
-fn addresses() -> BTreeSet<String> {
+pub(crate) fn addresses() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(folder) = folders.pop() {
