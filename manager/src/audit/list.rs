@@ -9,7 +9,7 @@ use crate::{
         DbResult, Tx,
         select::{Select, begins_with, contains},
     },
-    list::{Asked, Column, Kind, Listing, Newest, Params, Reach},
+    list::{Asked, COUNT_MAX, Column, Kind, Listing, Newest, Params, Rare, Reach},
     login::SiteLogin,
     site::time,
     throttle::millis,
@@ -100,6 +100,30 @@ impl Events {
     }
 }
 
+impl Events {
+    /// The kind of event that is asked for, if it is not every one but those of the other log.
+    fn kind(&self) -> Option<Rare> {
+        let first = match (&self.event, self.log) {
+            (Some(event), _) => event.clone(),
+            (None, Log::Logins) => "login.".to_owned(),
+            (None, Log::Operations) => return None,
+        };
+        let behind = format!("{first}{}", char::MAX);
+        Some(Rare {
+            select: "SELECT seq FROM audit WHERE company_id =",
+            company_id: self.login.company_id,
+            range: ["AND event >=", "AND event <"],
+            names: [first, behind],
+        })
+    }
+
+    /// Whether nothing but the kind of event narrows the log.
+    const fn is_of_kind_only(&self) -> bool {
+        let (actor, search) = (self.actor.is_none(), self.search.is_none());
+        actor && search && self.since.is_none() && self.until.is_none() && self.past.is_none()
+    }
+}
+
 fn first(rows: &[(i64,)]) -> Option<i64> {
     rows.first().map(|(seq,)| *seq)
 }
@@ -113,15 +137,21 @@ impl Listing for Events {
 
     async fn reach(&self, tx: &mut Tx, _asked: &Asked) -> DbResult<Reach> {
         let (from, until) = self.part(tx).await?;
+        let whole = Reach { key: KEY, from, until, ..Reach::default() };
+        if let Some(kind) = self.kind() {
+            if kind.rows(tx).await?.is_some() {
+                return Ok(Reach { among: Some(kind), ..whole });
+            }
+            if self.is_of_kind_only() {
+                return Ok(Reach { total: Some(COUNT_MAX.saturating_add(1)), ..whole });
+            }
+        }
         if self.search.is_none() {
-            return Ok(Reach { key: KEY, from, until, past: None });
+            return Ok(whole);
         }
         let newest = NEWEST.reach(tx, self.login.company_id, until).await?;
-        if newest.from <= from {
-            // The period is shorter than what is looked at.
-            return Ok(Reach { key: KEY, from, until, past: None });
-        }
-        Ok(newest)
+        // A period that is shorter than what is looked at is looked at whole.
+        if newest.from <= from { Ok(whole) } else { Ok(newest) }
     }
 
     fn narrow(&self, select: &mut Select) {
@@ -131,8 +161,8 @@ impl Listing for Events {
             .add("WHERE a.company_id =")
             .bind(self.login.company_id.to_string());
         match self.log {
-            Log::Operations => select.add("AND NOT (a.event >= 'login.' AND a.event < 'login/')"),
-            Log::Logins => select.add("AND a.event >= 'login.' AND a.event < 'login/'"),
+            Log::Operations => select.add("AND a.event NOT LIKE 'login.%'"),
+            Log::Logins => select.add("AND a.event LIKE 'login.%'"),
         };
         if let Some(event) = &self.event {
             select.add("AND a.event LIKE").bind(begins_with(event)).add("ESCAPE '!'");

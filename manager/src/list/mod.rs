@@ -14,7 +14,7 @@ use sqlx::{FromRow, postgres::PgRow, sqlite::SqliteRow};
 
 pub use self::{
     params::Params,
-    reach::{LOOKED_MAX, Newest, Reach},
+    reach::{LOOKED_MAX, Newest, Rare, Reach},
 };
 use crate::db::{
     DbResult, Tx,
@@ -190,7 +190,10 @@ pub async fn page<L: Listing>(tx: &mut Tx, listing: &L, asked: &Asked) -> DbResu
     };
     let before = if before { cursor(keyed.first()) } else { None };
     let after = if after { cursor(keyed.last()) } else { None };
-    let total = count(tx, listing, &reach).await?;
+    let total = match reach.total {
+        Some(total) => total,
+        None => count(tx, listing, &reach).await?,
+    };
     let rows = keyed.into_iter().map(|keyed| keyed.row).collect();
     Ok(Page { rows, before, after, total, past: reach.past })
 }

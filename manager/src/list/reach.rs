@@ -3,6 +3,7 @@
 
 use proto::id::CompanyId;
 
+use super::COUNT_MAX;
 use crate::db::{
     DbResult, Tx,
     select::{Select, Value},
@@ -13,7 +14,7 @@ use crate::db::{
 pub const LOOKED_MAX: i64 = 50_000;
 
 /// The rows that a page looks at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Reach {
     /// SQL of the number by which rows are told apart, as the list has it.
     pub key: &'static str,
@@ -23,6 +24,23 @@ pub struct Reach {
     pub until: Option<i64>,
     /// There are older rows than these; see [`super::Page::past`].
     pub past: Option<i64>,
+    /// Of these, those of a kind that is rare.
+    pub among: Option<Rare>,
+    /// How many there are in all, when that is known without counting.
+    pub total: Option<i64>,
+}
+
+/// A kind of row of which there are so few that an index finds every one of them faster than the order of the list does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rare {
+    /// Begins with SELECT and the number by which rows are told apart, and ends before the first value.
+    pub select: &'static str,
+    /// Whose.
+    pub company_id: CompanyId,
+    /// SQL between this and the first name of the kind, and between the first name and the one behind the last.
+    pub range: [&'static str; 2],
+    /// The first name of the kind, and the one behind the last.
+    pub names: [String; 2],
 }
 
 /// The newest rows of a company in a log.
@@ -51,7 +69,27 @@ impl Newest {
         let rows: Vec<(i64,)> = select.fetch_all(tx).await?;
         // The number of the newest row that is too old. Rows with the same number are left out together.
         let past = rows.first().map(|(number,)| number.saturating_add(1));
-        Ok(Reach { key: self.key, from: past, until, past })
+        Ok(Reach { key: self.key, from: past, until, past, ..Reach::default() })
+    }
+}
+
+impl Rare {
+    /// How many there are, if it is rare.
+    ///
+    /// # Errors
+    /// [`crate::db::DbError`].
+    pub async fn rows(&self, tx: &mut Tx) -> DbResult<Option<i64>> {
+        let mut select = Select::new("SELECT COUNT(*) FROM (");
+        self.select(&mut select);
+        select.add("LIMIT").bind(COUNT_MAX.saturating_add(1)).add(") AS counted");
+        let rows: Vec<(i64,)> = select.fetch_all(tx).await?;
+        Ok(rows.first().map(|(count,)| *count).filter(|count| *count <= COUNT_MAX))
+    }
+
+    fn select(&self, select: &mut Select) {
+        let [first, behind] = &self.names;
+        select.add(self.select).bind(self.company_id.to_string());
+        select.add(self.range[0]).bind(first).add(self.range[1]).bind(behind);
     }
 }
 
@@ -63,6 +101,11 @@ impl Reach {
         }
         if let Some(until) = self.until {
             select.add("AND").add(self.key).add("<").bind(Value::Number(until));
+        }
+        if let Some(rare) = &self.among {
+            select.add("AND").add(self.key).add("IN (");
+            rare.select(select);
+            select.add(")");
         }
     }
 }

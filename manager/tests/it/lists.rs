@@ -38,7 +38,7 @@ async fn bury(db: &Db, company_id: CompanyId, from_seq: i64) {
         &mut tx,
         "INSERT INTO audit (seq, at_ms, company_id, actor, event, detail, prev_hash, hash)
         WITH RECURSIVE n(i) AS (SELECT $1 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < $2)
-        SELECT i, $3, $4, 'manager', 'category.created', '{}', '', 'h' || i FROM n",
+        SELECT i, $3, $4, 'manager', 'session.connected', '{}', '', 'h' || i FROM n",
         from_seq,
         from_seq + LOOKED_MAX,
         START_MS - DAY_MS,
@@ -76,6 +76,31 @@ async fn a_word_is_looked_for_in_the_newest_rows_and_further_back_by_a_link() {
         // A period that is shorter than what is looked at is looked at whole.
         let day = browser.get("/log/operations?q=old-word&from=2026-09-12&to=2026-09-13").await.text;
         assert!(day.contains(">1000<") && !day.contains("past="), "{day}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rare_kind_of_event_is_found_however_far_back_and_a_frequent_one_is_not_counted() {
+    on_both(|db| async move {
+        let manager = Manager::new(db.clone());
+        let company_id = company(&manager).await;
+        let browser = Browser::new(&manager);
+        browser.log_in("acme", "admin", PASSWORD).await.goes_to("/");
+        log(&db, company_id, &[(1_000, START_MS - 9 * DAY_MS, "old-word"), (1_001, START_MS - 9 * DAY_MS, "b")]).await;
+        bury(&db, company_id, 2_000).await;
+
+        let rare = browser.get("/log/operations?event=category.").await.text;
+        assert!(rare.contains(">1000<") && rare.contains(">1001<") && rare.contains("全2件"), "{rare}");
+        let word = browser.get("/log/operations?event=category.&q=old-word").await.text;
+        assert!(word.contains(">1000<") && !word.contains(">1001<") && !word.contains("past="), "{word}");
+        assert!(browser.get("/log/operations?event=category.&to=2026-09-01").await.text.contains("全0件"));
+        let frequent = browser.get("/log/operations?event=session.").await.text;
+        assert!(frequent.contains(">51999<") && !frequent.contains(">1000<"), "{frequent}");
+        assert!(frequent.contains("10,000"), "{frequent}");
+        // The other log has its own kind.
+        assert!(browser.get("/log/logins").await.text.contains("全1件"));
+        assert!(browser.get("/log/operations?event=login.").await.text.contains("全0件"));
     })
     .await;
 }

@@ -1,0 +1,2 @@
+-- The sessions of one operator in the order of the support log.
+CREATE INDEX sessions_of_operator ON sessions (company_id, operator_id, entered_at_ms, session_id);
