@@ -141,11 +141,18 @@ pub async fn prove(app: &App, typed: Typed) -> Result<Proved, Refusal> {
     })?;
     let attempt = begin(app, &typed).await?;
     let hash = attempt.account.as_ref().map(|account| account.password_hash.clone());
-    let matches = app.hash_gate.verify(place, typed.password, hash).await;
+    let (matches, renewed) = app.hash_gate.verify_and_renew(place, typed.password, hash).await;
     let outcome = judge(&attempt, matches, typed.source, app.now_ms());
     logins.with_label_values(&[outcome.as_str()]).inc();
     match (attempt.account, outcome) {
-        (Some(account), Outcome::Ok) => Ok(Proved { account, source, account_hash: attempt.account_hash }),
+        (Some(account), Outcome::Ok) => {
+            if let Some(renewed) = renewed {
+                let mut tx = app.db.begin().await?;
+                store::renew_hash(&mut tx, &account, &renewed).await?;
+                tx.commit().await?;
+            }
+            Ok(Proved { account, source, account_hash: attempt.account_hash })
+        }
         (account, outcome) => {
             let mut tx = app.db.begin().await?;
             note_failure(&mut tx, account.as_ref(), attempt.counted, &source, outcome, app.now_ms()).await?;

@@ -75,14 +75,26 @@ impl HashGate {
 
     /// Whether `password` is the one of `hash`. Without a hash it works as long and says no.
     pub async fn verify(&self, place: HashPlace, password: Password, hash: Option<PasswordHash>) -> bool {
+        self.verify_and_renew(place, password, hash).await.0
+    }
+
+    /// The same, and the hash to store when the right password has one that is not made as they are now.
+    pub async fn verify_and_renew(
+        &self,
+        place: HashPlace,
+        password: Password,
+        hash: Option<PasswordHash>,
+    ) -> (bool, Option<PasswordHash>) {
         let exists = hash.is_some();
         let hash = hash.map_or_else(|| Arc::clone(&self.decoy), Arc::new);
         let work = move || {
             let _place = place;
-            hash.matches(&password) && exists
+            let matches = hash.matches(&password) && exists;
+            let renew = matches && !hash.is_current();
+            (matches, if renew { password.hash(&mut app::os_rng()).ok() } else { None })
         };
         // A thread that died proves no password.
-        tokio::task::spawn_blocking(work).await.unwrap_or(false)
+        tokio::task::spawn_blocking(work).await.unwrap_or_default()
     }
 }
 

@@ -175,8 +175,18 @@ impl NewPassword {
     /// # Errors
     /// [`HashError`].
     pub fn hash(&self, rng: &mut impl CryptoRngCore) -> Result<PasswordHash, HashError> {
+        self.0.hash(rng)
+    }
+}
+
+impl Password {
+    /// Hashes a password that was proved, as hashes are made now; its rules were those of the time when it was set.
+    ///
+    /// # Errors
+    /// [`HashError`].
+    pub fn hash(&self, rng: &mut impl CryptoRngCore) -> Result<PasswordHash, HashError> {
         let salt = SaltString::generate(rng);
-        let hash = hasher().map_err(HashError)?.hash_password(self.0.0.as_bytes(), &salt).map_err(HashError)?;
+        let hash = hasher().map_err(HashError)?.hash_password(self.0.as_bytes(), &salt).map_err(HashError)?;
         Ok(PasswordHash(hash.to_string()))
     }
 }
@@ -203,6 +213,14 @@ impl PasswordHash {
             return false;
         };
         hasher.verify_password(password.0.as_bytes(), &hash).is_ok()
+    }
+
+    /// Whether it was made as hashes are made now.
+    pub fn is_current(&self) -> bool {
+        let Ok(hash) = password_hash::PasswordHash::new(&self.0) else { return false };
+        let is_same =
+            |params: Params| (params.m_cost(), params.t_cost(), params.p_cost()) == (MEMORY_KIB, PASSES, LANES);
+        hash.algorithm == Algorithm::Argon2id.ident() && Params::try_from(&hash).is_ok_and(is_same)
     }
 }
 

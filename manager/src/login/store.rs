@@ -232,6 +232,24 @@ pub async fn count(tx: &mut Tx, account: &AccountHash, lockout: Lockout, now: Un
     Ok(counted.map_or(Counted::Locked, |(locked_until_ms,)| Counted::Open { locked_until_ms }))
 }
 
+/// Stores the same password under a hash as they are made now, unless another password was set meanwhile.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn renew_hash(tx: &mut Tx, account: &Account, renewed: &PasswordHash) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE operators
+        SET password_hash = $3
+        WHERE operator_id = $1
+        AND password_hash = $2",
+        account.operator_id.to_string(),
+        account.password_hash.as_str(),
+        renewed.as_str()
+    )?;
+    Ok(())
+}
+
 /// Forgets the failures of an account: it logged in, or was unlocked.
 ///
 /// # Errors

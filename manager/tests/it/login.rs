@@ -7,7 +7,7 @@ use axum::{
     http::{Method, StatusCode},
 };
 use manager::{
-    login,
+    execute, fetch_one, login,
     operator::{self, UserId},
 };
 use proto::api::{error::ErrorCode, login::LoginAnswer};
@@ -28,6 +28,50 @@ async fn an_operator_logs_in_and_out() {
         assert_eq!(login.operator_name, "山田 太郎");
         assert_eq!(logout(&manager, &login.token).await.status, StatusCode::NO_CONTENT);
         assert_eq!(logout(&manager, &login.token).await.error().code, ErrorCode::NotLoggedIn);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_hash_that_is_made_otherwise_now_is_made_anew_at_the_next_login() {
+    use argon2::{
+        Algorithm, Argon2, Params, Version,
+        password_hash::{PasswordHasher as _, SaltString},
+    };
+
+    on_both(|db| async {
+        let manager = Manager::new(db);
+        let company_id = manager.company("acme").await;
+        let operator_id = manager.operator(company_id, "yamada").await.to_string();
+        let weaker = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
+        let old = weaker.hash_password(PASSWORD.as_bytes(), &SaltString::from_b64("c2FsdHNhbHQ").unwrap()).unwrap();
+        let mut tx = manager.app.db.begin().await.unwrap();
+        execute!(
+            &mut tx,
+            "UPDATE operators SET password_hash = $2 WHERE operator_id = $1",
+            &operator_id,
+            old.to_string()
+        )
+        .unwrap();
+        tx.commit().await.unwrap();
+        let stored = async || {
+            let mut tx = manager.app.db.read().await.unwrap();
+            let row = fetch_one!(
+                &mut tx,
+                (String,),
+                "SELECT password_hash FROM operators WHERE operator_id = $1",
+                &operator_id
+            );
+            row.unwrap().0
+        };
+
+        assert!(!manager.login("acme", "yamada", "Wrong-Horse-42").await.status.is_success());
+        assert_eq!(stored().await, old.to_string(), "only the right password can be hashed anew");
+        assert!(manager.login("acme", "yamada", PASSWORD).await.status.is_success());
+        let renewed = stored().await;
+        assert!(renewed.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{renewed}");
+        assert!(manager.login("acme", "yamada", PASSWORD).await.status.is_success());
+        assert_eq!(stored().await, renewed, "and then it stays");
     })
     .await;
 }
