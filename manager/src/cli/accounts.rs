@@ -145,6 +145,24 @@ pub(super) async fn enroll_relay(config: Config, name: &ShownName, region: Optio
     say(token.reveal())
 }
 
+/// The token goes to standard output alone, so that it can be written to a file.
+pub(super) async fn renew_relay(config: Config, name: &ShownName) -> Result<(), Failure> {
+    let app = open(config).await?;
+    let renewed = relays::store::renew(&app.db, name.as_str(), app.now_ms()).await.context("database")?;
+    app.db.close().await;
+    match renewed {
+        Some(token) => say(token.reveal()),
+        None => Err(unknown("--name", name.as_str())),
+    }
+}
+
+pub(super) async fn revoke_relay(config: Config, name: &ShownName) -> Result<(), Failure> {
+    let app = open(config).await?;
+    let revoked = relays::store::revoke(&app.db, name.as_str(), app.now_ms()).await.context("database")?;
+    app.db.close().await;
+    if revoked { say("relay: revoked") } else { Err(unknown("--name", name.as_str())) }
+}
+
 pub(super) async fn place_relay(config: Config, name: &ShownName, region: Region) -> Result<(), Failure> {
     let app = open(config).await?;
     let placed = relays::store::place(&app.db, name.as_str(), region, app.now_ms()).await.context("database")?;

@@ -154,6 +154,18 @@ enum RelayCommand {
         #[arg(long)]
         region: Option<Region>,
     },
+    /// Prints another token for a relay, once; the one before is void at once
+    Renew {
+        /// Name of the relay
+        #[arg(long)]
+        name: ShownName,
+    },
+    /// Makes a relay's token void, so that it gets no session any more; `renew` lets it in again
+    Revoke {
+        /// Name of the relay
+        #[arg(long)]
+        name: ShownName,
+    },
     /// Says where a relay is
     Place {
         /// Name of the relay
@@ -302,6 +314,8 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Failure> {
         Command::Operator(OperatorCommand::Stop(who)) => accounts::stop_operator(config, &who).await,
         Command::Operator(OperatorCommand::Unlock(who)) => accounts::unlock_operator(config, &who).await,
         Command::Relay(RelayCommand::Enroll { name, region }) => accounts::enroll_relay(config, &name, region).await,
+        Command::Relay(RelayCommand::Renew { name }) => accounts::renew_relay(config, &name).await,
+        Command::Relay(RelayCommand::Revoke { name }) => accounts::revoke_relay(config, &name).await,
         Command::Relay(RelayCommand::Place { name, region }) => accounts::place_relay(config, &name, region).await,
         Command::Key(KeyCommand::Adopt) => command::adopt_key(config).await,
         Command::Sessions(SessionsCommand::List { company, limit, json }) => {

@@ -75,6 +75,54 @@ pub async fn enroll(db: &Db, name: &str, now_ms: UnixMillis) -> DbResult<(RelayI
     Ok((relay_id, token))
 }
 
+/// Gives a relay another token, which is shown once; the one before is void at once. `None` when there is no such relay.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn renew(db: &Db, name: &str, now_ms: UnixMillis) -> DbResult<Option<BearerToken>> {
+    let token = BearerToken::random(&mut app::os_rng());
+    let known = replace(db, name, &token, "relay.renewed", now_ms).await?;
+    Ok(known.then_some(token))
+}
+
+/// Takes a relay its token, so that it gets no session any more and nobody speaks for it; whether there is one of this
+/// name. Sessions that are at it go on there until they end, or at the next relay when it is stopped.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn revoke(db: &Db, name: &str, now_ms: UnixMillis) -> DbResult<bool> {
+    // Nobody ever sees this one.
+    let token = BearerToken::random(&mut app::os_rng());
+    replace(db, name, &token, "relay.revoked", now_ms).await
+}
+
+async fn replace(db: &Db, name: &str, token: &BearerToken, event: &'static str, now_ms: UnixMillis) -> DbResult<bool> {
+    let mut tx = db.begin().await?;
+    let replaced = fetch_optional!(
+        &mut tx,
+        (String,),
+        "UPDATE relays
+        SET token_hash = $2, heard_at_ms = 0
+        WHERE name = $1
+        RETURNING relay_id",
+        name,
+        token.hash().as_str()
+    )?;
+    let Some((relay_id,)) = replaced else { return Ok(false) };
+    let event = AuditEvent {
+        at_ms: now_ms,
+        company: None,
+        actor: Actor::CommandLine,
+        event,
+        reception: None,
+        session: None,
+        detail: json!({ "relay_id": relay_id, "name": name }),
+    };
+    audit::append(&mut tx, event).await?;
+    tx.commit().await?;
+    Ok(true)
+}
+
 /// Says where a relay is; whether there is one of this name.
 ///
 /// # Errors

@@ -241,3 +241,26 @@ async fn nobody_speaks_for_a_relay_without_its_token_or_with_nonsense() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_relay_s_token_is_void_once_it_is_renewed_or_revoked() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let db = &desk.manager.app.db;
+        let (_, first) = enroll(&desk, "relay2").await;
+        assert_eq!(say(&desk, &first, &heartbeat(1, false)).await, StatusCode::OK);
+
+        let second = relays::store::renew(db, "relay2", START_MS).await.unwrap().unwrap().reveal().to_owned();
+        assert_eq!(say(&desk, &first, &heartbeat(1, false)).await, StatusCode::UNAUTHORIZED);
+        assert_eq!(say(&desk, &second, &heartbeat(1, false)).await, StatusCode::OK);
+        assert!(relays::store::revoke(db, "relay2", START_MS).await.unwrap());
+        assert_eq!(say(&desk, &second, &heartbeat(1, false)).await, StatusCode::UNAUTHORIZED);
+        let mut tx = db.read().await.unwrap();
+        let sql_row = fetch_one!(&mut tx, (i64,), "SELECT heard_at_ms FROM relays WHERE name = 'relay2'");
+        assert_eq!(sql_row.unwrap().0, 0, "no session begins at it");
+
+        assert!(relays::store::renew(db, "nobody", START_MS).await.unwrap().is_none());
+        assert!(!relays::store::revoke(db, "nobody", START_MS).await.unwrap());
+    })
+    .await;
+}
