@@ -1,4 +1,6 @@
--- What these columns had is part of `policy`, like every other rule of a company.
+-- What these columns had is part of `policy`, like every other rule of a company. No company had other values than the
+-- defaults; those who administer this service are locked sooner.
+UPDATE companies SET policy = '{"login":{"failures_max":5}}' WHERE realm = 'system';
 ALTER TABLE companies DROP COLUMN lockout_failures_max;
 ALTER TABLE companies DROP COLUMN lockout_ms;
 ALTER TABLE companies DROP COLUMN lockout_window_ms;

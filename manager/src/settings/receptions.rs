@@ -70,7 +70,7 @@ impl Sheet for Receptions {
         {
             let operators = store::issuers(tx, company_id).await?;
             let open = store::open_numbers(tx, company_id).await?;
-            effects.push(w.effect_numbers(operators, open));
+            effects.push(w.effect_numbers(open, operators));
         }
         if old.contact != new.contact {
             let accounts = store::accounts(tx, company_id).await?.len();

@@ -331,8 +331,11 @@ async fn ids_of_another_company_are_nowhere() {
         ];
 
         let mut tried = 0;
-        let with_id =
-            addresses().into_iter().filter(|address| address.contains("/0") && !address.starts_with("/system"));
+        // A chapter of the manual is no company's.
+        let left_out = ["/system", "/manual"];
+        let with_id = addresses()
+            .into_iter()
+            .filter(|address| address.contains("/0") && !left_out.iter().any(|begin| address.starts_with(begin)));
         for address in with_id {
             for id in &ids {
                 for verb in ["cancel", "extend", "end", "stop", "start", "delete", "password", "logout", "retire"] {

@@ -44,7 +44,8 @@ async fn a_hash_that_is_made_otherwise_now_is_made_anew_at_the_next_login() {
         let company_id = manager.company("acme").await;
         let operator_id = manager.operator(company_id, "yamada").await.to_string();
         let weaker = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::new(64, 1, 1, None).unwrap());
-        let old = weaker.hash_password(PASSWORD.as_bytes(), &SaltString::from_b64("c2FsdHNhbHQ").unwrap()).unwrap();
+        let salt = SaltString::from_b64("c2FsdHNhbHQ").unwrap();
+        let old = weaker.hash_password(PASSWORD.as_bytes(), &salt).unwrap();
         let mut tx = manager.app.db.begin().await.unwrap();
         execute!(
             &mut tx,
