@@ -14,7 +14,7 @@ use ops::{
 use proto::limits;
 use serde::{Deserialize, Serialize};
 
-use crate::{admin, db, events, login, mail, reception, relays, session};
+use crate::{admin, db, events, login, mail, reception, relays, session, webhook};
 
 /// Where everything is kept that must last.
 const DATA_FOLDER: &str = "/var/lib/uketsuke-manager";
@@ -59,6 +59,8 @@ pub struct Config {
     pub system: admin::Config,
     /// Section `[mail]`.
     pub mail: mail::Config,
+    /// Section `[webhooks]`.
+    pub webhooks: webhook::Config,
 }
 
 /// Section `[http]`.
@@ -92,6 +94,7 @@ impl Default for Config {
             events: events::Config::default(),
             system: admin::Config::default(),
             mail: mail::Config::default(),
+            webhooks: webhook::Config::default(),
         }
     }
 }
@@ -140,6 +143,9 @@ impl Config {
             ("mail.retry_max", self.mail.retry_max, 1, DAY_SECS),
             ("mail.give_up_after", self.mail.give_up_after, 60, 30 * DAY_SECS),
             ("mail.keep", self.mail.keep, DAY_SECS, 400 * DAY_SECS),
+            ("webhooks.timeout", self.webhooks.timeout, 1, 60),
+            ("webhooks.give_up_after", self.webhooks.give_up_after, 60, 30 * DAY_SECS),
+            ("webhooks.keep", self.webhooks.keep, DAY_SECS, 400 * DAY_SECS),
         ];
         let span = spans.into_iter().map(|(key, value, least, most)| (key, value, Span::secs(least), Span::secs(most)));
         let span = span.into_iter().find(|(_, value, least, most)| value < least || most < value);

@@ -67,6 +67,8 @@ pub mod statistics;
 
 pub mod mail;
 
+pub mod webhook;
+
 pub mod manual;
 
 pub mod notice;

@@ -5,7 +5,7 @@ use prometheus::{HistogramVec, IntCounterVec, IntGauge};
 
 use crate::{
     events::EventsMetrics, mail::MailMetrics, notice::NoticeMetrics, reception::ReceptionMetrics,
-    relays::RelaysMetrics, session::SessionMetrics,
+    relays::RelaysMetrics, session::SessionMetrics, webhook::WebhookMetrics,
 };
 
 /// Answers: which route is slower than a person notices (0.1 s) or than its deadline?
@@ -44,6 +44,8 @@ pub struct Metrics {
     pub mail: MailMetrics,
     /// Of `notice/`.
     pub notice: NoticeMetrics,
+    /// Of `webhook/`.
+    pub webhook: WebhookMetrics,
 }
 
 impl Metrics {
@@ -61,6 +63,7 @@ impl Metrics {
             events: EventsMetrics::declare(&registry)?,
             mail: MailMetrics::declare(&registry)?,
             notice: NoticeMetrics::declare(&registry)?,
+            webhook: WebhookMetrics::declare(&registry)?,
             registry,
         })
     }

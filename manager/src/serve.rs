@@ -25,6 +25,7 @@ use crate::{
     notice, request, router, session,
     signing_key::{self, SharedKeyError},
     statistics,
+    webhook::{self, Caller, WebhookSetupError},
 };
 
 /// Pause between two looks at the certificate files.
@@ -56,6 +57,9 @@ pub enum ServeError {
     /// Mail cannot be set up.
     #[error(transparent)]
     Mail(#[from] MailSetupError),
+    /// Webhooks cannot be set up.
+    #[error(transparent)]
+    Webhook(#[from] WebhookSetupError),
     /// A metric was declared twice, which is our own mistake.
     #[error(transparent)]
     Metric(#[from] MetricError),
@@ -91,6 +95,7 @@ pub async fn run(
     let certificate = Arc::new(Certificate::load(&config.certificate_file, &config.key_file)?);
     let tls = tls::web_config(Arc::<Certificate>::clone(&certificate))?;
     let smtp = Smtp::new(&config.mail)?;
+    let caller = Caller::new(&config.webhooks)?;
     let app = open(config, Clock::system()).await?;
     let registry = app.metrics.registry.clone();
     registry.build_info(env!("CARGO_PKG_VERSION"))?;
@@ -112,6 +117,7 @@ pub async fn run(
     tasks.spawn(login::link::run(app.clone(), stop.clone()));
     tasks.spawn(notice::run(app.clone(), stop.clone()));
     tasks.spawn(mail::run(app.clone(), smtp, stop.clone()));
+    tasks.spawn(webhook::run(app.clone(), caller, stop.clone()));
 
     let limits = web::Limits {
         connections: app.config.http.connections_max,

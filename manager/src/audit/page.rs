@@ -120,6 +120,7 @@ impl Log {
                 ("operator.", w.kind_operator),
                 ("notice.", w.kind_notice),
                 ("mail.", w.kind_mail),
+                ("webhook.", w.kind_webhook),
                 ("list.", w.kind_export),
             ],
             Self::Logins => vec![

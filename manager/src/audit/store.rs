@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     db::{DbError, DbResult, Tx},
-    execute, fetch_all, fetch_one,
+    execute, fetch_all, fetch_one, webhook,
 };
 
 /// Where the chain ends.
@@ -25,13 +25,15 @@ impl Head {
     }
 }
 
-/// Appends an event in the transaction of the change it tells of; gives its number in the chain.
+/// Appends an event in the transaction of the change it tells of, and queues the webhooks that hear of it; gives its number
+/// in the chain.
 ///
 /// The head stays locked until the transaction ends, so append last, shortly before the commit.
 ///
 /// # Errors
 /// [`DbError`]; then the transaction must not be committed.
 pub async fn append(tx: &mut Tx, event: AuditEvent) -> DbResult<i64> {
+    webhook::store::queue(tx, &event).await?;
     let head = fetch_one!(
         tx,
         Head,

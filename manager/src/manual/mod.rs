@@ -48,6 +48,7 @@ const CHAPTERS: &[Chapter] = chapters![
     "roles",
     "security",
     "notices",
+    "webhooks",
     "system",
     "responsibility",
     "revisions",

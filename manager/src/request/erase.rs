@@ -29,7 +29,7 @@ const STRETCH: i64 = 2000;
 
 /// What of a table belongs to a company, as the statement that deletes a stretch of it: `$1` is the company, `$2` how
 /// many rows, or how many of those that they hang on. A row comes before what it refers to.
-pub const TABLES: [(&str, &str); 29] = [
+pub const TABLES: [(&str, &str); 31] = [
     (
         "consents",
         "DELETE FROM consents WHERE session_id IN (SELECT s.session_id FROM sessions s WHERE s.company_id = $1
@@ -154,6 +154,14 @@ pub const TABLES: [(&str, &str); 29] = [
         "DELETE FROM organisations WHERE organisation_id IN (SELECT g.organisation_id
         FROM organisations g WHERE g.company_id = $1
         AND NOT EXISTS (SELECT 1 FROM organisations b WHERE b.parent_id = g.organisation_id) LIMIT $2)",
+    ),
+    (
+        "webhook_calls",
+        "DELETE FROM webhook_calls WHERE call_id IN (SELECT call_id FROM webhook_calls WHERE company_id = $1 LIMIT $2)",
+    ),
+    (
+        "webhooks",
+        "DELETE FROM webhooks WHERE webhook_id IN (SELECT webhook_id FROM webhooks WHERE company_id = $1 LIMIT $2)",
     ),
     (
         "changes",

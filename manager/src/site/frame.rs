@@ -44,6 +44,8 @@ pub enum Here {
     Settings,
     /// What cases are sorted by.
     Categories,
+    /// Where other programs hear of what happens.
+    Webhooks,
     /// The operation log.
     Audit,
     /// The login log.
@@ -149,6 +151,7 @@ impl Here {
             Self::Organisations => ("/organisations", w.organisations, Some(Permission::OrganisationEdit), "accounts"),
             Self::Groups => ("/groups", w.groups, Some(Permission::OrganisationEdit), "accounts"),
             Self::Roles => ("/settings/roles", w.roles, Some(Permission::RoleEdit), "roles"),
+            Self::Webhooks => ("/settings/webhooks", w.webhooks, Some(Permission::ApiEdit), "webhooks"),
             Self::Account => ("/account", w.account, None, "start"),
             Self::Top => ("/", w.top, None, "start"),
         }
@@ -162,7 +165,10 @@ const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 4] {
         (w.group_today, &[Here::Top, Here::Notices, Here::LiveReceptions, Here::LiveSessions]),
         (w.group_logs, &[Here::ReceptionLog, Here::SupportLog, Here::Statistics]),
         (w.group_accounts, &[Here::Operators, Here::Organisations, Here::Groups, Here::Roles]),
-        (w.group_company, &[Here::Settings, Here::Categories, Here::Audit, Here::LoginLog, Here::Mails]),
+        (
+            w.group_company,
+            &[Here::Settings, Here::Categories, Here::Webhooks, Here::Audit, Here::LoginLog, Here::Mails],
+        ),
     ]
 }
 

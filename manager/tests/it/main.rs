@@ -36,3 +36,4 @@ mod site;
 mod statistics;
 mod store;
 mod system;
+mod webhooks;

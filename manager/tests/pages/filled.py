@@ -88,6 +88,12 @@ class Filled:
         admin.get("/settings/categories")
         for name in ("プリンター", "メール", "ネットワーク"):
             admin.fill("/settings/categories", name=name)
+        admin.get("/settings/webhooks")
+        # Nobody listens there: the call waits, and its page says why.
+        admin.fill("/settings/webhooks", url="https://hooks.example.invalid/support")
+        webhook = [link for link in page_links(admin) if link.startswith("/settings/webhooks/")][0]
+        admin.get(webhook)
+        admin.fill(f"{webhook}/test")
         admin.get("/notices/new")
         admin.fill("/notices/new", title="年末の受付時間", body="12月29日から1月3日まで休みます。",
                    begins=now.strftime("%Y-%m-%dT%H:%M"), ends=(now + timedelta(days=9)).strftime("%Y-%m-%dT%H:%M"))

@@ -192,6 +192,16 @@ async fn plant(desk: &Desk) {
         &operator
     )
     .unwrap();
+    execute!(tx, "INSERT INTO webhooks VALUES ($1, $2, $3, $3, $3, FALSE, 1, 0)", id(6), &company, MARK).unwrap();
+    execute!(
+        tx,
+        "INSERT INTO webhook_calls VALUES ($1, $2, $3, $4, 1, $4, $4, 'queued', 0, 1, NULL, $4, $4, 0)",
+        id(7),
+        id(6),
+        &company,
+        MARK
+    )
+    .unwrap();
     execute!(tx, "INSERT INTO account_groups VALUES ($1, $2, $3, $3, 1, 0)", id(4), &company, MARK).unwrap();
     execute!(tx, "INSERT INTO account_group_members VALUES ($1, $2)", id(4), &operator).unwrap();
     plant_account(tx, &operator).await;
