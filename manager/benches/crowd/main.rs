@@ -8,11 +8,12 @@
 //! the limits of attempts lifted, because those would end it.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
+    clippy::assigning_clones,
     clippy::doc_markdown,
     clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::cast_precision_loss,
-    unreachable_pub,
     reason = "a bench ends at the first thing that does not work, prints what it measured, and uses the tests' harness"
 )]
 

@@ -97,7 +97,7 @@ impl Sheet for General {
         }
         let lang = reader.fields.text("lang");
         match Lang::parse(lang) {
-            Some(lang) => policy.lang = lang.tag().to_owned(),
+            Some(lang) => lang.tag().clone_into(&mut policy.lang),
             None if lang.is_empty() => policy.lang = String::new(),
             None => reader.wrong("lang", w.lang_wrong),
         }

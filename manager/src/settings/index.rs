@@ -7,7 +7,9 @@ use axum::{
     response::{Html, IntoResponse as _},
 };
 
-use super::{duties, general::General, logins::Logins, passwords::Passwords, receptions::Receptions, sheet::Sheet};
+use super::{
+    duties, general::General, logins::Logins, passwords::Passwords, receptions::Receptions, sheet::Sheet as _,
+};
 use crate::{
     app::App,
     login::SiteLogin,

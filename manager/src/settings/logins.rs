@@ -283,12 +283,11 @@ fn read_day(reader: &mut Reader<'_>, key: &'static str, zone: &str) -> i64 {
         return 0;
     }
     let begin = text.parse::<Date>().ok().and_then(|day| day.to_zoned(time::zone(zone)).ok());
-    match begin {
-        Some(begin) => begin.timestamp().as_millisecond(),
-        None => {
-            reader.wrong(key, reader.words.rules_login.day_wrong);
-            0
-        }
+    if let Some(begin) = begin {
+        begin.timestamp().as_millisecond()
+    } else {
+        reader.wrong(key, reader.words.rules_login.day_wrong);
+        0
     }
 }
 

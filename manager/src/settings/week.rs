@@ -59,12 +59,11 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Week {
             continue;
         }
         let minutes = [from, to].map(|key| minute(reader.fields.text(key)));
-        match minutes {
-            [Some(from), Some(to)] => days.push(Some(Hours { from, to })),
-            [_, _] => {
-                reader.wrong("limit_hours", reader.words.rules_login.clock_wrong);
-                days.push(None);
-            }
+        if let [Some(from), Some(to)] = minutes {
+            days.push(Some(Hours { from, to }));
+        } else {
+            reader.wrong("limit_hours", reader.words.rules_login.clock_wrong);
+            days.push(None);
         }
     }
     if days.iter().all(Option::is_none) {

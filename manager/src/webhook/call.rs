@@ -192,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_that_leads_inside_is_not_called() {
         let error = |networks: Vec<Network>| async move {
-            Guarded(networks.into()).resolve("localhost".parse().unwrap()).await.map(|found| found.count())
+            Guarded(networks.into()).resolve("localhost".parse().unwrap()).await.map(Iterator::count)
         };
 
         assert_eq!(error(Vec::new()).await.unwrap_err().to_string(), NotPublic.to_string());

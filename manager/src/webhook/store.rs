@@ -25,6 +25,7 @@ pub const SHOWN_MAX: i64 = 50;
 
 /// One webhook.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[expect(clippy::struct_field_names, reason = "the id has the name of its column")]
 pub struct Webhook {
     /// Its id.
     pub webhook_id: String,
@@ -41,6 +42,7 @@ pub struct Webhook {
 
 /// What a webhook was, or shall be, told.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[expect(clippy::struct_field_names, reason = "the id has the name of its column")]
 pub struct Call {
     /// Its id.
     pub call_id: String,

@@ -237,7 +237,7 @@ async fn a_password_warns_before_it_expires_and_then_leads_only_to_its_change() 
         manager.advance(DAY + Duration::from_secs(1));
         let browser = again(&manager).await;
         browser.get("/").await.says("有効期限まであと5日です");
-        manager.advance(DAY * 5 - Duration::from_mins(10));
+        manager.advance((DAY * 5).saturating_sub(Duration::from_mins(10)));
         let browser = again(&manager).await;
         let token = tool(&manager, "yamada").await.token;
         manager.advance(Duration::from_mins(11));

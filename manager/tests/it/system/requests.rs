@@ -192,16 +192,7 @@ async fn plant(desk: &Desk) {
         &operator
     )
     .unwrap();
-    execute!(tx, "INSERT INTO webhooks VALUES ($1, $2, $3, $3, $3, FALSE, 1, 0)", id(6), &company, MARK).unwrap();
-    execute!(
-        tx,
-        "INSERT INTO webhook_calls VALUES ($1, $2, $3, $4, 1, $4, $4, 'queued', 0, 1, NULL, $4, $4, 0)",
-        id(7),
-        id(6),
-        &company,
-        MARK
-    )
-    .unwrap();
+    plant_webhook(tx, &company, [&id(6), &id(7)]).await;
     execute!(tx, "INSERT INTO account_groups VALUES ($1, $2, $3, $3, 1, 0)", id(4), &company, MARK).unwrap();
     execute!(tx, "INSERT INTO account_group_members VALUES ($1, $2)", id(4), &operator).unwrap();
     plant_account(tx, &operator).await;
@@ -218,6 +209,20 @@ async fn plant(desk: &Desk) {
     };
     manager::audit::append(tx, event).await.unwrap();
     whole.commit().await.unwrap();
+}
+
+/// A webhook and a call of it.
+async fn plant_webhook(tx: &mut Tx, company: &str, [webhook_id, call_id]: [&str; 2]) {
+    execute!(tx, "INSERT INTO webhooks VALUES ($1, $2, $3, $3, $3, FALSE, 1, 0)", webhook_id, company, MARK).unwrap();
+    execute!(
+        tx,
+        "INSERT INTO webhook_calls VALUES ($1, $2, $3, $4, 1, $4, $4, 'queued', 0, 1, NULL, $4, $4, 0)",
+        call_id,
+        webhook_id,
+        company,
+        MARK
+    )
+    .unwrap();
 }
 
 /// Rows of every table that an account can have.
