@@ -9,7 +9,7 @@ use axum::{
 };
 use proto::api::error::{ErrorBody, ErrorCode};
 
-use crate::db::DbError;
+use crate::{db::DbError, site::Problem};
 
 /// What a handler gives.
 pub type ApiResult<T> = Result<T, ApiError>;
@@ -37,6 +37,11 @@ impl ApiError {
     /// 409: the state does not allow the verb; `message` names both.
     pub fn wrong_state(message: impl Into<Cow<'static, str>>) -> Self {
         Self { message: message.into(), ..Self::new(ErrorCode::WrongState) }
+    }
+
+    /// 403: `message` says what is missing.
+    pub fn forbidden(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), ..Self::new(ErrorCode::Forbidden) }
     }
 
     /// 404: no such thing, or not for this caller.
@@ -84,6 +89,23 @@ impl From<DbError> for ApiError {
             DbError::Duplicate(_) | DbError::InconsistentRow { .. } | DbError::Failed(_) | DbError::Migrate(_) => {
                 Self::internal(error)
             }
+        }
+    }
+}
+
+/// A refusal of the site, for what both do.
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::LoggedOut { .. } | Problem::First(_) => Self::new(ErrorCode::NotLoggedIn),
+            Problem::Forbidden | Problem::Forged | Problem::Stale => Self::new(ErrorCode::Forbidden),
+            Problem::NotFound => Self::not_found(),
+            Problem::BadForm => Self::new(ErrorCode::BadRequest),
+            Problem::Changed { .. } => Self::new(ErrorCode::WrongState),
+            Problem::TooLarge => Self::new(ErrorCode::TooLarge),
+            Problem::Throttled { retry_after_secs } => Self::throttled(retry_after_secs),
+            Problem::Busy => Self::busy("see the line before"),
+            Problem::Internal => Self::internal("see the line before"),
         }
     }
 }

@@ -51,6 +51,10 @@ impl<S: Send + Sync, T: DeserializeOwned + Send + 'static> FromRequestParts<S> f
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        // No id has a NUL, and PostgreSQL takes none in a text.
+        if parts.uri.path().contains("%00") {
+            return Err(ApiError::not_found());
+        }
         // A path that cannot be read names nothing that exists.
         let Path(value) = parts.extract().await.map_err(|_unreadable: PathRejection| ApiError::not_found())?;
         Ok(Self(value))

@@ -51,6 +51,10 @@ pub mod organisation;
 
 pub mod login;
 
+pub mod token;
+
+pub mod manage;
+
 pub mod reception;
 
 pub mod session;

@@ -32,7 +32,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     app::{self, App},
     error::ApiError,
-    events, login, reception, relays, session,
+    events, login, manage, reception, relays, session,
     site::{self, Problem},
 };
 
@@ -60,17 +60,21 @@ const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [
 )]
 struct Info;
 
-/// Callers are known by a bearer token.
+/// Tools are known by the token of their login, other programs by a token of the API.
 struct BearerScheme;
 
 impl Modify for BearerScheme {
     fn modify(&self, document: &mut Document) {
-        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
-        document
-            .components
-            .get_or_insert_default()
-            .security_schemes
-            .insert("bearer".to_owned(), SecurityScheme::Http(scheme));
+        let scheme = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("The token that a login of a tool gives"));
+        let token = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some("A token of the API, made at /settings/tokens; each route names the scope that it needs"))
+            .build();
+        let schemes = &mut document.components.get_or_insert_default().security_schemes;
+        schemes.insert("bearer".to_owned(), SecurityScheme::Http(scheme.build()));
+        schemes.insert("token".to_owned(), SecurityScheme::Http(token));
     }
 }
 
@@ -100,6 +104,7 @@ fn routes() -> OpenApiRouter<App> {
         .merge(session::router())
         .merge(relays::router())
         .merge(events::router())
+        .merge(manage::router())
 }
 
 /// Times, counts, names and bounds one request.

@@ -92,6 +92,8 @@ id! {
     CompanyId
     /// A relay server.
     RelayId
+    /// A token of the API.
+    TokenId
 }
 
 #[cfg(test)]

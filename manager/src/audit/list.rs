@@ -132,8 +132,8 @@ impl Listing for Events {
     type Row = Row;
     const COLUMNS: &'static [Column] = &[Column { key: "at", sql: KEY, kind: Kind::Number, descending: true }];
     const ID: &'static str = "a.hash";
-    const SELECT: &'static str =
-        "a.seq, a.at_ms, a.actor, o.name AS actor_name, a.event, a.session_id, a.detail, a.hash";
+    const SELECT: &'static str = "a.seq, a.at_ms, a.actor, COALESCE(o.name, 'API: ' || t.name) AS actor_name, a.event,
+        a.session_id, a.detail, a.hash";
 
     async fn reach(&self, tx: &mut Tx, _asked: &Asked) -> DbResult<Reach> {
         let (from, until) = self.part(tx).await?;
@@ -158,6 +158,8 @@ impl Listing for Events {
         select
             .add("FROM audit a")
             .add("LEFT JOIN operators o ON a.actor = 'operator:' || o.operator_id")
+            // What stands behind `token:`; no other actor has an id of this length there.
+            .add("LEFT JOIN api_tokens t ON t.token_id = SUBSTR(a.actor, 7) AND t.company_id = a.company_id")
             .add("WHERE a.company_id =")
             .bind(self.login.company_id.to_string());
         match self.log {
@@ -179,7 +181,7 @@ impl Listing for Events {
         if let Some(search) = &self.search {
             let pattern = contains(&search.to_lowercase());
             select
-                .add("AND LOWER(COALESCE(o.name, '') || ' ' || a.event || ' ' || a.detail) LIKE")
+                .add("AND LOWER(COALESCE(o.name, t.name, '') || ' ' || a.event || ' ' || a.detail) LIKE")
                 .bind(pattern)
                 .add("ESCAPE '!'");
         }

@@ -19,7 +19,7 @@ use std::fmt;
 
 use proto::{
     api::UnixMillis,
-    id::{CompanyId, OperatorId, ReceptionId, RelayId, SessionId},
+    id::{CompanyId, OperatorId, ReceptionId, RelayId, SessionId, TokenId},
 };
 
 pub use self::{chain::Row, store::append};
@@ -52,6 +52,8 @@ pub enum Actor {
     CommandLine,
     /// An operator who is logged in, or whose account was tried.
     Operator(OperatorId),
+    /// Another program with a token of the API.
+    Token(TokenId),
     /// A system administrator.
     Admin(OperatorId),
     /// The customer of a session.
@@ -68,6 +70,7 @@ impl fmt::Display for Actor {
             Self::Manager => f.write_str("manager"),
             Self::CommandLine => f.write_str("command_line"),
             Self::Operator(id) => write!(f, "operator:{id}"),
+            Self::Token(id) => write!(f, "token:{id}"),
             Self::Admin(id) => write!(f, "admin:{id}"),
             Self::Customer(session_id) => write!(f, "customer:{session_id}"),
             Self::Relay(id) => write!(f, "relay:{id}"),

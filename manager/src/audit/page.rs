@@ -121,6 +121,7 @@ impl Log {
                 ("notice.", w.kind_notice),
                 ("mail.", w.kind_mail),
                 ("webhook.", w.kind_webhook),
+                ("token.", w.kind_token),
                 ("list.", w.kind_export),
             ],
             Self::Logins => vec![
@@ -198,6 +199,7 @@ impl Line {
             "customer" => w.actor_customer,
             "relay" => w.actor_relay,
             "admin" => w.actor_admin,
+            "token" => w.actor_token,
             "manager" => w.actor_manager,
             "command_line" => w.actor_command_line,
             _ => w.actor_stranger,

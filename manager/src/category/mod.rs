@@ -3,6 +3,7 @@
 //! A category that is retired is not offered any more, and the cases that have it keep it; one that no case has can be
 //! deleted.
 
+pub mod edit;
 pub mod page;
 pub mod store;
 

@@ -10,12 +10,13 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::store::{self, Category};
+use super::{
+    edit::{self, EditError},
+    store::{self, Category},
+};
 use crate::{
     app::App,
-    audit::{self, change},
     company::ShownName,
-    db::{DbError, Tx},
     extract::InPath,
     login::SiteLogin,
     role::Permission,
@@ -81,20 +82,13 @@ async fn create(
     let Ok(name) = filled.name.trim().parse::<ShownName>() else {
         return page(&app, &login, &headers, filled.name, Some(w.name_wrong)).await;
     };
-    let now = app.now_ms();
     let mut tx = app.db.begin().await?;
-    let mistake = match store::insert(&mut tx, login.company_id, name.as_str(), now).await {
-        Ok(Some(category_id)) => {
-            log(&mut tx, &login, "category.created", &category_id, ("", name.as_str()), now).await?;
-            tx.commit().await?;
-            return Ok(Flash::Saved.then(PAGE));
-        }
-        Ok(None) => w.too_many,
-        Err(DbError::Duplicate(_)) => w.name_taken,
-        Err(error) => return Err(error.into()),
-    };
-    drop(tx);
-    page(&app, &login, &headers, filled.name, Some(mistake)).await
+    if let Err(error) = edit::create(&mut tx, &login, &name, app.now_ms()).await {
+        drop(tx);
+        return refused(&app, &login, &headers, filled.name, error).await;
+    }
+    tx.commit().await?;
+    Ok(Flash::Saved.then(PAGE))
 }
 
 async fn rename(
@@ -106,7 +100,6 @@ async fn rename(
 ) -> PageResult {
     login.need(Permission::SettingsEdit)?;
     let w = &Words::of(login.lang).categories;
-    let now = app.now_ms();
     let mut tx = app.db.begin().await?;
     let old = store::find(&mut tx, login.company_id, &category_id).await?.ok_or(Problem::NotFound)?;
     let Ok(name) = filled.name.trim().parse::<ShownName>() else {
@@ -114,16 +107,10 @@ async fn rename(
         return page(&app, &login, &headers, String::new(), Some(w.name_wrong)).await;
     };
     let new = Category { name: name.as_str().to_owned(), version: filled.version, ..old.clone() };
-    match store::update(&mut tx, login.company_id, &new).await {
-        Ok(true) => {}
-        Ok(false) => return Err(Problem::Changed { back: PAGE.to_owned() }),
-        Err(DbError::Duplicate(_)) => {
-            drop(tx);
-            return page(&app, &login, &headers, String::new(), Some(w.name_taken)).await;
-        }
-        Err(error) => return Err(error.into()),
+    if let Err(error) = edit::change(&mut tx, &login, &old, &new, app.now_ms()).await {
+        drop(tx);
+        return refused(&app, &login, &headers, String::new(), error).await;
     }
-    log(&mut tx, &login, "category.changed", &category_id, (&old.name, &new.name), now).await?;
     tx.commit().await?;
     Ok(Flash::Saved.then(PAGE))
 }
@@ -140,41 +127,30 @@ async fn act(
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
     let old = store::find(&mut tx, login.company_id, &category_id).await?.ok_or(Problem::NotFound)?;
-    let (event, flash) = match verb.as_str() {
-        "retire" => ("category.retired", Flash::Saved),
-        "return" => ("category.returned", Flash::Saved),
-        "delete" => ("category.deleted", Flash::Deleted),
+    let retired = |retired| Category { retired, version: filled.version, ..old.clone() };
+    let (done, flash) = match verb.as_str() {
+        "retire" => (edit::change(&mut tx, &login, &old, &retired(true), now).await, Flash::Saved),
+        "return" => (edit::change(&mut tx, &login, &old, &retired(false), now).await, Flash::Saved),
+        "delete" => (edit::delete(&mut tx, &login, &old, now).await, Flash::Deleted),
         _ => return Err(Problem::NotFound),
     };
-    if verb == "delete" {
-        if !store::delete(&mut tx, login.company_id, &category_id).await? {
-            drop(tx);
-            let used = Words::of(login.lang).categories.used;
-            return page(&app, &login, &headers, String::new(), Some(used)).await;
-        }
-    } else {
-        let new = Category { retired: verb == "retire", version: filled.version, ..old.clone() };
-        if !store::update(&mut tx, login.company_id, &new).await? {
-            return Err(Problem::Changed { back: PAGE.to_owned() });
-        }
+    if let Err(error) = done {
+        drop(tx);
+        return refused(&app, &login, &headers, String::new(), error).await;
     }
-    log(&mut tx, &login, event, &category_id, (&old.name, &old.name), now).await?;
     tx.commit().await?;
     Ok(flash.then(PAGE))
 }
 
-/// The row of the operation log; the names stand beside the chain.
-async fn log(
-    tx: &mut Tx,
-    login: &SiteLogin,
-    event: &'static str,
-    category_id: &str,
-    (old, new): (&str, &str),
-    now: i64,
-) -> Result<(), DbError> {
-    let fields = vec![change::Field { name: "name".to_owned(), old: old.to_owned(), new: new.to_owned() }];
-    let subject = format!("category:{category_id}");
-    let detail = change::store(tx, login.company_id, &subject, &login.name, fields, now).await?;
-    audit::append(tx, login.event(event, detail, now)).await?;
-    Ok(())
+/// The page with what stood against a change.
+async fn refused(app: &App, login: &SiteLogin, headers: &HeaderMap, typed: String, error: EditError) -> PageResult {
+    let w = &Words::of(login.lang).categories;
+    let mistake = match error {
+        EditError::Many => w.too_many,
+        EditError::Taken => w.name_taken,
+        EditError::Used => w.used,
+        EditError::Changed => return Err(Problem::Changed { back: PAGE.to_owned() }),
+        EditError::Db(error) => return Err(error.into()),
+    };
+    page(app, login, headers, typed, Some(mistake)).await
 }

@@ -47,6 +47,10 @@ pub async fn of_company(tx: &mut Tx, company_id: CompanyId) -> DbResult<Vec<Cate
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn find(tx: &mut Tx, company_id: CompanyId, category_id: &str) -> DbResult<Option<Category>> {
+    // No id has a NUL, and PostgreSQL takes none in a text.
+    if category_id.contains('\0') {
+        return Ok(None);
+    }
     fetch_optional!(
         tx,
         Category,

@@ -1,5 +1,6 @@
 //! Groups: labels that a company puts on its accounts, many to many. They say nothing about who sees what.
 
+pub mod edit;
 pub mod page;
 pub mod store;
 

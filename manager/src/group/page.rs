@@ -10,12 +10,13 @@ use axum::{
 };
 use serde::Deserialize;
 
-use super::store::{self, Group};
+use super::{
+    edit::{self, EditError},
+    store::{self, Group},
+};
 use crate::{
     app::App,
-    audit::{self, change},
     company::ShownName,
-    db::{DbError, Tx},
     extract::InPath,
     login::SiteLogin,
     role::Permission,
@@ -81,20 +82,17 @@ async fn create(
     let Ok(name) = filled.name.trim().parse::<ShownName>() else {
         return page(&app, &login, &headers, filled.name, Some(w.name_wrong)).await;
     };
-    let now = app.now_ms();
     let mut tx = app.db.begin().await?;
-    let mistake = match store::insert(&mut tx, login.company_id, name.as_str(), now).await {
-        Ok(Some(group_id)) => {
-            log(&mut tx, &login, "group.created", &group_id, ("", name.as_str()), now).await?;
+    match edit::create(&mut tx, &login, &name, app.now_ms()).await {
+        Ok(_) => {
             tx.commit().await?;
-            return Ok(Flash::Saved.then(PAGE));
+            Ok(Flash::Saved.then(PAGE))
         }
-        Ok(None) => w.too_many,
-        Err(DbError::Duplicate(_)) => w.name_taken,
-        Err(error) => return Err(error.into()),
-    };
-    drop(tx);
-    page(&app, &login, &headers, filled.name, Some(mistake)).await
+        Err(error) => {
+            drop(tx);
+            page(&app, &login, &headers, filled.name, Some(mistake(error, &login)?)).await
+        }
+    }
 }
 
 async fn rename(
@@ -106,25 +104,22 @@ async fn rename(
 ) -> PageResult {
     login.need(Permission::OrganisationEdit)?;
     let w = &Words::of(login.lang).groups;
-    let now = app.now_ms();
     let mut tx = app.db.begin().await?;
     let old = store::find(&mut tx, login.company_id, &group_id).await?.ok_or(Problem::NotFound)?;
     let Ok(name) = filled.name.trim().parse::<ShownName>() else {
         drop(tx);
         return page(&app, &login, &headers, String::new(), Some(w.name_wrong)).await;
     };
-    match store::rename(&mut tx, &old, filled.version, name.as_str()).await {
-        Ok(true) => {}
-        Ok(false) => return Err(Problem::Changed { back: PAGE.to_owned() }),
-        Err(DbError::Duplicate(_)) => {
-            drop(tx);
-            return page(&app, &login, &headers, String::new(), Some(w.name_taken)).await;
+    match edit::rename(&mut tx, &login, &old, filled.version, &name, app.now_ms()).await {
+        Ok(()) => {
+            tx.commit().await?;
+            Ok(Flash::Saved.then(PAGE))
         }
-        Err(error) => return Err(error.into()),
+        Err(error) => {
+            drop(tx);
+            page(&app, &login, &headers, String::new(), Some(mistake(error, &login)?)).await
+        }
     }
-    log(&mut tx, &login, "group.changed", &group_id, (&old.name, name.as_str()), now).await?;
-    tx.commit().await?;
-    Ok(Flash::Saved.then(PAGE))
 }
 
 /// Deletes a group; its accounts stay.
@@ -137,24 +132,18 @@ async fn delete(
     login.need(Permission::OrganisationEdit)?;
     let mut tx = app.db.begin().await?;
     let old = store::find(&mut tx, login.company_id, &group_id).await?.ok_or(Problem::NotFound)?;
-    store::delete(&mut tx, &old).await?;
-    log(&mut tx, &login, "group.deleted", &group_id, (&old.name, ""), app.now_ms()).await?;
+    edit::delete(&mut tx, &login, &old, app.now_ms()).await?;
     tx.commit().await?;
     Ok(Flash::Deleted.then(PAGE))
 }
 
-/// The row of the operation log; the names stand beside the chain.
-async fn log(
-    tx: &mut Tx,
-    login: &SiteLogin,
-    event: &'static str,
-    group_id: &str,
-    (old, new): (&str, &str),
-    now: i64,
-) -> Result<(), DbError> {
-    let fields = vec![change::Field { name: "name".to_owned(), old: old.to_owned(), new: new.to_owned() }];
-    let subject = format!("group:{group_id}");
-    let detail = change::store(tx, login.company_id, &subject, &login.name, fields, now).await?;
-    audit::append(tx, login.event(event, detail, now)).await?;
-    Ok(())
+/// What stood against a change.
+fn mistake(error: EditError, login: &SiteLogin) -> Result<&'static str, Problem> {
+    let w = &Words::of(login.lang).groups;
+    match error {
+        EditError::Many => Ok(w.too_many),
+        EditError::Taken => Ok(w.name_taken),
+        EditError::Changed => Err(Problem::Changed { back: PAGE.to_owned() }),
+        EditError::Db(error) => Err(error.into()),
+    }
 }

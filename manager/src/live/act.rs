@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::{self, Actor, AuditEvent},
+    audit::{self, AuditEvent},
     db::Tx,
     extract::InPath,
     list::Params,
@@ -33,16 +33,24 @@ pub(super) async fn cancel(
     Form(Pressed {}): Form<Pressed>,
 ) -> PageResult {
     let back = board("/live/receptions", query.as_deref());
+    cancel_number(&app, &login, &id).await.map_err(|problem| stale(problem, &back))?;
+    Ok(done(Flash::Cancelled, &back))
+}
+
+/// Makes a number in reach unusable.
+///
+/// # Errors
+/// [`Problem::Changed`] when it is closed already.
+pub async fn cancel_number(app: &App, login: &SiteLogin, id: &str) -> Result<(), Problem> {
     let now_ms = app.now_ms();
     let mut tx = app.db.begin().await?;
-    let reception_id = number_in_reach(&mut tx, &login, &id).await?;
+    let reception_id = number_in_reach(&mut tx, login, id).await?;
     let stored = reception::store::lock(&mut tx, reception_id).await?.ok_or(Problem::NotFound)?;
-    let cancelled =
-        cancel::cancel_locked(&mut tx, stored.reception, Actor::Operator(login.operator_id), now_ms).await?;
-    let Ok((_, closed)) = cancelled else { return Err(Problem::Changed { back }) };
+    let cancelled = cancel::cancel_locked(&mut tx, stored.reception, login.actor(), now_ms).await?;
+    let Ok((_, closed)) = cancelled else { return Err(changed()) };
     tx.commit().await?;
-    closed.tell(&app);
-    Ok(done(Flash::Cancelled, &back))
+    closed.tell(app);
+    Ok(())
 }
 
 /// Gives a number its full life again, counted from now.
@@ -54,17 +62,26 @@ pub(super) async fn extend(
     Form(Pressed {}): Form<Pressed>,
 ) -> PageResult {
     let back = board("/live/receptions", query.as_deref());
+    extend_number(&app, &login, &id).await.map_err(|problem| stale(problem, &back))?;
+    Ok(done(Flash::Extended, &back))
+}
+
+/// Gives a number in reach its full life again.
+///
+/// # Errors
+/// [`Problem::Changed`] when it is closed already.
+pub async fn extend_number(app: &App, login: &SiteLogin, id: &str) -> Result<(), Problem> {
     let now_ms = app.now_ms();
     let mut tx = app.db.begin().await?;
-    let reception_id = number_in_reach(&mut tx, &login, &id).await?;
+    let reception_id = number_in_reach(&mut tx, login, id).await?;
     let stored = reception::store::lock(&mut tx, reception_id).await?.ok_or(Problem::NotFound)?;
-    let Ok(reception) = stored.reception.extend(now_ms) else { return Err(Problem::Changed { back }) };
+    let Ok(reception) = stored.reception.extend(now_ms) else { return Err(changed()) };
     reception::store::save(&mut tx, &reception).await?;
     let detail = json!({ "expires_at_ms": reception.expires_at_ms });
     let event = AuditEvent { reception: Some(reception_id), ..login.event("reception.extended", detail, now_ms) };
     audit::append(&mut tx, event).await?;
     tx.commit().await?;
-    Ok(done(Flash::Extended, &back))
+    Ok(())
 }
 
 /// Ends a session; its relay is told with its next heartbeat, and both tools by the relay.
@@ -75,24 +92,33 @@ pub(super) async fn end(
     RawQuery(query): RawQuery,
     Form(Pressed {}): Form<Pressed>,
 ) -> PageResult {
-    login.need(Permission::LiveView)?;
     let back = board("/live/sessions", query.as_deref());
+    end_session(&app, &login, &id).await.map_err(|problem| stale(problem, &back))?;
+    Ok(done(Flash::SessionEnded, &back))
+}
+
+/// Ends a session in reach.
+///
+/// # Errors
+/// [`Problem::Changed`] when it ended already.
+pub async fn end_session(app: &App, login: &SiteLogin, id: &str) -> Result<(), Problem> {
+    login.need(Permission::LiveView)?;
     let now_ms = app.now_ms();
     let session_id: SessionId = id.parse().map_err(|_not_an_id| Problem::NotFound)?;
     let mut tx = app.db.begin().await?;
-    let found = store::sessions(&mut tx, &login, &Narrowing::one(&session_id.to_string())).await?;
-    let Some(row) = found.first() else { return Err(gone(&mut tx, &login, &id, back).await?) };
-    if !lines::may_act(&login, &row.operator_id) {
+    let found = store::sessions(&mut tx, login, &Narrowing::one(&session_id.to_string())).await?;
+    let Some(row) = found.first() else { return Err(gone(&mut tx, login, id).await?) };
+    if !lines::may_act(login, &row.operator_id) {
         return Err(Problem::Forbidden);
     }
-    let actor = Actor::Operator(login.operator_id);
+    let actor = login.actor();
     let closed = close::end(&mut tx, session_id, (CloseReason::Revoked, now_ms), actor, now_ms).await?;
     if !closed.ended() {
-        return Err(Problem::Changed { back });
+        return Err(changed());
     }
     tx.commit().await?;
-    closed.tell(&app);
-    Ok(done(Flash::SessionEnded, &back))
+    closed.tell(app);
+    Ok(())
 }
 
 /// The id of an open number in reach, about which this account may do something.
@@ -101,21 +127,26 @@ async fn number_in_reach(tx: &mut Tx, login: &SiteLogin, id: &str) -> Result<Rec
     let reception_id: ReceptionId = id.parse().map_err(|_not_an_id| Problem::NotFound)?;
     let found = store::numbers(tx, login, &Narrowing::one(&reception_id.to_string())).await?;
     let Some(row) = found.first() else {
-        let back = "/live/receptions".to_owned();
         let closed = reception::list::ReceptionLog::one(id, login);
-        return Err(if crate::list::exists(tx, &closed).await? {
-            Problem::Changed { back }
-        } else {
-            Problem::NotFound
-        });
+        return Err(if crate::list::exists(tx, &closed).await? { changed() } else { Problem::NotFound });
     };
     if lines::may_act(login, &row.operator_id) { Ok(reception_id) } else { Err(Problem::Forbidden) }
 }
 
 /// Why a session is not running: it ended meanwhile, or it is not there for this account.
-async fn gone(tx: &mut Tx, login: &SiteLogin, id: &str, back: String) -> Result<Problem, Problem> {
+async fn gone(tx: &mut Tx, login: &SiteLogin, id: &str) -> Result<Problem, Problem> {
     let ended = crate::session::list::SupportLog::one(id, login);
-    Ok(if crate::list::exists(tx, &ended).await? { Problem::Changed { back } } else { Problem::NotFound })
+    Ok(if crate::list::exists(tx, &ended).await? { changed() } else { Problem::NotFound })
+}
+
+/// It is not open any more.
+fn changed() -> Problem {
+    Problem::Changed { back: String::new() }
+}
+
+/// A change that came too late leads back to the board.
+fn stale(problem: Problem, back: &str) -> Problem {
+    if let Problem::Changed { .. } = problem { Problem::Changed { back: back.to_owned() } } else { problem }
 }
 
 /// A board with the filters that it had.

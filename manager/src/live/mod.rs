@@ -6,10 +6,10 @@
 //! What tells that something happened is the company's newest row of the audit record: every change has one.
 //! It does not show pictures or digits: of a number the first three are shown.
 
+pub mod act;
 pub mod page;
 pub mod store;
 
-mod act;
 mod changes;
 mod hub;
 mod lines;

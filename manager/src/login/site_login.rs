@@ -9,7 +9,7 @@ use axum::{
 use jiff::tz::TimeZone;
 use proto::{
     api::UnixMillis,
-    id::{CompanyId, OperatorId},
+    id::{CompanyId, OperatorId, TokenId},
 };
 
 use super::{Realm, password::Expiry, site_store};
@@ -69,6 +69,8 @@ pub struct Holder {
     pub policy: Policy,
     /// Which login.
     pub token: BearerHash,
+    /// The token of the API by which the account acts, when it is no login of a person.
+    pub api_token: Option<TokenId>,
     /// For its forms.
     pub csrf: String,
     /// The language of its pages.
@@ -231,6 +233,9 @@ impl Holder {
 
     /// The account in the audit.
     pub const fn actor(&self) -> Actor {
+        if let Some(token_id) = self.api_token {
+            return Actor::Token(token_id);
+        }
         match self.realm {
             Realm::Company => Actor::Operator(self.operator_id),
             Realm::System => Actor::Admin(self.operator_id),

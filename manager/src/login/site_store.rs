@@ -135,6 +135,34 @@ pub async fn find(
     Ok((now < idle_at_ms.min(ends_at_ms)).then_some((login, used_at_ms)))
 }
 
+/// The account behind a token of the API, if it could use the site now: it is in force, of a company in force, and need
+/// not set a password first. `token` is the token's hash.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn find_account(tx: &mut Tx, operator_id: OperatorId, token: &BearerHash) -> DbResult<Option<SiteLogin>> {
+    let row = fetch_optional!(
+        tx,
+        Row,
+        "SELECT o.operator_id, o.user_id, o.name, c.company_id, c.code AS company_code, c.name AS company_name, c.policy,
+            g.path AS organisation_path, o.role, r.name AS role_name, r.reach AS role_reach,
+            r.permissions AS role_permissions, 'full' AS stage, o.totp_sealed IS NOT NULL AS has_factor,
+            o.password_changed_at_ms, o.partner_id, o.created_at_ms, o.created_at_ms AS used_at_ms
+        FROM operators o
+        JOIN companies c ON c.company_id = o.company_id
+        LEFT JOIN organisations g ON g.organisation_id = o.organisation_id
+        LEFT JOIN roles r ON r.role_id = o.role_id
+        WHERE o.operator_id = $1
+        AND o.stopped = FALSE
+        AND o.password_initial = FALSE
+        AND o.deleted_at_ms IS NULL
+        AND c.state = 'active'
+        AND c.realm = 'company'",
+        operator_id.to_string()
+    )?;
+    row.map(|row| read_company(row, token)).transpose()
+}
+
 fn read_company(row: Row, token: &BearerHash) -> DbResult<SiteLogin> {
     let wrong = |column| DbError::InconsistentRow { table: "operators", column, id: row.operator_id.clone() };
     let role: Role = row.role.parse().map_err(|_unknown| wrong("role"))?;
@@ -177,6 +205,7 @@ fn read_holder(row: Row, realm: Realm, token: &BearerHash) -> DbResult<Holder> {
         password_changed_at_ms: row.password_changed_at_ms,
         policy: realm.policy(&row.policy),
         token: token.clone(),
+        api_token: None,
         csrf: String::new(),
         lang: Lang::default(),
         notices: Vec::new(),

@@ -79,15 +79,24 @@ async fn again(
     InPath(mail_id): InPath<String>,
     Form(Pressed {}): Form<Pressed>,
 ) -> PageResult {
+    send_again(&app, &login, &mail_id).await?;
+    Ok(Flash::MailQueued.then("/mails"))
+}
+
+/// Puts a mail that could not be delivered into the outbox again.
+///
+/// # Errors
+/// [`Problem::NotFound`] when there is none such.
+pub async fn send_again(app: &App, login: &SiteLogin, mail_id: &str) -> Result<(), Problem> {
     login.need(Permission::SettingsEdit)?;
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
-    if !store::again(&mut tx, login.company_id, &mail_id, now).await? {
+    if !store::again(&mut tx, login.company_id, mail_id, now).await? {
         return Err(Problem::NotFound);
     }
     audit::append(&mut tx, login.event("mail.sent_again", json!({ "mail_id": mail_id }), now)).await?;
     tx.commit().await?;
-    Ok(Flash::MailQueued.then("/mails"))
+    Ok(())
 }
 
 impl Line {

@@ -48,6 +48,7 @@ const CHAPTERS: &[Chapter] = chapters![
     "roles",
     "security",
     "notices",
+    "api",
     "webhooks",
     "system",
     "responsibility",

@@ -7,6 +7,7 @@
 //! A company sees the notices of the service that are for it, and its own; a body is plain text in which addresses of
 //! pages are links.
 
+pub mod edit;
 pub mod holiday;
 pub mod incident;
 pub mod list;

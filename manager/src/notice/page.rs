@@ -10,17 +10,17 @@ use axum::{
 };
 use jiff::tz::TimeZone;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::{
-    Class, Piece, form,
+    Class, Piece,
+    edit::{self, Written},
+    form,
     list::{Notices, Row},
     pieces,
-    store::{self, NewNotice, Notice},
+    store::{self, Notice},
 };
 use crate::{
     app::App,
-    audit,
     extract::InPath,
     list::{Asked, Page, Params},
     login::SiteLogin,
@@ -102,16 +102,6 @@ pub(super) struct Mistakes {
     pub(super) companies: Option<String>,
 }
 
-/// A form that was read.
-pub(super) struct Written {
-    pub(super) class: Class,
-    pub(super) important: bool,
-    pub(super) title: String,
-    pub(super) body: String,
-    pub(super) begins_at_ms: i64,
-    pub(super) ends_at_ms: i64,
-}
-
 impl Mistakes {
     pub(super) const fn is_empty(&self) -> bool {
         self.title.is_none() && self.body.is_none() && self.period.is_none() && self.companies.is_none()
@@ -132,25 +122,16 @@ impl Filled {
     /// The values, or what is wrong.
     pub(super) fn read(&self, words: &'static Words, now: i64, zone: &TimeZone) -> Result<Written, Mistakes> {
         let w = &words.notices;
-        let (title, body) = (form::title(&self.title), form::body(&self.body));
+        let class = Class::parse(&self.kind).unwrap_or(Class::Other);
         let period = form::moment(&self.begins, zone).zip(form::moment(&self.ends, zone));
-        let period = period.filter(|(begins, ends)| begins < ends && now < *ends);
-        match (title, body, period) {
-            (Some(title), Some(body), Some((begins_at_ms, ends_at_ms))) => Ok(Written {
-                class: Class::parse(&self.kind).unwrap_or(Class::Other),
-                important: self.important == "yes",
-                title,
-                body,
-                begins_at_ms,
-                ends_at_ms,
-            }),
-            (title, body, period) => Err(Mistakes {
-                title: title.is_none().then_some(w.title_wrong),
-                body: body.is_none().then_some(w.body_wrong),
-                period: period.is_none().then_some(w.period_wrong),
+        Written::read((class, self.important == "yes"), (&self.title, &self.body), period, now).map_err(|wrong| {
+            Mistakes {
+                title: wrong.title.then_some(w.title_wrong),
+                body: wrong.body.then_some(w.body_wrong),
+                period: wrong.period.then_some(w.period_wrong),
                 companies: None,
-            }),
-        }
+            }
+        })
     }
 }
 
@@ -241,22 +222,8 @@ async fn create(
         Ok(written) => written,
         Err(mistakes) => return new_page(&app, &login, &headers, filled, mistakes),
     };
-    let new = NewNotice {
-        company: Some(login.company_id),
-        only: &[],
-        class: written.class,
-        important: written.important,
-        title: &written.title,
-        body: &written.body,
-        begins_at_ms: written.begins_at_ms,
-        ends_at_ms: written.ends_at_ms,
-        stays_from_ms: None,
-        author: &login.name,
-    };
     let mut tx = app.db.begin().await?;
-    let notice_id = store::create(&mut tx, &new, now).await?;
-    let detail = json!({ "notice_id": notice_id, "kind": written.class.as_str(), "important": written.important });
-    audit::append(&mut tx, login.event("notice.created", detail, now)).await?;
+    edit::create(&mut tx, &login, &written, now).await?;
     tx.commit().await?;
     Ok(Flash::Saved.then("/notices"))
 }
@@ -268,12 +235,10 @@ async fn end(
     Form(Pressed {}): Form<Pressed>,
 ) -> PageResult {
     login.need(Permission::SettingsEdit)?;
-    let now = app.now_ms();
     let mut tx = app.db.begin().await?;
-    if !store::end(&mut tx, Some(login.company_id), &notice_id, now).await? {
+    if !edit::end(&mut tx, &login, &notice_id, app.now_ms()).await? {
         return Err(Problem::NotFound);
     }
-    audit::append(&mut tx, login.event("notice.ended", json!({ "notice_id": notice_id }), now)).await?;
     tx.commit().await?;
     Ok(Flash::Saved.then("/notices"))
 }

@@ -20,7 +20,7 @@ use crate::{
         store::{self as logins, AccountHash},
     },
     mail, notice,
-    role::{self, Permissions, Reach, Role},
+    role::{self, Permission, Permissions, Reach, Role},
 };
 
 /// What can be changed of an account.
@@ -64,6 +64,8 @@ pub enum EditError {
     LastAdmin,
     /// One cannot do this to oneself.
     Oneself,
+    /// No token of the API may do this.
+    ByToken,
     /// Mail is off, or there is no address.
     NoMail,
     /// The database.
@@ -91,6 +93,16 @@ impl Choice {
             return Ok(Some(role.into()));
         }
         Ok(role::store::find(tx, login.company_id, text).await?.map(Self::from))
+    }
+
+    /// Whether it decides over other accounts or over the company.
+    const fn administers(&self) -> bool {
+        let p = self.permissions;
+        p.has(Permission::OperatorEdit)
+            || p.has(Permission::OrganisationEdit)
+            || p.has(Permission::RoleEdit)
+            || p.has(Permission::SettingsEdit)
+            || p.has(Permission::ApiEdit)
     }
 
     /// Whether it gives nothing that `login` has not.
@@ -125,7 +137,7 @@ pub async fn create(
     hash: &PasswordHash,
     now: UnixMillis,
 ) -> Result<OperatorId, EditError> {
-    if !values.role.is_within(login) {
+    if !values.role.is_within(login) || (login.api_token.is_some() && values.role.administers()) {
         return Err(EditError::TooWide);
     }
     take_seat(tx, login).await?;
@@ -179,8 +191,12 @@ pub async fn update(
     now: UnixMillis,
 ) -> Result<(), EditError> {
     let operator_id = id_of(row)?;
-    if operator_id != login.operator_id {
+    if operator_id != login.operator_id || login.api_token.is_some() {
         another(tx, login, row).await?;
+    }
+    if login.api_token.is_some() && (values.role.administers() || values.email.as_str() != row.email) {
+        // Links for passwords go to the address of mail.
+        return Err(EditError::ByToken);
     }
     let role_before = row.role_id.as_deref().unwrap_or(&row.role);
     let role_after = values.role.role_id.as_deref().unwrap_or(values.role.role.as_str());
@@ -286,13 +302,12 @@ pub async fn place_in(
 pub async fn set_groups(
     tx: &mut Tx,
     login: &SiteLogin,
-    row: &Row,
+    operator_id: OperatorId,
     groups: &[String],
     now: UnixMillis,
 ) -> Result<(), EditError> {
-    let operator_id = id_of(row)?;
     let all = groups::of_company(tx, login.company_id).await?;
-    let before = groups::of_account(tx, &row.operator_id).await?;
+    let before = groups::of_account(tx, &operator_id.to_string()).await?;
     let names = |ids: &[String]| {
         let named = all.iter().filter(|group| ids.contains(&group.id)).map(|group| group.name.as_str());
         named.collect::<Vec<_>>().join(", ")
@@ -333,6 +348,9 @@ pub async fn stop_new(
 /// [`EditError`].
 pub async fn unlock(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) -> Result<(), EditError> {
     let operator_id = id_of(row)?;
+    if login.api_token.is_some() {
+        another(tx, login, row).await?;
+    }
     logins::forgive(tx, &AccountHash::of(&login.company_code, &row.user_id)).await?;
     logins::note_lock(tx, operator_id, 0).await?;
     record(tx, login, "operator.unlocked", operator_id, Vec::new(), now).await
@@ -349,6 +367,9 @@ pub async fn reissue(
     hash: &PasswordHash,
     now: UnixMillis,
 ) -> Result<(), EditError> {
+    if login.api_token.is_some() {
+        return Err(EditError::ByToken);
+    }
     let operator_id = another(tx, login, row).await?;
     logins::set_password(tx, operator_id, hash, login.policy.password.change_after_reset, now).await?;
     logins::revoke_all(tx, operator_id, now).await?;
@@ -366,6 +387,9 @@ pub async fn send_link(
     operator_id: OperatorId,
     purpose: Purpose,
 ) -> Result<(), EditError> {
+    if login.api_token.is_some() {
+        return Err(EditError::ByToken);
+    }
     let now = app.now_ms();
     if !link::send(app, tx, operator_id, purpose, login.lang, now).await? {
         return Err(EditError::NoMail);
@@ -378,6 +402,9 @@ pub async fn send_link(
 /// # Errors
 /// [`EditError`].
 pub async fn reset_factor(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) -> Result<(), EditError> {
+    if login.api_token.is_some() {
+        return Err(EditError::ByToken);
+    }
     let operator_id = another(tx, login, row).await?;
     second::take_away(tx, operator_id).await?;
     logins::revoke_all(tx, operator_id, now).await?;
@@ -439,14 +466,17 @@ pub fn id_of(row: &Row) -> Result<OperatorId, EditError> {
 }
 
 /// An account that is not one's own and may nothing that one may not oneself: else its password or its mail address
-/// would lead to more.
+/// would lead to more. Who administers others is out of reach for a token of the API.
 async fn another(tx: &mut Tx, login: &SiteLogin, row: &Row) -> Result<OperatorId, EditError> {
     let operator_id = id_of(row)?;
     if operator_id == login.operator_id {
         return Err(EditError::Oneself);
     }
-    let held = Choice::read(tx, login, row.role_id.as_deref().unwrap_or(&row.role)).await?;
-    if held.ok_or(EditError::Changed)?.is_within(login) { Ok(operator_id) } else { Err(EditError::TooWide) }
+    let held = Choice::read(tx, login, row.role_id.as_deref().unwrap_or(&row.role)).await?.ok_or(EditError::Changed)?;
+    if login.api_token.is_some() && held.administers() {
+        return Err(EditError::ByToken);
+    }
+    if held.is_within(login) { Ok(operator_id) } else { Err(EditError::TooWide) }
 }
 
 /// Holds the company's row, so that of two accounts for the last seat one is made.

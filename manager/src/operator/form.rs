@@ -4,17 +4,15 @@ use proto::id::OperatorId;
 use serde::Deserialize;
 
 use super::{
-    MailAddress,
-    edit::{self, Choice, EditError, Values},
-    is_reading,
+    edit::{self, EditError, Values},
+    fields::{self, Typed, Wrong},
     list::Row,
 };
 use crate::{
-    company::ShownName,
     db::Tx,
     login::SiteLogin,
-    organisation::store::{self as organisations, Organisation},
-    role::{self, Reach, Role},
+    organisation::store::Organisation,
+    role::{self, Role},
     site::{Problem, Words, frame::role_name},
 };
 
@@ -97,24 +95,6 @@ pub(super) async fn role_choices(tx: &mut Tx, login: &SiteLogin) -> Result<Vec<R
     Ok(product.chain(company).collect())
 }
 
-/// Where an account shall be, when it is another place than `before`; an error when that is no place that is reached.
-pub(super) async fn organisation_of(
-    tx: &mut Tx,
-    login: &SiteLogin,
-    filled: &Filled,
-    before: Option<&str>,
-) -> Result<Result<Option<Option<Organisation>>, ()>, Problem> {
-    let after = filled.organisation.as_str();
-    if after == before.unwrap_or_default() {
-        return Ok(Ok(None));
-    }
-    if after.is_empty() {
-        // Who sees a part of the tree only would lose sight of it.
-        return Ok(if login.reach == Reach::Company { Ok(Some(None)) } else { Err(()) });
-    }
-    Ok(organisations::find(tx, login, after).await?.map(|found| Some(Some(found))).ok_or(()))
-}
-
 pub(super) async fn moved(
     tx: &mut Tx,
     login: &SiteLogin,
@@ -139,30 +119,21 @@ pub(super) async fn read_values(
     words: &'static Words,
 ) -> Result<(Option<Values>, Mistakes), Problem> {
     let w = &words.operators;
+    let typed = Typed { name: &filled.name, kana: &filled.kana, email: &filled.email, role: &filled.role };
     let mut mistakes = Mistakes::default();
-    let name: Option<ShownName> = filled.name.trim().parse().ok();
-    if name.is_none() {
-        mistakes.name = Some(w.name_wrong);
-    }
-    let kana = filled.kana.trim();
-    if !is_reading(kana) {
-        mistakes.kana = Some(w.kana_wrong);
-    }
-    let email: Option<MailAddress> = filled.email.trim().parse().ok();
-    if email.is_none() {
-        mistakes.email = Some(w.email_wrong);
-    }
-    let role = Choice::read(tx, login, &filled.role).await?;
-    if role.is_none() {
-        mistakes.role = Some(w.role_wrong);
-    }
-    let values = match (name, email, role) {
-        (Some(name), Some(email), Some(role)) if mistakes.is_empty() => {
-            Some(Values { name, kana: kana.to_owned(), email, role })
-        }
-        (_, _, _) => None,
+    let wrong = match fields::read(tx, login, typed).await? {
+        Ok(values) => return Ok((Some(values), mistakes)),
+        Err(wrong) => wrong,
     };
-    Ok((values, mistakes))
+    for field in wrong {
+        match field {
+            Wrong::Name => mistakes.name = Some(w.name_wrong),
+            Wrong::Kana => mistakes.kana = Some(w.kana_wrong),
+            Wrong::Email => mistakes.email = Some(w.email_wrong),
+            Wrong::Role => mistakes.role = Some(w.role_wrong),
+        }
+    }
+    Ok((None, mistakes))
 }
 
 /// Puts what stood against a change beside the field that it is about.
@@ -174,6 +145,7 @@ pub(super) fn place(error: EditError, mistakes: &mut Mistakes, words: &'static W
         EditError::TooWide => mistakes.role = Some(w.role_too_wide),
         EditError::LastAdmin => mistakes.all = Some(w.last_admin),
         EditError::Oneself => mistakes.all = Some(w.oneself),
+        EditError::ByToken => return Err(Problem::Forbidden),
         EditError::NoMail => mistakes.all = Some(w.no_mail),
         EditError::Changed => return Err(Problem::Changed { back: "/operators".to_owned() }),
         EditError::Db(error) => return Err(error.into()),

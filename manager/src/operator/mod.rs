@@ -1,6 +1,7 @@
 //! Operators: the accounts that log in and give support.
 
 pub mod edit;
+pub mod fields;
 mod form;
 pub mod import;
 pub mod list;

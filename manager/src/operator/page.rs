@@ -14,7 +14,8 @@ use serde_json::json;
 use super::{
     UserId,
     edit::{self, EditError},
-    form::{Filled, Mistakes, RoleChoice, moved, organisation_of, place, read_values, role_choices},
+    fields::organisation_of,
+    form::{Filled, Mistakes, RoleChoice, moved, place, read_values, role_choices},
     list::{self, Accounts, HEADS, Row, State as AccountState},
 };
 use crate::{
@@ -192,7 +193,7 @@ async fn create(
     if user.is_none() {
         mistakes.user = Some(words.operators.user_wrong);
     }
-    let place_in = organisation_of(&mut tx, &login, &filled, None).await?;
+    let place_in = organisation_of(&mut tx, &login, &filled.organisation, None).await?;
     if place_in.is_err() {
         mistakes.organisation = Some(words.operators.organisation_wrong);
     }
@@ -299,7 +300,7 @@ async fn update(
     let row = find(&app, &login, &operator_id).await?;
     let mut tx = app.db.begin().await?;
     let (values, mut mistakes) = read_values(&mut tx, &login, &filled, words).await?;
-    let place_in = organisation_of(&mut tx, &login, &filled, row.organisation_id.as_deref()).await?;
+    let place_in = organisation_of(&mut tx, &login, &filled.organisation, row.organisation_id.as_deref()).await?;
     if place_in.is_err() {
         mistakes.organisation = Some(words.operators.organisation_wrong);
     }
@@ -310,7 +311,9 @@ async fn update(
     let now = app.now_ms();
     match edit::update(&mut tx, &login, &row, filled.version, &values, now).await {
         Ok(()) => {
-            if let Err(error) = edit::set_groups(&mut tx, &login, &row, &filled.groups, now).await {
+            let grouped =
+                async { edit::set_groups(&mut tx, &login, edit::id_of(&row)?, &filled.groups, now).await }.await;
+            if let Err(error) = grouped {
                 drop(tx);
                 return refused(&app, &login, &headers, row, error).await;
             }
@@ -425,7 +428,10 @@ async fn draw_password(app: &App, login: &SiteLogin) -> Result<(NewPassword, Pas
 }
 
 /// One account that the role reaches; of another company it is as good as none.
-async fn find(app: &App, login: &SiteLogin, operator_id: &str) -> Result<Row, Problem> {
+///
+/// # Errors
+/// [`Problem::NotFound`], or what the database says.
+pub async fn find(app: &App, login: &SiteLogin, operator_id: &str) -> Result<Row, Problem> {
     let listing = Accounts::one(operator_id, login, app.now_ms());
     let mut tx = app.db.read().await?;
     let (rows, _) = crate::list::stretch(&mut tx, &listing, &Asked::read::<Accounts>(&Params::default()), 1).await?;

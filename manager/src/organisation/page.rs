@@ -248,7 +248,10 @@ async fn finish(
 }
 
 /// The top of what somebody reaches is not theirs to delete.
-fn movable(found: Option<Organisation>, login: &SiteLogin) -> Result<Organisation, Problem> {
+///
+/// # Errors
+/// [`Problem::NotFound`], and [`Problem::Forbidden`] for that top.
+pub fn movable(found: Option<Organisation>, login: &SiteLogin) -> Result<Organisation, Problem> {
     let one = found.ok_or(Problem::NotFound)?;
     let is_top = login.reach != Reach::Company && login.organisation_path.as_ref() == Some(&one.path);
     if is_top { Err(Problem::Forbidden) } else { Ok(one) }

@@ -67,6 +67,10 @@ pub async fn reached(tx: &mut Tx, login: &SiteLogin) -> DbResult<Vec<Organisatio
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn find(tx: &mut Tx, login: &SiteLogin, organisation_id: &str) -> DbResult<Option<Organisation>> {
+    // No id has a NUL, and PostgreSQL takes none in a text.
+    if organisation_id.contains('\0') {
+        return Ok(None);
+    }
     let mut select = Select::new(SELECT);
     select.bind(login.company_id.to_string()).add("AND g.organisation_id =").bind(organisation_id);
     login.narrow_organisations(&mut select);

@@ -29,7 +29,7 @@ const STRETCH: i64 = 2000;
 
 /// What of a table belongs to a company, as the statement that deletes a stretch of it: `$1` is the company, `$2` how
 /// many rows, or how many of those that they hang on. A row comes before what it refers to.
-pub const TABLES: [(&str, &str); 31] = [
+pub const TABLES: [(&str, &str); 32] = [
     (
         "consents",
         "DELETE FROM consents WHERE session_id IN (SELECT s.session_id FROM sessions s WHERE s.company_id = $1
@@ -142,6 +142,10 @@ pub const TABLES: [(&str, &str); 31] = [
     (
         "imports",
         "DELETE FROM imports WHERE import_id IN (SELECT import_id FROM imports WHERE company_id = $1 LIMIT $2)",
+    ),
+    (
+        "api_tokens",
+        "DELETE FROM api_tokens WHERE token_id IN (SELECT token_id FROM api_tokens WHERE company_id = $1 LIMIT $2)",
     ),
     (
         "operators",

@@ -66,6 +66,10 @@ pub async fn of_company(tx: &mut Tx, company_id: CompanyId) -> DbResult<Vec<Cust
 /// # Errors
 /// [`DbError`].
 pub async fn find(tx: &mut Tx, company_id: CompanyId, role_id: &str) -> DbResult<Option<Custom>> {
+    // No id has a NUL, and PostgreSQL takes none in a text.
+    if role_id.contains('\0') {
+        return Ok(None);
+    }
     let row = fetch_optional!(
         tx,
         Row,

@@ -69,13 +69,7 @@ pub(super) async fn write(
     let mut tx = app.db.begin().await?;
     let old = find_own(&mut tx, &login, session_id).await?;
     let version = request.version;
-    let case = Case {
-        number: request.case_number,
-        category_id: request.category_id,
-        result: request.result,
-        customer_name: request.customer_name,
-        note: request.note,
-    };
+    let case = Case::from(request);
     let writing = Writing {
         company_id: login.company_id,
         session_id,
@@ -113,7 +107,20 @@ async fn find_own(tx: &mut Tx, login: &LoggedIn, session_id: SessionId) -> ApiRe
     case::read(tx, login.company_id, session_id).await?.ok_or(ApiError::not_found())
 }
 
-fn shown(stored: Stored) -> CaseBody {
+impl From<CaseRequest> for Case {
+    fn from(request: CaseRequest) -> Self {
+        Self {
+            number: request.case_number,
+            category_id: request.category_id,
+            result: request.result,
+            customer_name: request.customer_name,
+            note: request.note,
+        }
+    }
+}
+
+/// A case as the API shows it.
+pub fn shown(stored: Stored) -> CaseBody {
     CaseBody {
         case_number: stored.case.number,
         category_id: stored.case.category_id,

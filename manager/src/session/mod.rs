@@ -18,13 +18,13 @@ pub mod guess;
 pub mod list;
 pub mod page;
 pub mod renew;
+pub mod show;
 pub mod state;
 pub mod store;
 pub mod sweep;
 pub mod ticket;
 
 mod metrics;
-mod show;
 
 use std::{num::NonZeroU32, time::Duration};
 

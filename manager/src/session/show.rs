@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     app::App,
-    audit::{self, Actor, change},
+    audit::{self, change},
     category::{self, store::Category},
     db::{DbResult, Tx},
     extract::InPath,
@@ -97,7 +97,7 @@ pub(super) async fn write(
     }
     let old = case::read(&mut tx, login.company_id, id).await?.ok_or(Problem::NotFound)?;
     let written = filled.case();
-    let actor = Actor::Operator(login.operator_id);
+    let actor = login.actor();
     let writing = Writing { company_id: login.company_id, session_id: id, actor, actor_name: &login.name };
     let result = match written {
         Some(case) => case::write(&mut tx, writing, &old, (&case, filled.version), app.now_ms()).await,
@@ -161,7 +161,10 @@ async fn page(
 }
 
 /// What the audit record has about a session and its reception.
-async fn events(
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn events(
     tx: &mut Tx,
     login: &SiteLogin,
     session_id: &str,

@@ -50,6 +50,8 @@ pub enum Here {
     Audit,
     /// The login log.
     LoginLog,
+    /// Tokens of the API.
+    Tokens,
     /// Mails.
     Mails,
     /// Notices.
@@ -147,6 +149,7 @@ impl Here {
             Self::LoginLog => ("/log/logins", w.login_log, Some(Permission::LoginLogView), "logs"),
             Self::Notices => ("/notices", w.notices, None, "notices"),
             Self::Mails => ("/mails", w.mails, Some(Permission::AuditView), "notices"),
+            Self::Tokens => ("/settings/tokens", w.tokens, Some(Permission::ApiEdit), "api"),
             Self::Operators => ("/operators", w.operators, Some(Permission::OperatorView), "accounts"),
             Self::Organisations => ("/organisations", w.organisations, Some(Permission::OrganisationEdit), "accounts"),
             Self::Groups => ("/groups", w.groups, Some(Permission::OrganisationEdit), "accounts"),
@@ -167,7 +170,7 @@ const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 4] {
         (w.group_accounts, &[Here::Operators, Here::Organisations, Here::Groups, Here::Roles]),
         (
             w.group_company,
-            &[Here::Settings, Here::Categories, Here::Webhooks, Here::Audit, Here::LoginLog, Here::Mails],
+            &[Here::Settings, Here::Categories, Here::Tokens, Here::Webhooks, Here::Audit, Here::LoginLog, Here::Mails],
         ),
     ]
 }
@@ -304,10 +307,12 @@ pub enum Flash {
     LinkSent,
     /// A mail is in the outbox again.
     MailQueued,
+    /// A token was revoked.
+    TokenRevoked,
 }
 
 impl Flash {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Saved,
         Self::Unchanged,
         Self::Deleted,
@@ -321,6 +326,7 @@ impl Flash {
         Self::SessionEnded,
         Self::LinkSent,
         Self::MailQueued,
+        Self::TokenRevoked,
     ];
 
     /// The value of the cookie.
@@ -339,6 +345,7 @@ impl Flash {
             Self::SessionEnded => "session_ended",
             Self::LinkSent => "link_sent",
             Self::MailQueued => "mail_queued",
+            Self::TokenRevoked => "token_revoked",
         }
     }
 
@@ -358,6 +365,7 @@ impl Flash {
             Self::SessionEnded => w.session_ended,
             Self::LinkSent => w.link_sent,
             Self::MailQueued => w.mail_queued,
+            Self::TokenRevoked => w.token_revoked,
         }
     }
 

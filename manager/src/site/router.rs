@@ -14,7 +14,7 @@ use tower_http::compression::CompressionLayer;
 use super::{assets, cookie, form::Form, lang::Lang, problem, top};
 use crate::{
     admin, app::App, audit, category, group, live, login, mail, manual, notice, operator, organisation, reception,
-    role, session, settings, statistics, webhook,
+    role, session, settings, statistics, token, webhook,
 };
 
 /// Style, script, pictures and forms are this site's; a page stands in no frame, and a script stands in no page.
@@ -54,6 +54,7 @@ pub fn router(app: App) -> Router<App> {
         .merge(live::router())
         .merge(category::router())
         .merge(settings::router())
+        .merge(token::page::router())
         .merge(statistics::router())
         .merge(webhook::router())
         .merge(audit::page::router())

@@ -75,13 +75,17 @@ pub(super) struct Line {
 }
 
 /// What is asked, and what there is.
-pub(super) struct Read {
-    pub(super) unit: Unit,
-    pub(super) asked: Asked,
+pub struct Read {
+    /// The steps.
+    pub unit: Unit,
+    /// The period, and whose.
+    pub asked: Asked,
     /// Whether the period was longer than is shown.
-    pub(super) cut: bool,
-    pub(super) steps: Vec<Step>,
-    pub(super) shows_peak: bool,
+    pub cut: bool,
+    /// Step by step.
+    pub steps: Vec<Step>,
+    /// Whether peaks mean something: only those of a whole company do.
+    pub shows_peak: bool,
 }
 
 async fn show(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuery, headers: HeaderMap) -> PageResult {
@@ -124,7 +128,10 @@ async fn show(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuer
 }
 
 /// Reads the period, the unit and the figures of every step.
-pub(super) async fn read(app: &App, tx: &mut Tx, login: &SiteLogin, params: &Params) -> DbResult<Read> {
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn read(app: &App, tx: &mut Tx, login: &SiteLogin, params: &Params) -> DbResult<Read> {
     let zone = login.zone();
     let unit = Unit::parse(params.text("unit").unwrap_or_default());
     let text = |name| params.text(name).map(str::to_owned);

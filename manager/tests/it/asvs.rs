@@ -3,12 +3,12 @@
 use std::{fs, path::Path, time::Duration};
 
 use axum::http::{Method, StatusCode, header};
-use manager::{bearer::BearerHash, execute, fetch_all, role::Role};
+use manager::{bearer::BearerHash, execute, fetch_all, role::Role, token::Scope};
 use proto::api::{error::ErrorCode::LoginFailed, login::LoginAnswer, reception::ReceptionState, session::SessionState};
 
 use crate::{
     browser::Browser,
-    live,
+    live, manage,
     session::Desk,
     system::{code, wall::addresses},
     testing::{Manager, PASSWORD, on_both},
@@ -316,7 +316,8 @@ async fn ids_of_another_company_are_nowhere() {
         owner.post("/settings/categories", &[("name", "分類")]).await.goes_to("/settings/categories");
         let category = owner.get("/settings/categories").await.between("action=\"/settings/categories/", "\"");
         let other = manager.company("other").await;
-        manager.account(other, "admin", Role::CompanyAdmin).await;
+        let admin = manager.account(other, "admin", Role::CompanyAdmin).await;
+        let program = manage::token(manager, admin, &Scope::ALL).await;
         let thief = Browser::from(manager, "198.51.100.7");
         thief.log_in("other", "admin", PASSWORD).await.goes_to("/");
         thief.get("/account").await;
@@ -357,7 +358,8 @@ async fn ids_of_another_company_are_nowhere() {
             for id in &ids {
                 let pieces = path.split('/').map(|piece| if piece.starts_with('{') { id.as_str() } else { piece });
                 let path = pieces.collect::<Vec<_>>().join("/");
-                let seen = manager.get(&path, Some(&token.token)).await.status;
+                let bearer = if path.starts_with("/v1/manage/") { &program } else { &token.token };
+                let seen = manager.get(&path, Some(bearer)).await.status;
                 assert!(matches!(seen, StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED), "{path} {seen}");
                 tried += 1;
             }

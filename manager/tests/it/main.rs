@@ -21,6 +21,8 @@ mod live;
 mod lives;
 mod login;
 mod mail;
+mod manage;
+mod manage_changes;
 mod matrix;
 mod notices;
 mod organisations;

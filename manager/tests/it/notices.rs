@@ -388,6 +388,7 @@ async fn every_page_links_its_chapter_of_the_manual_which_needs_no_login() {
             "roles",
             "security",
             "notices",
+            "api",
             "webhooks",
             "system",
             "responsibility",

@@ -114,6 +114,7 @@ pub struct SessionBody {
 
 /// Body of `PUT` [`SESSION_CASE`]: what is absent is empty.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(example = json!({ "case_number": "T-1024", "result": "resolved", "note": "", "version": 0 }))]
 pub struct CaseRequest {
     /// The number of the case in the help desk's own system. One line, at most
     /// [`crate::limits::CASE_NUMBER_LEN_MAX`] characters.

@@ -98,7 +98,7 @@ fn place(error: EditError, change: &Change) -> ApplyError {
         EditError::Changed | EditError::NoMail => Fault::Changed,
         EditError::Taken => Fault::Taken,
         EditError::NoSeat => Fault::NoSeat,
-        EditError::TooWide => Fault::TooWide,
+        EditError::TooWide | EditError::ByToken => Fault::TooWide,
         EditError::LastAdmin => Fault::LastAdmin,
         EditError::Oneself => Fault::Oneself,
     };

@@ -193,6 +193,7 @@ async fn plant(desk: &Desk) {
     )
     .unwrap();
     plant_webhook(tx, &company, [&id(6), &id(7)]).await;
+    plant_token(tx, &company, &operator, &id(7)).await;
     execute!(tx, "INSERT INTO account_groups VALUES ($1, $2, $3, $3, 1, 0)", id(4), &company, MARK).unwrap();
     execute!(tx, "INSERT INTO account_group_members VALUES ($1, $2)", id(4), &operator).unwrap();
     plant_account(tx, &operator).await;
@@ -220,6 +221,19 @@ async fn plant_webhook(tx: &mut Tx, company: &str, [webhook_id, call_id]: [&str;
         call_id,
         webhook_id,
         company,
+        MARK
+    )
+    .unwrap();
+}
+
+/// A token of the API.
+async fn plant_token(tx: &mut Tx, company: &str, operator: &str, token_id: &str) {
+    execute!(
+        tx,
+        "INSERT INTO api_tokens VALUES ($1, $2, $3, $4, $4, $4, $4, $4, 1, 2, NULL, $4, NULL)",
+        token_id,
+        company,
+        operator,
         MARK
     )
     .unwrap();
