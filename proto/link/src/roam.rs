@@ -16,6 +16,9 @@ use tokio::time::Instant;
 
 /// A `Resume` that is not answered for this long says that the path is dead.
 const ANSWER_TIMEOUT: Duration = limits::LIVELY_SILENCE_TIMEOUT;
+/// The other tool has this long to answer a `Resume` before all relays are dialed beside: most answers come in one round
+/// trip, and until then those who left one relay together need the processors for their move.
+const SEARCH_AFTER: Duration = Duration::from_millis(300);
 /// A spare path waits alone for this long before another relay is tried beside it.
 const LONE_TIMEOUT: Duration = Duration::from_secs(5);
 /// First pause before a relay that failed is dialed again; it doubles up to [`REST_MAX`].
@@ -24,6 +27,9 @@ const REST_MIN: Duration = Duration::from_millis(200);
 const REST_MAX: Duration = Duration::from_secs(5);
 /// Paths beside the active one at most while all is well.
 const SPARES_MAX: usize = 2;
+/// After a move a tool dials the next spare within this time: those who left one relay together do not all shake hands
+/// with another one while their pictures begin anew.
+const CALM_MAX: Duration = Duration::from_secs(1);
 
 /// A path, which is also the generation of its hello: each is larger than the one before.
 pub type PathId = u32;
@@ -88,6 +94,8 @@ pub struct Roam {
     offered: Option<PathId>,
     /// Since when nothing can be sent.
     lost_since: Option<Instant>,
+    /// No spare is dialed before, because the session has just moved.
+    calm_until: Option<Instant>,
     next_id: PathId,
     over: bool,
 }
@@ -129,6 +137,7 @@ impl Roam {
             unanswered_since: None,
             offered: None,
             lost_since: None,
+            calm_until: None,
             next_id: active.saturating_add(1),
             over: false,
         }
@@ -145,6 +154,7 @@ impl Roam {
             unanswered_since: None,
             offered: None,
             lost_since: None,
+            calm_until: None,
             next_id: first,
             over: false,
         }
@@ -220,7 +230,7 @@ impl Roam {
             }
             PathEvent::Resumed => {
                 self.pair(place, now);
-                effects.extend(self.resumed(id));
+                effects.extend(self.resumed(id, now));
             }
             PathEvent::Rejoined => {
                 self.pair(place, now);
@@ -247,7 +257,7 @@ impl Roam {
             }
             self.forget(&effects);
         }
-        effects.extend(self.choose(now.at));
+        effects.extend(self.choose(now));
         if self.is_settled() {
             self.lost_since = None;
         } else if now.at >= *self.lost_since.get_or_insert(now.at) + limits::REJOIN_TIMEOUT {
@@ -255,7 +265,13 @@ impl Roam {
             effects.push(Effect::GiveUp);
             return effects;
         }
-        let kept = if self.is_settled() { self.keep_spare(now) } else { self.search(now) };
+        let kept = if self.is_settled() {
+            self.keep_spare(now)
+        } else if self.unanswered_since.is_some_and(|since| now.at < since + SEARCH_AFTER) {
+            Vec::new()
+        } else {
+            self.search(now)
+        };
         effects.extend(kept);
         effects
     }
@@ -271,16 +287,17 @@ impl Roam {
 
     /// When [`Self::tick`] must be called at the latest.
     pub fn next_wake(&self, now: Instant) -> Instant {
-        let answer = self.unanswered_since.map(|since| since + ANSWER_TIMEOUT);
+        let answer = self.unanswered_since.into_iter().flat_map(|since| [since + SEARCH_AFTER, since + ANSWER_TIMEOUT]);
         let over = self.lost_since.map(|since| since + limits::REJOIN_TIMEOUT);
         let spares = self.paths.iter().filter(|path| path.stage != Stage::Paired).map(|path| path.since + LONE_TIMEOUT);
         let rests = self.rests.iter().map(|rest| rest.until);
-        let wakes = answer.into_iter().chain(over).chain(spares).chain(rests).filter(|wake| now < *wake);
+        let wakes = answer.chain(over).chain(spares).chain(rests).chain(self.calm_until);
+        let wakes = wakes.filter(|wake| now < *wake);
         wakes.min().unwrap_or_else(|| now + limits::PING_INTERVAL)
     }
 
     /// The other tool said `Resume` on this path.
-    fn resumed(&mut self, id: PathId) -> Vec<Effect> {
+    fn resumed(&mut self, id: PathId, now: Now) -> Vec<Effect> {
         if self.active == Some(id) {
             let answered = self.unanswered_since.take().is_some();
             let answer = (!answered).then_some(Effect::Resume(id));
@@ -292,11 +309,12 @@ impl Roam {
         }
         self.active = Some(id);
         self.unanswered_since = None;
+        self.calm(now);
         vec![Effect::Resume(id), Effect::Settle(id)]
     }
 
     /// Moves to a paired path when the active one is gone or leaving.
-    fn choose(&mut self, now: Instant) -> Vec<Effect> {
+    fn choose(&mut self, now: Now) -> Vec<Effect> {
         let leaving = self.active.and_then(|id| self.path(id)).is_some_and(|path| path.leaving);
         if self.active.is_some() && !(leaving && self.is_settled()) {
             return Vec::new();
@@ -308,9 +326,15 @@ impl Roam {
         let any = if leaving { None } else { others.min_by_key(|path| order(path)) };
         let Some(id) = staying.or(any).map(|path| path.id) else { return Vec::new() };
         self.active = Some(id);
+        self.calm(now);
         let heard = self.offered.take() == Some(id);
-        self.unanswered_since = (!heard).then_some(now);
+        self.unanswered_since = (!heard).then_some(now.at);
         [Effect::Resume(id)].into_iter().chain(heard.then_some(Effect::Settle(id))).collect()
+    }
+
+    /// The session has moved: the next spare waits a moment.
+    fn calm(&mut self, now: Now) {
+        self.calm_until = Some(now.at + CALM_MAX.mul_f64(now.spread.clamp(0.0, 1.0)));
     }
 
     /// Dials every relay that rests no longer.
@@ -336,7 +360,9 @@ impl Roam {
         let mut effects: Vec<_> =
             spares.iter().enumerate().filter(|(place, path)| kept <= *place || path.leaving).map(drop_path).collect();
         let waits_long = |path: &Path| path.since + LONE_TIMEOUT <= now.at;
-        let wants = !has_paired && spares.iter().all(waits_long);
+        // Who stands on a relay that is being stopped does not wait.
+        let is_calm = self.calm_until.is_none_or(|until| until <= now.at) || active.is_some_and(|path| path.leaving);
+        let wants = !has_paired && is_calm && spares.iter().all(waits_long);
         if wants && SPARES_MAX <= spares.len() {
             effects.extend(spares.iter().min_by_key(|path| path.since).map(|path| Effect::Drop(path.id)));
         }

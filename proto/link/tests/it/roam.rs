@@ -291,3 +291,25 @@ fn a_session_with_one_relay_comes_back_to_it() {
     world.run(30_000);
     world.assert_together();
 }
+
+#[test]
+fn after_a_move_the_next_spare_waits_a_moment_unless_the_relay_is_being_stopped() {
+    let begun = Instant::now();
+    let at = |ms: u64| Now { at: begun + Duration::from_millis(ms), spread: 0.5 };
+    let dials = |effects: &[Effect]| effects.iter().any(|effect| matches!(effect, Effect::Dial(..)));
+    let mut roam = Roam::new(Role::Customer, (0..4).map(relay).collect(), (1, relay(0)), begun);
+    assert_eq!(roam.tick(at(0)), [Effect::Dial(2, relay(1))]);
+    roam.on(2, PathEvent::Joined { peer_present: true }, at(10));
+
+    let mut effects = roam.on(1, PathEvent::Goaway, at(1000));
+    effects.extend(roam.on(2, PathEvent::Resumed, at(1020)));
+    assert!(effects.contains(&Effect::Settle(2)) && !dials(&effects), "{effects:?}");
+    assert_eq!(roam.next_wake(at(1300).at), at(1500).at);
+    assert!(!dials(&roam.tick(at(1499))));
+    assert_eq!(roam.tick(at(1500)), [Effect::Dial(3, relay(2))]);
+
+    roam.on(3, PathEvent::Joined { peer_present: true }, at(1510));
+    roam.on(2, PathEvent::Goaway, at(2000));
+    roam.on(3, PathEvent::Resumed, at(2020));
+    assert!(dials(&roam.on(3, PathEvent::Goaway, at(2030))), "there is no time to wait");
+}
