@@ -22,6 +22,14 @@ for (const select of document.querySelectorAll("form.filters select")) {
   select.addEventListener("change", () => select.form.requestSubmit());
 }
 
+// All rows of a page of a list are checked, or none, without asking the server.
+for (const link of document.querySelectorAll("[data-check]")) {
+  link.addEventListener("click", (event) => {
+    event.preventDefault();
+    for (const box of document.querySelectorAll("td.tick input")) box.checked = link.dataset.check === "all";
+  });
+}
+
 // What cannot be taken back is asked once more, and a form is sent once, however often its button is pressed.
 document.addEventListener("submit", (event) => {
   const form = event.target;

@@ -71,6 +71,13 @@ impl Params {
         query(kept.map(|(key, value)| (key.as_str(), value.as_str())).chain(set))
     }
 
+    /// The same place with one name set to a value, or without it.
+    pub fn here(&self, name: &str, value: Option<&str>) -> String {
+        let kept = self.0.iter().filter(|(key, value)| key != name && !value.trim().is_empty());
+        let set = value.map(|value| (name, value));
+        query(kept.map(|(key, value)| (key.as_str(), value.as_str())).chain(set))
+    }
+
     /// The filters and the order without the place: what is saved and exported.
     pub fn filter(&self) -> String {
         self.with("", None)
@@ -84,9 +91,9 @@ impl Params {
     }
 }
 
-/// Whether a name says where in the list one is.
+/// Whether a name says where in the list one is, or what is checked there.
 fn is_place(name: &str) -> bool {
-    matches!(name, "after" | "before" | "past")
+    matches!(name, "after" | "before" | "past" | "select")
 }
 
 fn query<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
@@ -131,6 +138,7 @@ mod tests {
         assert_eq!(params.text("empty"), None);
         assert_eq!(params.with("sort", Some("-name")), "?q=%E5%B1%B1%20%E7%94%B0&state=ended&sort=-name");
         assert_eq!(params.with("state", None), "?q=%E5%B1%B1%20%E7%94%B0");
+        assert_eq!(params.here("select", Some("all")), "?q=%E5%B1%B1%20%E7%94%B0&state=ended&after=x~1&select=all");
         assert!(params.is_filtered() && !Params::parse("sort=name&size=100&after=a~b").is_filtered());
     }
 

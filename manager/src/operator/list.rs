@@ -25,7 +25,7 @@ pub struct Accounts {
     organisation: Option<String>,
     group: Option<String>,
     now: UnixMillis,
-    one: Option<String>,
+    only: Option<Vec<String>>,
 }
 
 /// The state of an account, as it is shown; the first that holds.
@@ -133,13 +133,18 @@ impl Accounts {
                 _ => None,
             },
             now,
-            one: None,
+            only: None,
         }
     }
 
     /// The list of one account, if the role of who asks reaches it.
     pub fn one(operator_id: &str, login: &SiteLogin, now: UnixMillis) -> Self {
-        Self { one: Some(operator_id.to_owned()), ..Self::read(&Params::default(), login, now) }
+        Self::these([operator_id.to_owned()], login, now)
+    }
+
+    /// The list of these accounts, as far as the role of who asks reaches them.
+    pub fn these(operator_ids: impl IntoIterator<Item = String>, login: &SiteLogin, now: UnixMillis) -> Self {
+        Self { only: Some(operator_ids.into_iter().collect()), ..Self::read(&Params::default(), login, now) }
     }
 }
 
@@ -176,8 +181,8 @@ impl Listing for Accounts {
             .add("WHERE o.deleted_at_ms IS NULL AND o.company_id =")
             .bind(self.login.company_id.to_string());
         self.login.narrow(select);
-        if let Some(operator_id) = &self.one {
-            select.add("AND o.operator_id =").bind(operator_id);
+        if let Some(operator_ids) = &self.only {
+            select.add("AND o.operator_id IN").bind_all(operator_ids.iter().map(String::as_str));
         }
         if let Some(search) = &self.search {
             select.add("AND o.search LIKE").bind(contains(search)).add("ESCAPE '!'");

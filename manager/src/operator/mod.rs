@@ -1,5 +1,6 @@
 //! Operators: the accounts that log in and give support.
 
+pub mod bulk;
 pub mod edit;
 pub mod fields;
 mod form;

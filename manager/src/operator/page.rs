@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::{
     UserId,
+    bulk::{self, Verb},
     edit::{self, EditError},
     fields::organisation_of,
     form::{Filled, Mistakes, RoleChoice, moved, place, read_values, role_choices},
@@ -47,6 +48,7 @@ pub fn router() -> Router<App> {
         .route("/operators", get(show_list))
         .route("/operators/file", get(file))
         .route("/operators/new", get(show_new).post(create))
+        .merge(bulk::router())
         .route("/operators/{operator_id}", get(show).post(update))
         .route("/operators/{operator_id}/{verb}", axum::routing::post(act))
 }
@@ -72,6 +74,7 @@ struct ListPage {
     tree: Vec<Organisation>,
     groups: Vec<Group>,
     may_edit: bool,
+    own_id: String,
 }
 
 #[derive(Template)]
@@ -143,7 +146,9 @@ async fn show_list(
     let (rows, page) = page.split();
     let lines = rows.into_iter().map(|row| Line::new(row, frame.words, now, &zone)).collect();
     let may_edit = login.may(Permission::OperatorEdit);
-    Ok(Html(ListPage { frame, params, asked, page, lines, roles, tree, groups, may_edit }.render()?).into_response())
+    let own_id = login.operator_id.to_string();
+    let list = ListPage { frame, params, asked, page, lines, roles, tree, groups, may_edit, own_id };
+    Ok(Html(list.render()?).into_response())
 }
 
 async fn file(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuery) -> PageResult {
@@ -453,7 +458,7 @@ impl Line {
 
 impl AccountState {
     /// Its name on the page.
-    fn name(self, words: &'static Words) -> &'static str {
+    pub(super) fn name(self, words: &'static Words) -> &'static str {
         let w = &words.operators;
         match self {
             Self::Stopped => w.state_stopped,
@@ -464,7 +469,7 @@ impl AccountState {
     }
 
     /// The class of its mark.
-    const fn class(self) -> &'static str {
+    pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Stopped => "off",
             Self::Locked => "bad",

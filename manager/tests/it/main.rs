@@ -9,6 +9,7 @@ mod audit;
 mod bounds;
 mod breaches;
 mod browser;
+mod bulk;
 mod cases;
 mod cli;
 mod company_settings;

@@ -65,6 +65,8 @@ const ROUTES: &[Route] = &[
     post("/notices/new", &[Permission::SettingsEdit]),
     post("/notices/{notice_id}/end", &[Permission::SettingsEdit]),
     get("/operators", &[Permission::OperatorView]),
+    post("/operators/bulk", &[Permission::OperatorEdit]),
+    post("/operators/bulk/{verb}", &[Permission::OperatorEdit]),
     get("/operators/csv", &[Permission::OperatorEdit]),
     post("/operators/csv", &[Permission::OperatorEdit]),
     get("/operators/csv/template", &[Permission::OperatorEdit]),
@@ -160,9 +162,11 @@ async fn walk(browser: &Browser<'_>, permissions: Permissions, who: &str) {
             // What never ends is not read to its end.
             browser.open(&path).await.status()
         } else if *address == "/operators/csv" {
-            browser.upload(&path, &[], b"").await.status
+            browser.upload(&path, &[("mode", "add")], b"").await.status
         } else {
-            browser.send(method.clone(), &path, csrf.clone(), "same-origin").await.status
+            // What is done to the accounts that are chosen, of which there are none.
+            let verb = if *address == "/operators/bulk" { "&verb=stop" } else { "" };
+            browser.send(method.clone(), &path, format!("{csrf}{verb}"), "same-origin").await.status
         };
         let what = format!("{who}: {method} {address} gave {status}");
         if !needs.iter().all(|needed| permissions.has(*needed)) {
