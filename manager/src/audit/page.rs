@@ -20,7 +20,10 @@ use super::{
 use crate::{
     app::App,
     audit,
-    list::{Asked, Page, Params, csv},
+    list::{
+        Asked, Page, Params, csv,
+        saved::{self, Saved},
+    },
     login::SiteLogin,
     role::Permission,
     site::{Form, Frame, Here, PageResult, Words, form::Pressed, time},
@@ -61,6 +64,7 @@ struct ListPage {
     page: Page<()>,
     lines: Vec<Line>,
     kinds: Vec<(&'static str, &'static str)>,
+    saved: Vec<Saved>,
 }
 
 #[derive(Template)]
@@ -147,12 +151,13 @@ async fn show(
     let zone = login.zone();
     let mut tx = app.db.read().await?;
     let page = crate::list::page(&mut tx, &Events::read(log, &params, &login), &asked).await?;
+    let saved = saved::of(&mut tx, &login, log.address()).await?;
     drop(tx);
     let frame = Frame::of(&app, &login, &headers, log.here());
     let (rows, page) = page.split();
     let lines = rows.into_iter().map(|row| Line::new(row, frame.words, &zone)).collect();
     let kinds = log.kinds(frame.words);
-    Ok(Html(ListPage { frame, log, params, asked, page, lines, kinds }.render()?).into_response())
+    Ok(Html(ListPage { frame, log, params, asked, page, lines, kinds, saved }.render()?).into_response())
 }
 
 async fn file(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuery, log: Log) -> PageResult {

@@ -7,6 +7,7 @@
 pub mod csv;
 pub mod params;
 mod reach;
+pub mod saved;
 
 use std::str::FromStr;
 

@@ -19,7 +19,10 @@ use crate::{
     app::App,
     audit,
     extract::InPath,
-    list::{Asked, Page, Params},
+    list::{
+        Asked, Page, Params,
+        saved::{self, Saved},
+    },
     login::SiteLogin,
     role::Permission,
     site::{Form, Frame, Here, PageResult, Problem, Words, form::Pressed, frame::Flash, time},
@@ -51,6 +54,7 @@ struct ListPage {
     lines: Vec<Line>,
     is_on: bool,
     may_send: bool,
+    saved: Vec<Saved>,
 }
 
 async fn show_list(
@@ -65,12 +69,13 @@ async fn show_list(
     let zone = login.zone();
     let mut tx = app.db.read().await?;
     let page = crate::list::page(&mut tx, &Mails::read(&params, &login), &asked).await?;
+    let saved = saved::of(&mut tx, &login, "/mails").await?;
     drop(tx);
     let frame = Frame::of(&app, &login, &headers, Here::Mails);
     let (rows, page) = page.split();
     let lines = rows.into_iter().map(|row| Line::new(row, frame.words, &zone)).collect();
     let (is_on, may_send) = (app.config.mail.is_on(), login.may(Permission::SettingsEdit));
-    Ok(Html(ListPage { frame, params, asked, page, lines, is_on, may_send }.render()?).into_response())
+    Ok(Html(ListPage { frame, params, asked, page, lines, is_on, may_send, saved }.render()?).into_response())
 }
 
 async fn again(

@@ -22,7 +22,10 @@ use super::{
 use crate::{
     app::App,
     extract::InPath,
-    list::{Asked, Page, Params},
+    list::{
+        Asked, Page, Params,
+        saved::{self, Saved},
+    },
     login::SiteLogin,
     role::Permission,
     site::{Form, Frame, Here, PageResult, Problem, Words, form::Pressed, frame::Flash, time},
@@ -57,6 +60,7 @@ struct ListPage {
     page: Page<()>,
     lines: Vec<Line>,
     may_write: bool,
+    saved: Vec<Saved>,
 }
 
 #[derive(Template)]
@@ -156,6 +160,7 @@ async fn show_list(
     let (now, zone) = (app.now_ms(), login.zone());
     let mut tx = app.db.read().await?;
     let page = crate::list::page(&mut tx, &Notices::read(&params, &login, now), &asked).await?;
+    let saved = saved::of(&mut tx, &login, "/notices").await?;
     drop(tx);
     let frame = Frame::of(&app, &login, &headers, Here::Notices);
     let (rows, page) = page.split();
@@ -167,7 +172,7 @@ async fn show_list(
     };
     let lines = rows.into_iter().map(line).collect();
     let may_write = login.may(Permission::SettingsEdit);
-    Ok(Html(ListPage { frame, params, asked, page, lines, may_write }.render()?).into_response())
+    Ok(Html(ListPage { frame, params, asked, page, lines, may_write, saved }.render()?).into_response())
 }
 
 /// Who opens a notice has read it.

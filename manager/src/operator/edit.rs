@@ -12,6 +12,7 @@ use crate::{
     execute, fetch_one, fetch_optional,
     fold::fold_all,
     group::store as groups,
+    list::saved,
     login::{
         SiteLogin,
         link::{self, Purpose},
@@ -434,6 +435,7 @@ pub async fn delete(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) 
     mail::store::forget_account(tx, operator_id).await?;
     notice::store::forget_account(tx, operator_id).await?;
     execute!(tx, "DELETE FROM imports WHERE operator_id = $1", &id)?;
+    saved::forget_account(tx, operator_id).await?;
     execute!(tx, "DELETE FROM password_history WHERE operator_id = $1", &id)?;
     execute!(tx, "DELETE FROM known_devices WHERE operator_id = $1", &id)?;
     execute!(tx, "DELETE FROM account_group_members WHERE operator_id = $1", &id)?;

@@ -25,7 +25,10 @@ use crate::{
     db::Tx,
     extract::InPath,
     group::store::{self as groups, Group},
-    list::{Asked, Page, Params, csv},
+    list::{
+        Asked, Page, Params, csv,
+        saved::{self, Saved},
+    },
     login::{
         SiteLogin,
         link::Purpose,
@@ -75,6 +78,7 @@ struct ListPage {
     groups: Vec<Group>,
     may_edit: bool,
     own_id: String,
+    saved: Vec<Saved>,
 }
 
 #[derive(Template)]
@@ -141,13 +145,14 @@ async fn show_list(
     let roles = role_choices(&mut tx, &login).await?;
     let tree = organisations::reached(&mut tx, &login).await?;
     let groups = groups::of_company(&mut tx, login.company_id).await?;
+    let saved = saved::of(&mut tx, &login, "/operators").await?;
     drop(tx);
     let frame = Frame::of(&app, &login, &headers, Here::Operators);
     let (rows, page) = page.split();
     let lines = rows.into_iter().map(|row| Line::new(row, frame.words, now, &zone)).collect();
     let may_edit = login.may(Permission::OperatorEdit);
     let own_id = login.operator_id.to_string();
-    let list = ListPage { frame, params, asked, page, lines, roles, tree, groups, may_edit, own_id };
+    let list = ListPage { frame, params, asked, page, lines, roles, tree, groups, may_edit, own_id, saved };
     Ok(Html(list.render()?).into_response())
 }
 

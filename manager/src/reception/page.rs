@@ -17,7 +17,10 @@ use super::list::{self, HEADS, ReceptionLog, Row};
 use crate::{
     app::App,
     audit,
-    list::{Asked, Page, Params, csv},
+    list::{
+        Asked, Page, Params, csv,
+        saved::{self, Saved},
+    },
     login::SiteLogin,
     role::Permission,
     site::{Frame, Here, PageResult, Words, time},
@@ -50,6 +53,7 @@ struct ListPage {
     page: Page<()>,
     lines: Vec<Line>,
     may_export: bool,
+    saved: Vec<Saved>,
 }
 
 async fn show_list(
@@ -64,12 +68,13 @@ async fn show_list(
     let zone = login.zone();
     let mut tx = app.db.read().await?;
     let page = crate::list::page(&mut tx, &ReceptionLog::read(&params, &login), &asked).await?;
+    let saved = saved::of(&mut tx, &login, "/log/receptions").await?;
     drop(tx);
     let frame = Frame::of(&app, &login, &headers, Here::ReceptionLog);
     let (rows, page) = page.split();
     let lines = rows.into_iter().map(|row| Line::new(row, frame.words, &zone)).collect();
     let may_export = login.may(Permission::LogExport);
-    Ok(Html(ListPage { frame, params, asked, page, lines, may_export }.render()?).into_response())
+    Ok(Html(ListPage { frame, params, asked, page, lines, may_export, saved }.render()?).into_response())
 }
 
 async fn file(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuery) -> PageResult {

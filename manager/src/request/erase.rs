@@ -29,7 +29,7 @@ const STRETCH: i64 = 2000;
 
 /// What of a table belongs to a company, as the statement that deletes a stretch of it: `$1` is the company, `$2` how
 /// many rows, or how many of those that they hang on. A row comes before what it refers to.
-pub const TABLES: [(&str, &str); 32] = [
+pub const TABLES: [(&str, &str); 33] = [
     (
         "consents",
         "DELETE FROM consents WHERE session_id IN (SELECT s.session_id FROM sessions s WHERE s.company_id = $1
@@ -118,6 +118,11 @@ pub const TABLES: [(&str, &str); 32] = [
         "account_groups",
         "DELETE FROM account_groups WHERE group_id IN
         (SELECT group_id FROM account_groups WHERE company_id = $1 LIMIT $2)",
+    ),
+    (
+        "saved_filters",
+        "DELETE FROM saved_filters WHERE filter_id IN (SELECT f.filter_id FROM saved_filters f
+        JOIN operators o ON o.operator_id = f.operator_id WHERE o.company_id = $1 LIMIT $2)",
     ),
     (
         "notice_reads",

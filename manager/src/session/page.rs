@@ -22,7 +22,10 @@ use crate::{
     app::App,
     audit,
     category::{self, store::Category},
-    list::{Asked, Page, Params, csv},
+    list::{
+        Asked, Page, Params, csv,
+        saved::{self, Saved},
+    },
     login::SiteLogin,
     role::Permission,
     site::{Frame, Here, PageResult, Words, time},
@@ -60,6 +63,7 @@ struct ListPage {
     categories: Vec<Category>,
     results: Vec<(&'static str, &'static str)>,
     may_export: bool,
+    saved: Vec<Saved>,
 }
 
 /// Ways to end that can be asked for.
@@ -91,13 +95,15 @@ async fn show_list(
     let mut tx = app.db.read().await?;
     let page = crate::list::page(&mut tx, &SupportLog::read(&params, &login), &asked).await?;
     let categories = category::store::of_company(&mut tx, login.company_id).await?;
+    let saved = saved::of(&mut tx, &login, "/log/sessions").await?;
     drop(tx);
     let frame = Frame::of(&app, &login, &headers, Here::SupportLog);
     let (rows, page) = page.split();
     let lines = rows.into_iter().map(|row| Line::new(row, frame.words, &zone)).collect();
     let may_export = login.may(Permission::LogExport);
     let results = show::results(frame.words);
-    Ok(Html(ListPage { frame, params, asked, page, lines, categories, results, may_export }.render()?).into_response())
+    Ok(Html(ListPage { frame, params, asked, page, lines, categories, results, may_export, saved }.render()?)
+        .into_response())
 }
 
 async fn file(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuery) -> PageResult {

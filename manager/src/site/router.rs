@@ -13,8 +13,8 @@ use tower_http::compression::CompressionLayer;
 
 use super::{assets, cookie, form::Form, lang::Lang, problem, top};
 use crate::{
-    admin, app::App, audit, category, group, live, login, mail, manual, notice, operator, organisation, reception,
-    role, session, settings, statistics, token, webhook,
+    admin, app::App, audit, category, group, list, live, login, mail, manual, notice, operator, organisation,
+    reception, role, session, settings, statistics, token, webhook,
 };
 
 /// Style, script, pictures and forms are this site's; a page stands in no frame, and a script stands in no page.
@@ -62,6 +62,7 @@ pub fn router(app: App) -> Router<App> {
         .merge(mail::page::router())
         .merge(notice::page::router())
         .merge(manual::router())
+        .merge(list::saved::router())
         .route("/", get(top::show))
         .route("/language", post(choose_language))
         .layer(CompressionLayer::new())

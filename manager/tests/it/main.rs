@@ -32,6 +32,7 @@ mod reception;
 mod relays;
 mod renewal;
 mod roles;
+mod saved;
 mod server;
 mod session;
 mod settings;

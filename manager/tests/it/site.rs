@@ -121,6 +121,7 @@ async fn every_page_has_a_strict_policy_and_no_script_in_it() {
             "/account",
             "/operators",
             "/operators/new",
+            "/filters?list=%2Foperators&query=%3Fq%3Da",
             "/log/sessions",
             "/log/receptions",
             "/log/operations",

@@ -95,6 +95,8 @@ class Filled:
         admin.get(webhook)
         admin.fill(f"{webhook}/test")
         self.api_token("company_admin", "チケットシステム", "accounts.read")
+        admin.get("/filters?list=/operators&query=?role%3Doperator")
+        admin.fill("/filters", name="オペレーターだけ")
         admin.get("/notices/new")
         admin.fill("/notices/new", title="年末の受付時間", body="12月29日から1月3日まで休みます。",
                    begins=now.strftime("%Y-%m-%dT%H:%M"), ends=(now + timedelta(days=9)).strftime("%Y-%m-%dT%H:%M"))

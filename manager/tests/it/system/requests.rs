@@ -244,6 +244,7 @@ async fn plant_account(tx: &mut Tx, operator: &str) {
     execute!(tx, "INSERT INTO password_links VALUES ($1, $2, $1, 1, 9000000000000000, NULL)", MARK, operator).unwrap();
     execute!(tx, "INSERT INTO recovery_codes VALUES ($1, $2, NULL)", operator, MARK).unwrap();
     execute!(tx, "INSERT INTO password_history VALUES ($1, 1, $2)", operator, MARK).unwrap();
+    execute!(tx, "INSERT INTO saved_filters VALUES ($1, $2, $1, $1, $1, 1)", MARK, operator).unwrap();
     execute!(tx, "INSERT INTO known_devices VALUES ($1, $2, 1)", operator, MARK).unwrap();
     execute!(
         tx,
