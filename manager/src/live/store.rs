@@ -11,6 +11,7 @@ use crate::{
     fold::fold,
     list::Params,
     login::SiteLogin,
+    organisation::store as organisations,
 };
 
 /// Rows that a board shows; a desk that has more open at once narrows them.
@@ -204,17 +205,16 @@ pub async fn relay_names(tx: &mut Tx) -> DbResult<BTreeMap<String, String>> {
     Ok(rows.into_iter().collect())
 }
 
-/// Organisations that the role reaches: id and name.
+/// Organisations that the role reaches, as a tree: id, and name behind a space for each level.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn organisations(tx: &mut Tx, login: &SiteLogin) -> DbResult<Vec<(String, String)>> {
-    let mut select =
-        Select::new("SELECT g.organisation_id, g.name FROM organisations g JOIN operators o ON o.operator_id =");
-    select.bind(login.operator_id.to_string()).add("WHERE g.company_id =").bind(login.company_id.to_string());
-    login.narrow(&mut select);
-    select.add("ORDER BY g.path LIMIT 500");
-    select.fetch_all(tx).await
+    let tree = organisations::reached(tx, login).await?;
+    Ok(tree
+        .into_iter()
+        .map(|one| (one.id.clone(), format!("{}{}", "\u{3000}".repeat(one.depth()), one.name)))
+        .collect())
 }
 
 /// The newest number of the audit record of these companies, a JSON array of ids.

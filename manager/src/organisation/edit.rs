@@ -31,8 +31,10 @@ pub enum EditError {
     Name,
     /// Not a note.
     Note,
-    /// The name is taken.
+    /// Another one under the same one has the name.
     Taken,
+    /// Both have one of this name under them.
+    Twice(String),
     /// The one above is not there, or is not reached.
     Parent,
     /// It would be below itself.
@@ -96,9 +98,6 @@ pub async fn update(
     check(values)?;
     store::hold(tx, login.company_id).await?;
     let above = parent_of(tx, login, old).await?;
-    if !store::update(tx, old, version, &values.name, &values.note).await? {
-        return Err(EditError::Changed);
-    }
     let parent = parent(tx, login, values, Some(old)).await?;
     let moves = parent.as_ref().map(|parent| &parent.id) != old.parent_id.as_ref();
     if moves {
@@ -110,7 +109,12 @@ pub async fn update(
         if DEPTH_MAX < depth.saturating_add(height) {
             return Err(EditError::Deep);
         }
-        store::hang(tx, login.company_id, old, parent.as_ref()).await?;
+    }
+    if !store::update(tx, old, version, (&values.name, &values.note), parent.as_ref()).await? {
+        return Err(EditError::Changed);
+    }
+    if moves {
+        store::repath(tx, login.company_id, old, parent.as_ref()).await?;
     }
     let below = if moves { parent.map(|parent| parent.name).unwrap_or_default() } else { above.clone() };
     let fields = [
@@ -144,10 +148,12 @@ pub async fn merge(
     if DEPTH_MAX < target.depth().saturating_add(height(tx, login, from).await?) {
         return Err(EditError::Deep);
     }
-    for child in store::reached(tx, login).await? {
-        if child.parent_id.as_ref() == Some(&from.id) {
-            store::hang(tx, login.company_id, &child, Some(&target)).await?;
+    let reached = store::reached(tx, login).await?;
+    for child in under(&reached, from) {
+        if under(&reached, &target).any(|other| other.name == child.name) {
+            return Err(EditError::Twice(child.name.clone()));
         }
+        store::hang(tx, login.company_id, child, Some(&target)).await?;
     }
     let members = store::move_members(tx, from, &target).await?;
     if !store::delete(tx, from).await? {
@@ -169,6 +175,11 @@ pub async fn delete(tx: &mut Tx, login: &SiteLogin, old: &Organisation, now: Uni
     }
     let fields = change::differences([("name", old.name.as_str(), "")]);
     record(tx, login, "organisation.deleted", &old.id, fields, now).await
+}
+
+/// Those right under one.
+fn under<'a>(reached: &'a [Organisation], one: &'a Organisation) -> impl Iterator<Item = &'a Organisation> {
+    reached.iter().filter(|other| other.parent_id.as_ref() == Some(&one.id))
 }
 
 fn check(values: &Values) -> Result<(), EditError> {

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{
     DEPTH_MAX, ORGANISATIONS_MAX,
     edit::{self, EditError, Values},
-    store::{self, Organisation},
+    store::{self, Inside, Organisation},
 };
 use crate::{
     app::App,
@@ -55,6 +55,8 @@ struct ShowPage {
     may_root: bool,
     /// It is the top of what is reached, and stays where it is.
     is_top: bool,
+    /// Whether one may look at accounts.
+    may_see: bool,
 }
 
 /// What was typed.
@@ -80,6 +82,8 @@ struct Mistakes {
     note: Option<&'static str>,
     parent: Option<String>,
     all: Option<String>,
+    /// What stands against its deletion.
+    inside: Option<Inside>,
 }
 
 impl Filled {
@@ -165,7 +169,8 @@ async fn show_page(
     let status = if mistakes.is_none() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let may_root = login.reach == Reach::Company;
     let is_top = !may_root && login.organisation_path.as_ref() == Some(&one.path);
-    let page = ShowPage { frame, one, above, filled, mistakes: mistakes.unwrap_or_default(), may_root, is_top };
+    let (mistakes, may_see) = (mistakes.unwrap_or_default(), login.may(Permission::OperatorView));
+    let page = ShowPage { frame, one, above, filled, mistakes, may_root, is_top, may_see };
     Ok((status, Html(page.render()?)).into_response())
 }
 
@@ -240,7 +245,8 @@ async fn finish(
         Err(EditError::Changed) => Err(Problem::Changed { back: format!("/organisations/{}", one.id) }),
         Err(error) => {
             drop(tx);
-            let mistakes = place(error, Words::of(login.lang))?;
+            let inside = if matches!(error, EditError::Used) { Some(inside(app, &one).await?) } else { None };
+            let mistakes = Mistakes { inside, ..place(error, Words::of(login.lang))? };
             let filled = Filled::of(&one);
             show_page(app, login, headers, one, filled, Some(mistakes)).await
         }
@@ -262,6 +268,11 @@ async fn find(app: &App, login: &SiteLogin, organisation_id: &str) -> Result<Org
     store::find(&mut tx, login, organisation_id).await?.ok_or(Problem::NotFound)
 }
 
+async fn inside(app: &App, one: &Organisation) -> Result<Inside, Problem> {
+    let mut tx = app.db.read().await?;
+    Ok(store::inside(&mut tx, one).await?)
+}
+
 /// Puts what stood against a change beside the field that it is about.
 fn place(error: EditError, words: &'static Words) -> Result<Mistakes, Problem> {
     let w = &words.organisations;
@@ -269,6 +280,7 @@ fn place(error: EditError, words: &'static Words) -> Result<Mistakes, Problem> {
     match error {
         EditError::Name => mistakes.name = Some(w.name_wrong),
         EditError::Taken => mistakes.name = Some(w.name_taken),
+        EditError::Twice(name) => mistakes.all = Some(w.merge_twice(name)),
         EditError::Note => mistakes.note = Some(w.note_wrong),
         EditError::Parent => mistakes.parent = Some(w.parent_wrong.to_owned()),
         EditError::Cycle => mistakes.parent = Some(w.cycle.to_owned()),

@@ -1,6 +1,6 @@
 //! Rows of organisations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use proto::{api::UnixMillis, id::CompanyId};
 
@@ -10,9 +10,12 @@ use crate::{
         DbResult, Tx,
         select::{Select, begins_with},
     },
-    execute, fetch_one,
+    execute, fetch_all, fetch_one,
     login::SiteLogin,
 };
+
+/// Accounts, and organisations below, that [`inside`] names.
+const NAMED_MAX: i64 = 20;
 
 /// An organisation.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -24,7 +27,7 @@ pub struct Organisation {
     pub parent_id: Option<String>,
     /// The ids from the root to this one, each followed by a slash.
     pub path: String,
-    /// Its name, unique in the company.
+    /// Its name, unique among those under the same one.
     pub name: String,
     /// Anything else.
     pub note: String,
@@ -32,6 +35,31 @@ pub struct Organisation {
     pub version: i64,
     /// Accounts that belong to it.
     pub members: i64,
+}
+
+/// What stands in an organisation: the first of each kind, as id and name, and how many there are.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Inside {
+    /// Accounts that belong to it.
+    pub members: Vec<(String, String)>,
+    /// All of them.
+    pub members_total: i64,
+    /// Organisations under it.
+    pub below: Vec<(String, String)>,
+    /// All of them.
+    pub below_total: i64,
+}
+
+impl Inside {
+    /// Accounts that are not named.
+    pub fn members_more(&self) -> i64 {
+        self.members_total.saturating_sub(i64::try_from(self.members.len()).unwrap_or_default())
+    }
+
+    /// Organisations that are not named.
+    pub fn below_more(&self) -> i64 {
+        self.below_total.saturating_sub(i64::try_from(self.below.len()).unwrap_or_default())
+    }
 }
 
 impl Organisation {
@@ -76,6 +104,54 @@ pub async fn find(tx: &mut Tx, login: &SiteLogin, organisation_id: &str) -> DbRe
     login.narrow_organisations(&mut select);
     let rows: Vec<Organisation> = select.fetch_all(tx).await?;
     Ok(rows.into_iter().next())
+}
+
+/// What stands in an organisation.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn inside(tx: &mut Tx, organisation: &Organisation) -> DbResult<Inside> {
+    let members = fetch_all!(
+        tx,
+        (String, String),
+        "SELECT operator_id, name
+        FROM operators
+        WHERE organisation_id = $1
+        ORDER BY COALESCE(NULLIF(kana, ''), name), operator_id
+        LIMIT $2",
+        &organisation.id,
+        NAMED_MAX
+    )?;
+    let below = fetch_all!(
+        tx,
+        (String, String),
+        "SELECT organisation_id, name
+        FROM organisations
+        WHERE parent_id = $1
+        ORDER BY name
+        LIMIT $2",
+        &organisation.id,
+        NAMED_MAX
+    )?;
+    let (members_total, below_total) = fetch_one!(
+        tx,
+        (i64, i64),
+        "SELECT (SELECT COUNT(*) FROM operators WHERE organisation_id = $1),
+            (SELECT COUNT(*) FROM organisations WHERE parent_id = $1)",
+        &organisation.id
+    )?;
+    Ok(Inside { members, members_total, below, below_total })
+}
+
+/// The names from the top of a tree to each of it, joined by slashes; by id. Each is behind the one above it.
+pub fn full_names(tree: &[Organisation]) -> HashMap<String, String> {
+    let mut names: HashMap<String, String> = HashMap::new();
+    for one in tree {
+        let above = one.parent_id.as_ref().and_then(|parent| names.get(parent));
+        let name = above.map_or_else(|| one.name.clone(), |above| format!("{above}/{}", one.name));
+        names.insert(one.id.clone(), name);
+    }
+    names
 }
 
 /// Puts each behind the one above it; one whose upper one is not among them is a root.
@@ -138,21 +214,28 @@ pub async fn insert(
     Ok(id)
 }
 
-/// Changes name and note of one that nobody changed since it was read; whether it did.
+/// Changes one that nobody changed since it was read; whether it did. The paths of those below follow by [`repath`].
 ///
 /// # Errors
 /// [`crate::db::DbError`].
-pub async fn update(tx: &mut Tx, organisation: &Organisation, version: i64, name: &str, note: &str) -> DbResult<bool> {
+pub async fn update(
+    tx: &mut Tx,
+    organisation: &Organisation,
+    version: i64,
+    (name, note): (&str, &str),
+    parent: Option<&Organisation>,
+) -> DbResult<bool> {
     let updated = execute!(
         tx,
         "UPDATE organisations
-        SET name = $3, note = $4, version = version + 1
+        SET name = $3, note = $4, parent_id = $5, version = version + 1
         WHERE organisation_id = $1
         AND version = $2",
         &organisation.id,
         version,
         name,
-        note
+        note,
+        parent.map(|parent| parent.id.clone())
     )?;
     Ok(updated == 1)
 }
@@ -167,7 +250,6 @@ pub async fn hang(
     organisation: &Organisation,
     parent: Option<&Organisation>,
 ) -> DbResult<()> {
-    let path = format!("{}{}/", parent.map_or("", |parent| parent.path.as_str()), organisation.id);
     execute!(
         tx,
         "UPDATE organisations
@@ -176,6 +258,20 @@ pub async fn hang(
         &organisation.id,
         parent.map(|parent| parent.id.clone())
     )?;
+    repath(tx, company_id, organisation, parent).await
+}
+
+/// Gives one and everything below it the paths that belong under another one or at the root.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn repath(
+    tx: &mut Tx,
+    company_id: CompanyId,
+    organisation: &Organisation,
+    parent: Option<&Organisation>,
+) -> DbResult<()> {
+    let path = format!("{}{}/", parent.map_or("", |parent| parent.path.as_str()), organisation.id);
     execute!(
         tx,
         "UPDATE organisations
@@ -243,5 +339,13 @@ mod tests {
         ];
         let order: String = as_tree(rows).into_iter().map(|row| row.id).collect();
         assert_eq!(order, "bacdfe");
+    }
+
+    #[test]
+    fn a_full_name_begins_at_the_top_of_what_is_seen() {
+        let tree =
+            as_tree(vec![row("b", Some("a"), "東京"), row("a", Some("elsewhere"), "東日本"), row("c", None, "東京")]);
+        let names = full_names(&tree);
+        assert_eq!((names["a"].as_str(), names["b"].as_str(), names["c"].as_str()), ("東日本", "東日本/東京", "東京"));
     }
 }

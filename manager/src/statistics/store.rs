@@ -1,5 +1,7 @@
 //! Rows of the figures.
 
+use std::collections::HashSet;
+
 use proto::api::UnixMillis;
 
 use super::state::Figures;
@@ -7,6 +9,7 @@ use crate::{
     db::{DbResult, Tx, select::Select},
     execute, fetch_all, fetch_one, fetch_optional,
     login::SiteLogin,
+    organisation,
 };
 
 /// Rows of a table by account or organisation.
@@ -92,7 +95,16 @@ pub async fn organisations(tx: &mut Tx, login: &SiteLogin, asked: &Asked) -> DbR
     select.add(SUMS);
     narrow(&mut select, login, asked);
     select.add("GROUP BY g.organisation_id, g.name ORDER BY SUM(s.connected) DESC, 2, 1 LIMIT").bind(GROUPS_MAX);
-    select.fetch_all(tx).await
+    let mut groups: Vec<Group> = select.fetch_all(tx).await?;
+    let names: HashSet<&str> = groups.iter().map(|group| group.name.as_str()).collect();
+    if names.len() < groups.len() {
+        // Several have one name, so each says where it is.
+        let mut full_names = organisation::store::full_names(&organisation::store::reached(tx, login).await?);
+        for group in &mut groups {
+            group.name = full_names.remove(&group.id).unwrap_or_else(|| group.name.clone());
+        }
+    }
+    Ok(groups)
 }
 
 /// The most sessions at the same time of the whole company, hour by hour.

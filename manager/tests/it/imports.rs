@@ -269,3 +269,53 @@ async fn what_is_no_file_of_accounts_is_refused_with_what_to_do() {
     })
     .await;
 }
+
+/// Where an account belongs.
+async fn organisation_of(db: &Db, user: &str) -> String {
+    let mut tx = db.read().await.unwrap();
+    let found = fetch_one!(&mut tx, (String,), "SELECT organisation_id FROM operators WHERE user_id = $1", user);
+    found.unwrap().0
+}
+
+#[tokio::test]
+async fn an_organisation_whose_name_several_have_is_written_from_the_top() {
+    on_both(|db| async move {
+        let manager = Manager::new(db.clone());
+        let company_id = company(&manager, "acme").await;
+        let browser = Browser::new(&manager);
+        browser.log_in("acme", "admin", PASSWORD).await.goes_to("/");
+        let mut tx = db.begin().await.unwrap();
+        for (id, parent, path, name) in [
+            ("e", None, "e/", "東日本"),
+            ("w", None, "w/", "西日本"),
+            ("es", Some("e"), "e/es/", "営業"),
+            ("ws", Some("w"), "w/ws/", "営業"),
+        ] {
+            execute!(
+                &mut tx,
+                "INSERT INTO organisations (organisation_id, company_id, parent_id, path, name, note, created_at_ms, version)
+                VALUES ($1, $2, $3, $4, $5, '', 1, 0)",
+                id,
+                company_id.to_string(),
+                parent,
+                path,
+                name
+            )
+            .unwrap();
+        }
+        tx.commit().await.unwrap();
+        let file = |organisation: &str| format!("user,name,organisation\nsato,佐藤,{organisation}\n");
+
+        let (_, seen) = look(&browser, "add", file("営業").as_bytes()).await;
+        seen.says("この名前の組織がいくつかあります");
+        done(&browser, "add", file("西日本/営業").as_bytes()).await;
+        assert_eq!(organisation_of(&db, "sato").await, "ws");
+        for same in ["営業", "西日本/営業"] {
+            let (_, seen) = look(&browser, "update", file(same).as_bytes()).await;
+            seen.says("変わるものはありません");
+        }
+        done(&browser, "update", file("東日本/営業").as_bytes()).await;
+        assert_eq!(organisation_of(&db, "sato").await, "es");
+    })
+    .await;
+}

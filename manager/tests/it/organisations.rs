@@ -152,6 +152,9 @@ async fn an_organisation_goes_when_it_is_empty_or_is_merged_with_its_people() {
         let used = admin.post(&format!("/organisations/{east}/delete"), &[]).await;
         assert_eq!(used.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(used.text.contains("先に移すか"), "{}", used.text);
+        used.says("所属する人: 1人");
+        used.says(&format!("<a href=\"/organisations/{tokyo}\">東京</a>"));
+        assert!(used.text.contains("<a href=\"/operators/") && used.text.contains("山田 太郎</a>"), "{}", used.text);
         admin.get(&format!("/organisations/{east}")).await;
         admin.post(&format!("/organisations/{east}/merge"), &[("into", &tokyo)]).await;
         assert!(admin.get("/organisations").await.text.contains("東日本"), "not into what is below it");
@@ -190,6 +193,48 @@ async fn names_are_short_plain_and_used_once_and_the_tree_is_not_deeper_than_it_
         let deep = admin.post("/organisations", &[("name", "too deep"), ("parent", &parent)]).await;
         assert_eq!(deep.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert!(deep.text.contains("段まで"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_name_may_stand_under_several_and_not_twice_under_one() {
+    on_both(|db| async move {
+        let manager = Manager::new(db.clone());
+        let admin = administrator(&manager).await;
+        let east = add(&manager, &admin, "東日本", "").await;
+        let west = add(&manager, &admin, "西日本", "").await;
+        let sales = add(&manager, &admin, "営業", "東日本").await;
+        let under = |parent: &str| [("name", "営業".to_owned()), ("parent", parent.to_owned())];
+        let make = async |parent: &str| {
+            admin.get("/organisations").await;
+            let fields = under(parent);
+            let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            admin.post("/organisations", &fields).await
+        };
+        make(&west).await.goes_to("/organisations");
+        make("").await.goes_to("/organisations");
+        for parent in [east.as_str(), west.as_str(), ""] {
+            let taken = make(parent).await;
+            assert_eq!(taken.status, StatusCode::UNPROCESSABLE_ENTITY, "{parent}");
+            taken.says("同じ場所に、この名前の組織がすでにあります");
+        }
+        // Neither by a move nor by a merge.
+        let page = format!("/organisations/{sales}");
+        admin.get(&page).await;
+        let moved = admin.post(&page, &[("name", "営業"), ("parent", west.as_str()), ("version", "0")]).await;
+        assert_eq!(moved.status, StatusCode::UNPROCESSABLE_ENTITY);
+        moved.says("同じ場所に、この名前の組織がすでにあります");
+        let merged = admin.post(&format!("/organisations/{east}/merge"), &[("into", west.as_str())]).await;
+        assert_eq!(merged.status, StatusCode::UNPROCESSABLE_ENTITY);
+        merged.says("どちらの組織の下にも「営業」があります");
+        // A new name and a new place at once.
+        admin.get(&page).await;
+        admin.post(&page, &[("name", "営業部"), ("parent", west.as_str()), ("version", "0")]).await.goes_to(&page);
+        admin.post(&format!("/organisations/{east}/merge"), &[("into", west.as_str())]).await;
+        let tree = admin.get("/organisations").await;
+        tree.lacks("東日本");
+        tree.says("営業部");
     })
     .await;
 }

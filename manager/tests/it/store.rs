@@ -2,13 +2,13 @@
 
 use manager::{
     company,
-    db::{self, DbError},
+    db::{self, Db, DbError, url::DatabaseUrl},
     execute, fetch_all, fetch_one, fetch_optional,
     throttle::{self, Rate, Taken},
 };
 use std::time::Duration;
 
-use crate::testing::{START_MS, at_once, on_both};
+use crate::testing::{Manager, START_MS, at_once, on_both};
 
 #[derive(Debug, PartialEq, sqlx::FromRow)]
 struct Everything {
@@ -137,4 +137,67 @@ async fn migrating_twice_changes_nothing_and_both_engines_have_the_same_migratio
         migrator.iter().map(|migration| (migration.version, migration.description.clone())).collect::<Vec<_>>()
     };
     assert_eq!(names(&db::migrate::SQLITE), names(&db::migrate::POSTGRES));
+}
+
+/// SQLite makes a table anew to be rid of a constraint.
+#[tokio::test]
+async fn organisations_and_who_belongs_to_them_outlive_the_change_of_their_table() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = Db::open(&DatabaseUrl::Sqlite(folder.path().join("old.sqlite")), 8).await.unwrap();
+    let Db::Sqlite { writer, .. } = &db else { panic!("it is a file") };
+    let others = db::migrate::SQLITE.iter().filter(|migration| migration.version != 802).cloned().collect();
+    sqlx::migrate::Migrator::with_migrations(others).run(writer).await.unwrap();
+    let manager = Manager::new(db.clone());
+    let company_id = manager.company("acme").await.to_string();
+    let operator_id = manager.operator(company_id.parse().unwrap(), "sato").await.to_string();
+    let add = async |id: &str, parent: Option<&str>, name: &str| {
+        let mut tx = db.begin().await.unwrap();
+        let added = execute!(
+            &mut tx,
+            "INSERT INTO organisations (organisation_id, company_id, parent_id, path, name, note, created_at_ms, version)
+            VALUES ($1, $2, $3, $4, $5, 'note', 1, 7)",
+            id,
+            &company_id,
+            parent,
+            format!("{id}/"),
+            name
+        );
+        tx.commit().await.unwrap();
+        added
+    };
+    add("a", None, "東日本").await.unwrap();
+    add("b", Some("a"), "東京").await.unwrap();
+    assert!(matches!(add("c", None, "東京").await, Err(DbError::Duplicate(_))));
+    let join = async |organisation_id: &str| {
+        let mut tx = db.begin().await.unwrap();
+        execute!(
+            &mut tx,
+            "UPDATE operators SET organisation_id = $1 WHERE operator_id = $2",
+            organisation_id,
+            &operator_id
+        )?;
+        tx.commit().await
+    };
+    join("b").await.unwrap();
+
+    db::migrate::run(&db).await.unwrap();
+
+    add("c", None, "東京").await.unwrap();
+    assert!(matches!(add("d", Some("a"), "東京").await, Err(DbError::Duplicate(_))));
+    assert!(join("nowhere").await.is_err(), "who refers to what is not there is still refused");
+    let mut tx = db.read().await.unwrap();
+    let rows = fetch_all!(
+        &mut tx,
+        (String, Option<String>, String, i64, i64),
+        "SELECT g.organisation_id, g.parent_id, g.note, g.version,
+            (SELECT COUNT(*) FROM operators o WHERE o.organisation_id = g.organisation_id)
+        FROM organisations g
+        ORDER BY g.organisation_id
+        LIMIT 10"
+    )
+    .unwrap();
+    let row = |id: &str, parent: Option<&str>, people| {
+        (id.to_owned(), parent.map(str::to_owned), "note".to_owned(), 7, people)
+    };
+    assert_eq!(rows, [row("a", None, 0), row("b", Some("a"), 1), row("c", None, 0)]);
 }

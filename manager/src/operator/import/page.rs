@@ -267,6 +267,7 @@ impl Fault {
             Self::Role => w.role,
             Self::TooWide => o.role_too_wide,
             Self::Organisation => w.organisation,
+            Self::Ambiguous => w.organisation_ambiguous,
             Self::State => w.state,
             Self::Oneself => o.oneself,
             Self::NoSeat => o.no_seat,

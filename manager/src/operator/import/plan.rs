@@ -29,8 +29,8 @@ pub struct World {
     pub taken: HashSet<String>,
     /// Roles by their keys and names.
     pub roles: HashMap<String, Choice>,
-    /// Ids of organisations by their names.
-    pub organisations: HashMap<String, String>,
+    /// Ids of organisations by their names and full names; none when several have it.
+    pub organisations: HashMap<String, Option<String>>,
     /// Accounts that the contract has room for; none when it has no bound.
     pub seats_left: Option<i64>,
     /// Whoever runs the file.
@@ -142,6 +142,8 @@ pub enum Fault {
     TooWide,
     /// Not an organisation.
     Organisation,
+    /// Several organisations have this name.
+    Ambiguous,
     /// Neither of the words for a state.
     State,
     /// One cannot do this to oneself.
@@ -287,11 +289,19 @@ fn update(record: &Record, user: UserId, row: &Row, world: &World, login: &SiteL
     let values =
         values(&kept(Column::Name, &row.name), &kept(Column::Kana, &row.kana), &kept(Column::Email, &row.email), role)?;
     let organisation_before = row.organisation.as_deref().unwrap_or_default();
-    let organisation_after = kept(Column::Organisation, organisation_before);
+    let mut organisation_after = kept(Column::Organisation, organisation_before);
     let organisation = if organisation_after == organisation_before {
         Place::Same
     } else {
         organisation(&organisation_after, world)?.map_or(Place::Nowhere, |(id, name)| Place::In(id, name))
+    };
+    let organisation = match organisation {
+        // The full name of where it is.
+        Place::In(id, _) if row.organisation_id.as_ref() == Some(&id) => {
+            organisation_before.clone_into(&mut organisation_after);
+            Place::Same
+        }
+        elsewhere => elsewhere,
     };
     let stopped = state(record.cell(Column::State).unwrap_or_default())?.filter(|stopped| *stopped != row.stopped);
     if stopped == Some(true) && is_oneself {
@@ -338,8 +348,9 @@ fn organisation(name: &str, world: &World) -> Result<Option<(String, String)>, W
     if name.is_empty() {
         return Ok(None);
     }
-    let id = world.organisations.get(name).ok_or((Some(Column::Organisation), Fault::Organisation))?;
-    Ok(Some((id.clone(), name.to_owned())))
+    let found = world.organisations.get(name).ok_or((Some(Column::Organisation), Fault::Organisation))?;
+    let id = found.clone().ok_or((Some(Column::Organisation), Fault::Ambiguous))?;
+    Ok(Some((id, name.to_owned())))
 }
 
 const STOPPED: &str = "stopped";

@@ -7,11 +7,12 @@ use proto::api::UnixMillis;
 use super::{LIFE_MS, Mode, plan::World};
 use crate::{
     app,
-    db::{DbResult, Tx, select::Select},
+    db::{DbResult, Tx},
     execute, fetch_all, fetch_optional,
     list::{self, Asked, Params},
     login::SiteLogin,
     operator::{edit::Choice, list::Accounts},
+    organisation,
     role::{self, Role},
     site::{Lang, Words, frame::role_name},
 };
@@ -143,12 +144,19 @@ async fn roles(tx: &mut Tx, login: &SiteLogin) -> DbResult<HashMap<String, Choic
     Ok(roles)
 }
 
-/// Those that the account reaches.
-async fn organisations(tx: &mut Tx, login: &SiteLogin) -> DbResult<HashMap<String, String>> {
-    let mut select = Select::new("SELECT g.name, g.organisation_id FROM organisations g WHERE g.company_id =");
-    select.bind(login.company_id.to_string());
-    login.narrow_organisations(&mut select);
-    select.add("LIMIT 100000");
-    let rows: Vec<(String, String)> = select.fetch_all(tx).await?;
-    Ok(rows.into_iter().collect())
+/// Those that the account reaches, by their names and their full names; a name of several leads to none.
+async fn organisations(tx: &mut Tx, login: &SiteLogin) -> DbResult<HashMap<String, Option<String>>> {
+    let tree = organisation::store::reached(tx, login).await?;
+    let mut full_names = organisation::store::full_names(&tree);
+    let mut found: HashMap<String, Option<String>> = HashMap::new();
+    for one in tree {
+        let full_name = full_names.remove(&one.id).unwrap_or_default();
+        for name in [one.name, full_name] {
+            let known = found.entry(name).or_insert_with(|| Some(one.id.clone()));
+            if known.as_ref() != Some(&one.id) {
+                *known = None;
+            }
+        }
+    }
+    Ok(found)
 }
