@@ -2,6 +2,7 @@
 
 pub mod bulk;
 pub mod edit;
+mod effective;
 pub mod fields;
 mod form;
 pub mod import;

@@ -15,6 +15,7 @@ use super::{
     UserId,
     bulk::{self, Verb},
     edit::{self, EditError},
+    effective::{self, Effective},
     fields::organisation_of,
     form::{Filled, Mistakes, RoleChoice, moved, place, read_values, role_choices},
     list::{self, Accounts, HEADS, Row, State as AccountState},
@@ -119,6 +120,7 @@ struct ShowPage {
     may_edit: bool,
     is_oneself: bool,
     by_mail: bool,
+    effective: Effective,
     created: String,
     changes: Vec<ShownChange>,
 }
@@ -271,6 +273,7 @@ async fn show_page(
     let roles = role_choices(&mut tx, login).await?;
     let tree = organisations::reached(&mut tx, login).await?;
     let groups = groups::of_company(&mut tx, login.company_id).await?;
+    let effective = effective::read(&mut tx, login, &row, &tree, &groups).await?;
     let changes = change::of_subject(&mut tx, login.company_id, &format!("operator:{}", row.operator_id)).await?;
     drop(tx);
     let frame = Frame::of(app, login, headers, Here::Operators);
@@ -289,6 +292,7 @@ async fn show_page(
         frame,
         filled,
         mistakes,
+        effective,
         roles,
         tree,
         groups,

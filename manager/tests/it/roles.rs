@@ -163,3 +163,39 @@ async fn nobody_becomes_master_of_an_account_that_may_more() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn an_account_s_page_says_what_it_may_and_over_whom() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let company_id = manager.company("acme").await;
+        manager.account(company_id, "admin", Role::CompanyAdmin).await;
+        let operator_id = manager.account(company_id, "suzuki", Role::Supervisor).await;
+        let browser = Browser::new(&manager);
+        browser.log_in("acme", "admin", PASSWORD).await.goes_to("/");
+        let page = format!("/operators/{operator_id}");
+
+        let seen = browser.get(&page).await;
+        seen.says("自分のものだけ（組織に所属していないため）");
+        seen.says("<li>履歴をCSVで出力する</li>");
+        seen.says("できないこと（7）");
+        seen.lacks("もとの役割");
+
+        put_together(&manager, company_id).await;
+        let walker = Walker::new(&manager, company_id, operator_id).await;
+        walker.may(Role::Supervisor, [Permission::LogView, Permission::LiveView].into_iter().collect()).await;
+        let seen = browser.get(&page).await;
+        seen.says("東日本とその下の組織");
+        seen.says("（もとの役割: 監督者）");
+        seen.says("できないこと（14）");
+
+        // An own role gives nothing that its base has not.
+        walker.may(Role::Operator, Permission::ALL.into_iter().collect()).await;
+        let seen = browser.get(&page).await;
+        seen.says("<dd>自分のもの</dd>");
+        seen.says("できないこと（11）");
+        browser.post(&format!("{page}/stop"), &[]).await.goes_to(&page);
+        browser.get(&page).await.says("停止中のため、今は何もできません");
+    })
+    .await;
+}
