@@ -129,6 +129,8 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Failed | Refusal::Suspended => Self::new(ErrorCode::LoginFailed),
+            // The site says what to do.
+            Refusal::InitialOver => Self::new(ErrorCode::PasswordChange),
             Refusal::Throttled { retry_after_secs } => Self::throttled(retry_after_secs),
             Refusal::Error(error) => error,
         }

@@ -14,7 +14,7 @@ use serde_json::json;
 
 use super::{
     Holder, Realm,
-    password::Password,
+    password::{self, Password},
     realm::SYSTEM,
     second,
     store::{self, Account, AccountHash, Counted},
@@ -68,6 +68,8 @@ pub enum Refusal {
     Failed,
     /// The company is suspended, or its contract is over; only who knows the password is told.
     Suspended,
+    /// The password is an initial one that nobody used in time; only who knows it is told.
+    InitialOver,
     /// Too many attempts.
     Throttled {
         /// Seconds to wait.
@@ -94,6 +96,8 @@ pub enum Outcome {
     WrongPlace,
     /// Not at this hour.
     WrongHour,
+    /// An initial password that nobody used in time.
+    InitialOver,
     /// The password was wrong.
     WrongPassword,
     /// The code of the second factor was wrong.
@@ -111,8 +115,27 @@ impl Outcome {
             Self::Suspended => "suspended",
             Self::WrongPlace => "wrong_place",
             Self::WrongHour => "wrong_hour",
+            Self::InitialOver => "initial_over",
             Self::WrongPassword => "wrong_password",
             Self::WrongCode => "wrong_code",
+        }
+    }
+}
+
+impl Outcome {
+    /// What whoever tried is told.
+    const fn refusal(self) -> Refusal {
+        match self {
+            Self::Suspended => Refusal::Suspended,
+            Self::InitialOver => Refusal::InitialOver,
+            Self::Ok
+            | Self::Unknown
+            | Self::Locked
+            | Self::Stopped
+            | Self::WrongPlace
+            | Self::WrongHour
+            | Self::WrongPassword
+            | Self::WrongCode => Refusal::Failed,
         }
     }
 }
@@ -157,7 +180,7 @@ pub async fn prove(app: &App, typed: Typed) -> Result<Proved, Refusal> {
             let mut tx = app.db.begin().await?;
             note_failure(&mut tx, account.as_ref(), attempt.counted, &source, outcome, app.now_ms()).await?;
             tx.commit().await?;
-            Err(if outcome == Outcome::Suspended { Refusal::Suspended } else { Refusal::Failed })
+            Err(outcome.refusal())
         }
     }
 }
@@ -258,6 +281,8 @@ fn judge(attempt: &Attempt, matches: bool, source: IpAddr, now: UnixMillis) -> O
         Outcome::WrongPlace
     } else if !rules.week.is_open_at(now, site::time::zone(&account.policy.time_zone)) {
         Outcome::WrongHour
+    } else if account.password_is_initial && password::initial_until(account.password_changed_at_ms) <= now {
+        Outcome::InitialOver
     } else {
         Outcome::Ok
     }

@@ -18,6 +18,9 @@ pub const LEN_MAX: usize = 128;
 
 /// Milliseconds of a day.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// Days within which a password that somebody else set is used, or it is worth nothing: as long as a link lives that
+/// invites. Source: OWASP ASVS 5.0, 6.4.1.
+pub const INITIAL_DAYS: i64 = 7;
 
 /// Memory, passes and lanes of argon2id. Source: OWASP ASVS 5.0 appendix C; 39 ms on one core of the test machine.
 const MEMORY_KIB: u32 = 19 * 1024;
@@ -222,6 +225,11 @@ impl PasswordHash {
             |params: Params| (params.m_cost(), params.t_cost(), params.p_cost()) == (MEMORY_KIB, PASSES, LANES);
         hash.algorithm == Algorithm::Argon2id.ident() && Params::try_from(&hash).is_ok_and(is_same)
     }
+}
+
+/// When a password that somebody else set stops working, from when it was set.
+pub const fn initial_until(changed_at_ms: UnixMillis) -> UnixMillis {
+    changed_at_ms.saturating_add(INITIAL_DAYS * DAY_MS)
 }
 
 impl Expiry {

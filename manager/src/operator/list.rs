@@ -70,6 +70,8 @@ pub struct Row {
     pub locked_until_ms: i64,
     /// Whether somebody else set the password.
     pub password_initial: bool,
+    /// When the password was set.
+    pub password_changed_at_ms: i64,
     /// Whether there is a second factor.
     pub has_factor: bool,
     /// The last login.
@@ -169,7 +171,7 @@ impl Listing for Accounts {
     ];
     const ID: &'static str = "o.operator_id";
     const SELECT: &'static str = "o.operator_id, o.user_id, o.name, o.kana, o.email, o.role, o.role_id, r.name AS role_name, \
-        o.organisation_id, g.name AS organisation, o.stopped, o.locked_until_ms, o.password_initial, o.totp_sealed IS NOT NULL AS has_factor, \
+        o.organisation_id, g.name AS organisation, o.stopped, o.locked_until_ms, o.password_initial, o.password_changed_at_ms, o.totp_sealed IS NOT NULL AS has_factor, \
         o.last_login_at_ms, o.created_at_ms, o.version, \
         (SELECT MAX(s.entered_at_ms) FROM sessions s WHERE s.operator_id = o.operator_id) AS last_support_at_ms";
 

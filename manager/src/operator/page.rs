@@ -33,7 +33,7 @@ use crate::{
     login::{
         SiteLogin,
         link::Purpose,
-        password::{NewPassword, PasswordHash},
+        password::{self, NewPassword, PasswordHash},
     },
     organisation::store::{self as organisations, Organisation},
     role::{Permission, Reach, Role},
@@ -64,6 +64,8 @@ struct Line {
     state: AccountState,
     last_login: String,
     last_support: String,
+    /// Until when an initial password can be used, when it is one.
+    initial: Option<String>,
 }
 
 #[derive(Template)]
@@ -102,6 +104,8 @@ struct PasswordPage {
     company_code: String,
     user_id: String,
     password: String,
+    /// Whether it is worth nothing unless it is used soon.
+    ends: bool,
     operator_id: String,
 }
 
@@ -224,7 +228,7 @@ async fn create(
             }
             tx.commit().await?;
             let heading = words.operators.created;
-            shown_once(&app, &login, &headers, (heading, user.as_str(), &operator_id.to_string()), &password)
+            shown_once(&app, &login, &headers, (heading, user.as_str(), &operator_id.to_string()), (&password, true))
         }
         Err(error) => {
             drop(tx);
@@ -394,11 +398,12 @@ async fn send_link(app: &App, tx: &mut Tx, login: &SiteLogin, row: &Row) -> Resu
 async fn reissue(app: &App, login: &SiteLogin, headers: &HeaderMap, row: &Row) -> PageResult {
     let (password, hash) = draw_password(app, login).await?;
     let mut tx = app.db.begin().await?;
+    let ends = login.policy.password.change_after_reset;
     match edit::reissue(&mut tx, login, row, &hash, app.now_ms()).await {
         Ok(()) => {
             tx.commit().await?;
             let heading = Words::of(login.lang).operators.reissued;
-            shown_once(app, login, headers, (heading, &row.user_id, &row.operator_id), &password)
+            shown_once(app, login, headers, (heading, &row.user_id, &row.operator_id), (&password, ends))
         }
         Err(error) => {
             drop(tx);
@@ -421,7 +426,7 @@ fn shown_once(
     login: &SiteLogin,
     headers: &HeaderMap,
     (heading, user_id, operator_id): (&'static str, &str, &str),
-    password: &NewPassword,
+    (password, ends): (&NewPassword, bool),
 ) -> PageResult {
     let page = PasswordPage {
         frame: Frame::of(app, login, headers, Here::Operators),
@@ -429,6 +434,7 @@ fn shown_once(
         company_code: login.company_code.clone(),
         user_id: user_id.to_owned(),
         password: password.reveal().to_owned(),
+        ends,
         operator_id: operator_id.to_owned(),
     };
     Ok(Html(page.render()?).into_response())
@@ -460,6 +466,10 @@ impl Line {
             state: row.state(now),
             last_login: shown(row.last_login_at_ms),
             last_support: shown(row.last_support_at_ms),
+            initial: row.password_initial.then(|| {
+                let (until, w) = (password::initial_until(row.password_changed_at_ms), &words.operators);
+                if until <= now { w.initial_over.to_owned() } else { w.initial_until(time::seconds(until, zone)) }
+            }),
             row,
         }
     }

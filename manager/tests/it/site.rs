@@ -233,13 +233,75 @@ async fn a_company_that_asks_for_the_second_factor_gets_it_and_each_code_once() 
 }
 
 #[tokio::test]
+async fn a_first_factor_is_set_up_by_whoever_knows_the_password_and_guessing_it_ends_the_login() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let (_, operator_id, browser) = admin(&manager).await;
+        browser.get("/login/factor").await.says("パスワードをもう一度入力");
+        let code = factor(&manager, operator_id).await.code_at(manager.app.now_ms()).unwrap();
+        browser.post("/login/factor", &[("code", &code)]).await.says("今のパスワードが違います");
+        browser.get("/account").await.says("未設定");
+        browser.get("/login/factor").await;
+        for _ in 0..3 {
+            let wrong = browser.post("/login/factor", &[("code", &code), ("password", OTHER)]).await;
+            wrong.says("今のパスワードが違います");
+        }
+        browser.post("/login/factor", &[("code", &code), ("password", OTHER)]).await.goes_to("/login");
+        browser.get("/account").await.goes_to("/login?next=%2Faccount");
+
+        let mut tx = manager.app.db.begin().await.unwrap();
+        execute!(&mut tx, "UPDATE site_logins SET totp_sealed = NULL").unwrap();
+        tx.commit().await.unwrap();
+        browser.log_in("acme", "admin", PASSWORD).await.goes_to("/");
+        browser.get("/login/factor").await;
+        let code = factor(&manager, operator_id).await.code_at(manager.app.now_ms()).unwrap();
+        browser.post("/login/factor", &[("code", &code), ("password", PASSWORD)]).await.says("回復コード");
+        browser.get("/account").await.says("設定済み");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_initial_password_that_nobody_uses_is_worth_nothing_after_a_week() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let (company_id, _, admin) = admin(&manager).await;
+        let sato = manager.operator(company_id, "sato").await;
+        admin.get(&format!("/operators/{sato}")).await;
+        let shown = admin.post(&format!("/operators/{sato}/password"), &[]).await;
+        shown.says("7日以内に使わないと");
+        let password = shown.between("<span class=\"secret\">", "</span>").replace("&#38;", "&").replace("&#60;", "<");
+        admin.get(&format!("/operators/{sato}")).await.says("まで使えます");
+        let week = Duration::from_hours(7 * 24);
+
+        manager.advance(week - Duration::from_millis(1));
+        Browser::new(&manager).log_in("acme", "sato", &password).await.goes_to("/account/password");
+        manager.advance(Duration::from_millis(1));
+        let late = Browser::new(&manager);
+        late.log_in("acme", "sato", &password).await.says("期限が切れました。会社の管理者に、パスワードの再発行を依頼");
+        assert_eq!(manager.login("acme", "sato", &password).await.error().code, PasswordChange);
+        // Who does not know it is told nothing.
+        late.log_in("acme", "sato", OTHER).await.lacks("期限が切れました");
+        late.log_in("acme", "nobody", &password).await.lacks("期限が切れました");
+
+        admin.log_in("acme", "admin", PASSWORD).await.goes_to("/");
+        admin.get(&format!("/operators/{sato}")).await.says("期限切れです");
+        let again = admin.post(&format!("/operators/{sato}/password"), &[]).await;
+        let password = again.between("<span class=\"secret\">", "</span>").replace("&#38;", "&").replace("&#60;", "<");
+        late.log_in("acme", "sato", &password).await.goes_to("/account/password");
+        admin.get("/log/logins?event=login.failed&q=initial_over").await.says("全2件");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_tool_needs_the_code_too() {
     on_both(|db| async move {
         let manager = Manager::new(db);
         let (_, operator_id, browser) = admin(&manager).await;
         browser.get("/login/factor").await;
         let code = factor(&manager, operator_id).await.code_at(manager.app.now_ms()).unwrap();
-        browser.post("/login/factor", &[("code", &code)]).await;
+        browser.post("/login/factor", &[("code", &code), ("password", PASSWORD)]).await;
         let log_in = async |code: &str| {
             let body = serde_json::json!({ "company": "acme", "user": "admin", "password": PASSWORD, "code": code });
             manager.post("/v1/login", None, &body.to_string()).await
@@ -265,7 +327,7 @@ async fn five_wrong_codes_end_a_login() {
         let (_, operator_id, browser) = admin(&manager).await;
         browser.get("/login/factor").await;
         let code = factor(&manager, operator_id).await.code_at(manager.app.now_ms()).unwrap();
-        browser.post("/login/factor", &[("code", &code)]).await;
+        browser.post("/login/factor", &[("code", &code), ("password", PASSWORD)]).await;
         manager.advance(Duration::from_mins(1));
         let thief = Browser::from(&manager, "192.0.2.9");
         thief.log_in("acme", "admin", PASSWORD).await.goes_to("/login/code");
@@ -306,7 +368,7 @@ async fn a_browser_whose_code_was_right_is_known_too() {
         let (_, operator_id, owner) = admin(&manager).await;
         owner.get("/login/factor").await;
         let code = factor(&manager, operator_id).await.code_at(manager.app.now_ms()).unwrap();
-        owner.post("/login/factor", &[("code", &code)]).await;
+        owner.post("/login/factor", &[("code", &code), ("password", PASSWORD)]).await;
         let second = Browser::from(&manager, "192.0.2.2");
         manager.advance(Duration::from_mins(1));
         second.log_in("acme", "admin", PASSWORD).await.goes_to("/login/code");

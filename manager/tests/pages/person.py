@@ -89,11 +89,12 @@ class Person:
     def change_password(self, old, new):
         return self.fill("/account/password", old=old, new=new, again=new)
 
-    def set_factor_up(self, base=""):
-        """Types the secret into an authenticator, its code into the page, and keeps the recovery codes."""
+    def set_factor_up(self, base="", **proof):
+        """Types the secret into an authenticator, its code into the page, and keeps the recovery codes. Outside of a login
+        that needs it the page asks for the `password`."""
         self.page.locator("details > summary").first.click()
         self.secret = self.page.locator("p.secret").text_content()
-        self.fill(f"{base}/login/factor", code=self.code())
+        self.fill(f"{base}/login/factor", code=self.code(), **proof)
         self.recovery = [text.strip() for text in self.page.locator(".codes .secret").all_text_contents()]
         assert len(self.recovery) == 10
         return self.press("main a.button.primary")

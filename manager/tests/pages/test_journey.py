@@ -57,7 +57,7 @@ class Journey:
         boss = self.person("boss").log_in("boss", initial, COMPANY)
         assert boss.path == "/account/password"
         boss.change_password(initial, PASSWORD)
-        boss.go("/account").press('a[href="/login/factor"]').set_factor_up()
+        boss.go("/account").press('a[href="/login/factor"]').set_factor_up(password=PASSWORD)
         boss.log_out().log_in("boss", PASSWORD, COMPANY).fill("/login/code", code=boss.code())
         assert boss.path == "/", boss.path
 
@@ -87,7 +87,7 @@ class Journey:
         operator = self.person("operator").go(link)
         operator.fill(link, new=OPERATOR_PASSWORD, again=OPERATOR_PASSWORD)
         operator.log_in("op001", OPERATOR_PASSWORD, COMPANY)
-        operator.go("/login/factor").set_factor_up()
+        operator.go("/login/factor").set_factor_up(password=OPERATOR_PASSWORD)
         operator.log_out().log_in("op001", OPERATOR_PASSWORD, COMPANY).fill("/login/code", code=operator.code())
         assert operator.path == "/"
         return operator.recovery[0]

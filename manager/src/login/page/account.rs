@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::{
     super::{
         Holder, Login, Realm,
+        attempt::{Outcome, login_event},
         password::{NewPassword, NewPasswordError, Password, PasswordHash},
         second,
         site_login::{Halfway, Stage},
@@ -25,7 +26,7 @@ use super::{
 };
 use crate::{
     app::App,
-    audit,
+    audit::{self, AuditEvent},
     site::{Form, Frame, PageResult, Problem, Words, frame::Flash, time},
     throttle::{self, Rate, Taken},
 };
@@ -220,7 +221,8 @@ pub(super) async fn prove(app: &App, typed: &str, hash: PasswordHash) -> Result<
     Ok(app.hash_gate.verify(place, Password::typed(typed.to_owned()), Some(hash)).await)
 }
 
-/// Whether a typed password is the account's own; wrong ones are counted.
+/// Whether a typed password is the account's own. Wrong ones are counted for the account, whatever browser they come
+/// from, and as many as wrong codes end this login.
 async fn prove_own(app: &App, login: &Holder, typed: &str, hash: PasswordHash) -> Result<bool, Problem> {
     let bucket = login.operator_id.to_string();
     let mut tx = app.db.begin().await?;
@@ -230,12 +232,22 @@ async fn prove_own(app: &App, login: &Holder, typed: &str, hash: PasswordHash) -
         return Err(Problem::Throttled { retry_after_secs });
     }
     let right = prove(app, typed, hash).await?;
+    let now = app.now_ms();
+    let mut tx = app.db.begin().await?;
     if right {
-        let mut tx = app.db.begin().await?;
-        throttle::put_back(&mut tx, PROOFS, &bucket, app.now_ms()).await?;
+        throttle::put_back(&mut tx, PROOFS, &bucket, now).await?;
         tx.commit().await?;
+        return Ok(true);
     }
-    Ok(right)
+    let failures = site_store::count_code(&mut tx, &login.token, now).await?;
+    let event = login_event("login.failed", Some((login.company_id, login.operator_id)), now);
+    let detail = json!({ "result": Outcome::WrongPassword.as_str(), "door": "site" });
+    audit::append(&mut tx, AuditEvent { detail, ..event }).await?;
+    tx.commit().await?;
+    if factor::CODE_FAILURES_MAX <= failures {
+        return Err(Problem::LoggedOut { next: login.realm.home().to_owned() });
+    }
+    Ok(false)
 }
 
 /// Stores it; every other login of the account ends, this one goes on under a new token.
@@ -262,7 +274,7 @@ pub(super) async fn take_factor_away(
     if login.policy.login.totp_required {
         return Err(Problem::Forbidden);
     }
-    if !proved(&app, &login, &proof).await? {
+    if !proved(&app, &login, &proof.password).await? {
         return account_page(&app, login, &headers, true).await;
     }
     let now = app.now_ms();
@@ -284,7 +296,7 @@ pub(super) async fn renew_recovery_codes(
     if !login.has_factor {
         return Err(Problem::NotFound);
     }
-    if !proved(&app, &login, &proof).await? {
+    if !proved(&app, &login, &proof.password).await? {
         return account_page(&app, login, &headers, true).await;
     }
     let now = app.now_ms();
@@ -298,11 +310,11 @@ pub(super) async fn renew_recovery_codes(
 }
 
 /// Whether the password was typed again: who finds an open browser cannot change what protects the account.
-async fn proved(app: &App, login: &Holder, proof: &Proof) -> Result<bool, Problem> {
+pub(super) async fn proved(app: &App, login: &Holder, typed: &str) -> Result<bool, Problem> {
     let mut tx = app.db.read().await?;
     let (hash, _) = store::passwords(&mut tx, login.operator_id, 0).await?;
     drop(tx);
-    prove_own(app, login, &proof.password, hash).await
+    prove_own(app, login, typed, hash).await
 }
 
 pub(super) async fn end_login(

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::super::{
     Realm,
     attempt::{self, Proved, Refusal, Typed, login_event},
-    password::{Expiry, Password},
+    password::{Expiry, INITIAL_DAYS, Password},
     realm::SYSTEM_CODE,
     site_login::{Halfway, Stage},
     site_store::{self, NewLogin},
@@ -50,7 +50,7 @@ struct LoginPage {
     next: String,
     company: String,
     user: String,
-    mistake: Option<&'static str>,
+    mistake: Option<String>,
     /// Whether a link for a new password comes by mail.
     by_mail: bool,
 }
@@ -88,6 +88,7 @@ enum Mistake {
     None,
     Failed,
     Suspended,
+    InitialOver,
 }
 
 async fn page(app: &App, realm: Realm, headers: &HeaderMap, filled: Filled, mistake: Mistake) -> PageResult {
@@ -99,10 +100,13 @@ async fn page(app: &App, realm: Realm, headers: &HeaderMap, filled: Filled, mist
     visited(realm, headers, |frame| {
         let frame = Frame { banners: notices.iter().map(Banner::outside).collect(), contact, ..frame };
         let w = &frame.words.login;
-        let mistake = match mistake {
-            Mistake::None => None,
-            Mistake::Failed => Some(if realm == Realm::System { w.system_failed } else { w.failed }),
-            Mistake::Suspended => Some(w.suspended),
+        let mistake = match (mistake, realm) {
+            (Mistake::None, _) => None,
+            (Mistake::Failed, Realm::System) => Some(w.system_failed.to_owned()),
+            (Mistake::Failed, Realm::Company) => Some(w.failed.to_owned()),
+            (Mistake::Suspended, _) => Some(w.suspended.to_owned()),
+            (Mistake::InitialOver, Realm::System) => Some(w.system_initial_over(INITIAL_DAYS)),
+            (Mistake::InitialOver, Realm::Company) => Some(w.initial_over(INITIAL_DAYS)),
         };
         let Filled { company, user, next, password: _ } = filled;
         let page = LoginPage { frame, realm, next, company, user, mistake, by_mail };
@@ -158,6 +162,7 @@ pub(super) async fn log_in(
         Ok(proved) => begin(&app, &proved, &headers, device, &next_in(realm, &filled.next)).await,
         Err(Refusal::Failed) => page(&app, realm, &headers, filled, Mistake::Failed).await,
         Err(Refusal::Suspended) => page(&app, realm, &headers, filled, Mistake::Suspended).await,
+        Err(Refusal::InitialOver) => page(&app, realm, &headers, filled, Mistake::InitialOver).await,
         Err(Refusal::Throttled { retry_after_secs }) => Err(Problem::Throttled { retry_after_secs }),
         Err(Refusal::Error(error)) => Err(error.into()),
     }

@@ -8,6 +8,7 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::{
     super::{
@@ -19,6 +20,7 @@ use super::{
         site_store, store,
         totp::{self, Factor},
     },
+    account,
     door::{self, DEVICE_SECS, add_cookie},
 };
 use crate::{
@@ -28,13 +30,13 @@ use crate::{
     db::Tx,
     extract::Source,
     site::{
-        Form, Frame, PageResult, Problem,
+        Form, Frame, PageResult, Problem, Words,
         cookie::{self, Life},
     },
 };
 
 /// Wrong codes that end a login.
-const CODE_FAILURES_MAX: i64 = 5;
+pub(super) const CODE_FAILURES_MAX: i64 = 5;
 /// What an authenticator calls the product.
 const ISSUER: &str = "Uketsuke";
 
@@ -50,7 +52,7 @@ struct CodePage {
 struct FactorPage {
     frame: Frame,
     required: bool,
-    failed: bool,
+    mistake: Option<&'static str>,
     /// Width of the QR code in squares, and its dark ones.
     qr: Option<(i32, String)>,
     typed: String,
@@ -67,6 +69,14 @@ pub(super) struct RecoveryPage {
 pub(super) struct Code {
     #[serde(default)]
     code: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Chosen {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    password: Zeroizing<String>,
 }
 
 pub(super) async fn ask(Halfway(login): Halfway, headers: HeaderMap) -> PageResult {
@@ -163,7 +173,7 @@ pub(super) async fn advance(tx: &mut Tx, app: &App, login: &Holder, stage: Stage
 /// Setting it up: in the middle of a login that needs it, or later by one's own wish.
 pub(super) async fn offer(State(app): State<App>, Halfway(login): Halfway, headers: HeaderMap) -> PageResult {
     may_set_up(&login)?;
-    offer_page(&app, &login, &headers, false).await
+    offer_page(&app, &login, &headers, None).await
 }
 
 /// Whether this login may set a factor up; a stolen one that lacks its code may not.
@@ -176,7 +186,7 @@ fn may_set_up(login: &Holder) -> Result<(), Problem> {
     }
 }
 
-async fn offer_page(app: &App, login: &Holder, headers: &HeaderMap, failed: bool) -> PageResult {
+async fn offer_page(app: &App, login: &Holder, headers: &HeaderMap, mistake: Option<&'static str>) -> PageResult {
     let rng = &mut app::os_rng();
     let fresh = Factor::random(rng).seal(&app.columns, login.operator_id, rng).ok_or(Problem::Internal)?;
     let mut tx = app.db.begin().await?;
@@ -191,7 +201,7 @@ async fn offer_page(app: &App, login: &Holder, headers: &HeaderMap, failed: bool
     let page = FactorPage {
         frame: Frame::outside(login.realm, headers, login.csrf.clone()),
         required: login.stage == Stage::Enrol,
-        failed,
+        mistake,
         qr: factor.to_address(ISSUER, &account).and_then(|address| totp::qr_path(&address)),
         typed: factor.to_typed(),
     };
@@ -202,9 +212,15 @@ pub(super) async fn set_up(
     State(app): State<App>,
     Halfway(login): Halfway,
     headers: HeaderMap,
-    Form(sent): Form<Code>,
+    Form(sent): Form<Chosen>,
 ) -> PageResult {
     may_set_up(&login)?;
+    let words = Words::of(login.lang);
+    // Who finds an open browser must not put a factor of their own on the account. In a login that needs one the password
+    // was typed just before.
+    if login.stage == Stage::Full && !account::proved(&app, &login, &sent.password).await? {
+        return offer_page(&app, &login, &headers, Some(words.account.old_wrong)).await;
+    }
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
     let kept = site_store::keep_factor(&mut tx, &login.token, "").await?;
@@ -212,7 +228,7 @@ pub(super) async fn set_up(
     let factor = Factor::open(&sealed, &app.columns, login.operator_id).ok_or(Problem::Internal)?;
     let Some(step) = factor.step_of(&sent.code, now) else {
         drop(tx);
-        return offer_page(&app, &login, &headers, true).await;
+        return offer_page(&app, &login, &headers, Some(words.login.code_wrong)).await;
     };
     let codes = second::set_up(&mut tx, login.operator_id, &sealed, step).await?;
     let event = login.event("operator.factor_set_up", json!({ "operator_id": login.operator_id }), now);
