@@ -2,7 +2,10 @@
 
 use super::{AdminLogin, store::COMMAND_LINE};
 use crate::{
-    audit::change::{self, Field},
+    audit::{
+        change,
+        told::{self, Told},
+    },
     db::{DbResult, Tx},
     site::{Words, time},
 };
@@ -17,7 +20,7 @@ pub struct ShownChange {
     /// Why.
     pub reason: String,
     /// The other fields.
-    pub fields: Vec<Field>,
+    pub fields: Vec<Told>,
 }
 
 /// The latest changes of a subject in the log of a company, newest first.
@@ -32,6 +35,7 @@ pub async fn history(tx: &mut Tx, company_id: &str, subject: &str, login: &Admin
         let (reasons, fields): (Vec<_>, Vec<_>) = change.fields.into_iter().partition(|field| field.name == "reason");
         let reason = reasons.into_iter().next().map(|field| field.new).unwrap_or_default();
         let actor = if change.actor == COMMAND_LINE { words.audit.actor_command_line.to_owned() } else { change.actor };
+        let fields = fields.iter().map(|field| told::field(field, words)).collect();
         ShownChange { at: time::seconds(change.at_ms, &zone), actor, reason, fields }
     };
     Ok(changes.into_iter().map(shown).collect())

@@ -13,7 +13,7 @@ use axum::{
     routing::{get, post},
 };
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     AdminLogin, AdminPermission,
@@ -24,7 +24,8 @@ use crate::{
     audit::{
         self,
         change::{self, Change},
-        page::{event_name, shown_detail},
+        page::event_name,
+        told::{self, Told},
         verify::{self, Verdict},
     },
     db::select::{Select, begins_with, contains},
@@ -68,8 +69,9 @@ struct Line {
     actor: String,
     company: String,
     event: String,
-    detail: String,
-    change: Option<Change>,
+    told: Vec<Told>,
+    /// As the chain has it.
+    raw: String,
     seq: i64,
 }
 
@@ -145,7 +147,7 @@ async fn show(State(app): State<App>, login: AdminLogin, RawQuery(query): RawQue
     let mut tx = app.db.read().await?;
     let page = crate::list::page(&mut tx, &Events::read(&params, &zone), &asked).await?;
     let (rows, page) = page.split();
-    let ids: Vec<String> = rows.iter().filter_map(|row| change_id(&row.detail)).collect();
+    let ids: Vec<String> = rows.iter().filter_map(|row| told::change_id(&row.detail)).collect();
     let mut changes = change::by_ids(&mut tx, &ids).await?;
     drop(tx);
     let frame = frame(&app, &login, &headers, Here::Log);
@@ -206,12 +208,6 @@ async fn verify_chain(
     Ok(Html(VerifyPage { frame, holds, verdict }.render()?).into_response())
 }
 
-/// The change that an event names.
-fn change_id(detail: &str) -> Option<String> {
-    let detail: Value = serde_json::from_str(detail).ok()?;
-    detail.get("change_id")?.as_str().map(str::to_owned)
-}
-
 impl Line {
     fn new(row: &Row, changes: &mut BTreeMap<String, Change>, words: &'static Words, zone: &TimeZone) -> Self {
         let w = &words.audit;
@@ -222,14 +218,14 @@ impl Line {
             "admin" => w.actor_admin,
             _ => w.actor_stranger,
         };
-        let change = change_id(&row.detail).and_then(|id| changes.remove(&id));
+        let change = told::change_id(&row.detail).and_then(|id| changes.remove(&id));
         Self {
             at: time::seconds(row.at_ms, zone),
             actor: row.actor_name.clone().unwrap_or_else(|| other.to_owned()),
             company: row.company_code.clone().unwrap_or_else(|| words.shared.never.to_owned()),
             event: event_name(&row.event, words),
-            detail: if change.is_some() { String::new() } else { shown_detail(&row.detail) },
-            change,
+            told: told::detail(&row.detail, change.as_ref(), words, zone),
+            raw: row.detail.clone(),
             seq: row.seq,
         }
     }

@@ -11,6 +11,7 @@ pub mod list;
 pub mod page;
 pub mod purge;
 pub mod store;
+pub mod told;
 pub mod verify;
 
 mod chain;

@@ -1,6 +1,6 @@
 //! The pages of the operation log and the login log, and the look at the whole chain.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use askama::Template;
 use axum::{
@@ -11,21 +11,25 @@ use axum::{
     routing::{get, post},
 };
 use jiff::tz::TimeZone;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
+    change::{self, Change},
     list::{self, Events, HEADS, Log, Row},
+    told::{self, Told},
     verify::{self, Verdict},
 };
 use crate::{
     app::App,
     audit,
+    db::{DbResult, Tx},
+    fetch_all,
     list::{
         Asked, Page, Params, csv,
         saved::{self, Saved},
     },
     login::SiteLogin,
-    role::Permission,
+    role::{Permission, Reach},
     site::{Form, Frame, Here, PageResult, Words, form::Pressed, time},
 };
 
@@ -50,7 +54,7 @@ struct Line {
     at: String,
     actor: String,
     event: String,
-    detail: String,
+    told: Vec<Told>,
     row: Row,
 }
 
@@ -148,14 +152,14 @@ async fn show(
     login.need(log.permission())?;
     let params = Params::parse(query.as_deref().unwrap_or_default());
     let asked = Asked::read::<Events>(&params);
-    let zone = login.zone();
     let mut tx = app.db.read().await?;
     let page = crate::list::page(&mut tx, &Events::read(log, &params, &login), &asked).await?;
     let saved = saved::of(&mut tx, &login, log.address()).await?;
+    let (rows, page) = page.split();
+    let mut telling = Telling::read(&mut tx, &login, &rows).await?;
     drop(tx);
     let frame = Frame::of(&app, &login, &headers, log.here());
-    let (rows, page) = page.split();
-    let lines = rows.into_iter().map(|row| Line::new(row, frame.words, &zone)).collect();
+    let lines = rows.into_iter().map(|row| telling.line(row)).collect();
     let kinds = log.kinds(frame.words);
     Ok(Html(ListPage { frame, log, params, asked, page, lines, kinds, saved }.render()?).into_response())
 }
@@ -196,11 +200,35 @@ async fn verify_chain(
     Ok(Html(VerifyPage { frame, holds, verdict }.render()?).into_response())
 }
 
-impl Line {
-    fn new(row: Row, words: &'static Words, zone: &TimeZone) -> Self {
+/// What the lines of a page are made with.
+struct Telling {
+    words: &'static Words,
+    zone: TimeZone,
+    changes: BTreeMap<String, Change>,
+    subjects: BTreeMap<String, Subject>,
+}
+
+/// What an event is about: its name, and its page when it has one that whoever looks may see.
+struct Subject {
+    name: String,
+    link: Option<String>,
+}
+
+impl Telling {
+    /// Reads what the events of a page name. Values of a change are shown to those who reach the whole company, and never
+    /// those of what system administrators did, whose reasons are not the company's.
+    async fn read(tx: &mut Tx, login: &SiteLogin, rows: &[Row]) -> DbResult<Self> {
+        let shown = rows.iter().filter(|row| login.reach == Reach::Company && is_of_the_company(&row.actor));
+        let ids: Vec<String> = shown.filter_map(|row| told::change_id(&row.detail)).collect();
+        let changes = if ids.is_empty() { BTreeMap::new() } else { change::by_ids(tx, &ids).await? };
+        let subjects = subjects(tx, login, rows).await?;
+        Ok(Self { words: Words::of(login.lang), zone: login.zone(), changes, subjects })
+    }
+
+    fn line(&mut self, row: Row) -> Line {
+        let words = self.words;
         let w = &words.audit;
-        let kind = row.actor.split(':').next().unwrap_or_default();
-        let other = match kind {
+        let other = match row.actor.split(':').next().unwrap_or_default() {
             "customer" => w.actor_customer,
             "relay" => w.actor_relay,
             "admin" => w.actor_admin,
@@ -209,30 +237,74 @@ impl Line {
             "command_line" => w.actor_command_line,
             _ => w.actor_stranger,
         };
-        Self {
-            at: time::seconds(row.at_ms, zone),
+        let change = told::change_id(&row.detail).and_then(|id| self.changes.remove(&id));
+        let subject = told::subject(&row.detail).filter(|subject| *subject != row.actor);
+        let about = subject.and_then(|subject| self.subjects.get(&subject).map(|found| (subject, found)));
+        let about = about.map(|(subject, Subject { name, link })| {
+            let kind = if subject.starts_with("operator:") { words.fields.account } else { words.fields.organisation };
+            Told { name: kind.to_owned(), old: String::new(), new: name.clone(), link: link.clone() }
+        });
+        let detail = told::detail(&row.detail, change.as_ref(), words, &self.zone);
+        Line {
+            at: time::seconds(row.at_ms, &self.zone),
             actor: row.actor_name.clone().unwrap_or_else(|| other.to_owned()),
             event: event_name(&row.event, words),
-            detail: shown_detail(&row.detail),
+            told: about.into_iter().chain(detail).collect(),
             row,
         }
     }
 }
 
+/// The accounts and organisations that events are about, by `operator:…` and `organisation:…`.
+async fn subjects(tx: &mut Tx, login: &SiteLogin, rows: &[Row]) -> DbResult<BTreeMap<String, Subject>> {
+    let all: Vec<String> = rows.iter().filter_map(|row| told::subject(&row.detail)).collect();
+    let ids = |kind: &str| -> Vec<&str> { all.iter().filter_map(|subject| subject.strip_prefix(kind)).collect() };
+    let (accounts, organisations) = (ids("operator:"), ids("organisation:"));
+    let company_id = login.company_id.to_string();
+    let mut found = BTreeMap::new();
+    if !accounts.is_empty() {
+        let rows = fetch_all!(
+            tx,
+            (String, String, bool),
+            "SELECT operator_id, name, deleted_at_ms IS NULL
+            FROM operators
+            WHERE company_id = $1
+            AND operator_id IN (SELECT value FROM json_each($2))
+            LIMIT 1000",
+            &company_id,
+            json!(accounts).to_string()
+        )?;
+        found.extend(rows.into_iter().map(|(id, name, is_there)| {
+            let link = (is_there && login.may(Permission::OperatorView)).then(|| format!("/operators/{id}"));
+            (format!("operator:{id}"), Subject { name, link })
+        }));
+    }
+    if !organisations.is_empty() {
+        let rows = fetch_all!(
+            tx,
+            (String, String),
+            "SELECT organisation_id, name
+            FROM organisations
+            WHERE company_id = $1
+            AND organisation_id IN (SELECT value FROM json_each($2))
+            LIMIT 1000",
+            &company_id,
+            json!(organisations).to_string()
+        )?;
+        found.extend(rows.into_iter().map(|(id, name)| {
+            let link = login.may(Permission::OrganisationEdit).then(|| format!("/organisations/{id}"));
+            (format!("organisation:{id}"), Subject { name, link })
+        }));
+    }
+    Ok(found)
+}
+
+/// Whether somebody of the company did it, or a token of theirs.
+fn is_of_the_company(actor: &str) -> bool {
+    actor.starts_with("operator:") || actor.starts_with("token:")
+}
+
 /// What an event is called; its own name when it has no other.
 pub fn event_name(event: &str, words: &Words) -> String {
     words.events.get(&event.replace('.', "_")).map_or_else(|| event.to_owned(), str::to_owned)
-}
-
-/// The detail of an event as people read it: names and values, without ids that lead nowhere.
-pub fn shown_detail(detail: &str) -> String {
-    let Ok(Value::Object(fields)) = serde_json::from_str(detail) else { return String::new() };
-    let dull = |name: &str| name.ends_with("_id") || matches!(name, "sha256" | "subject");
-    let text = |value: &Value| match value {
-        Value::String(text) => text.clone(),
-        Value::Array(values) => values.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
-    };
-    let shown = fields.iter().filter(|(name, _)| !dull(name)).map(|(name, value)| format!("{name}: {}", text(value)));
-    shown.collect::<Vec<_>>().join(" · ")
 }

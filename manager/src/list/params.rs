@@ -39,6 +39,11 @@ impl Params {
             .filter(|value| !value.is_empty())
     }
 
+    /// Every name with its value that is not empty.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.trim())).filter(|(_, value)| !value.is_empty())
+    }
+
     /// Whether a name has this value.
     pub fn has(&self, name: &str, value: &str) -> bool {
         self.all(name).any(|found| found == value)

@@ -22,7 +22,10 @@ use super::{
 };
 use crate::{
     app::{self, App},
-    audit::{self, change},
+    audit::{
+        self, change,
+        told::{self, Told},
+    },
     db::Tx,
     extract::InPath,
     group::store::{self as groups, Group},
@@ -133,7 +136,7 @@ struct ShowPage {
 struct ShownChange {
     at: String,
     actor: String,
-    fields: Vec<change::Field>,
+    fields: Vec<Told>,
 }
 
 async fn show_list(
@@ -281,10 +284,11 @@ async fn show_page(
     let changes = change::of_subject(&mut tx, login.company_id, &format!("operator:{}", row.operator_id)).await?;
     drop(tx);
     let frame = Frame::of(app, login, headers, Here::Operators);
+    let words = frame.words;
     let shown = |change: change::Change| ShownChange {
         at: time::seconds(change.at_ms, &zone),
         actor: change.actor,
-        fields: change.fields,
+        fields: change.fields.iter().map(|field| told::field(field, words)).collect(),
     };
     let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let page = ShowPage {

@@ -140,7 +140,7 @@ async fn page(
     let event = |(at, event, detail): (i64, String, String)| Event {
         at: time::seconds(at, &zone),
         name: audit::page::event_name(&event, words),
-        detail: audit::page::shown_detail(&detail),
+        detail: audit::told::line(&detail, words, &zone),
     };
     let status = if typed.is_none() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let (filled, mistakes) = typed.unwrap_or_else(|| (Filled::of(stored), Vec::new()));

@@ -20,7 +20,11 @@ mod week;
 
 use axum::{Router, routing::get};
 
-use crate::app::App;
+use self::sheet::Sheet;
+use crate::{app::App, site::Words};
+
+/// How people read a value of a field.
+pub type Shown = fn(&'static Words, &str, &str) -> String;
 
 /// The pages of this slice.
 pub fn router() -> Router<App> {
@@ -31,4 +35,20 @@ pub fn router() -> Router<App> {
         .merge(sheet::router::<receptions::Receptions>())
         .merge(sheet::router::<general::General>())
         .route(duties::ADDRESS, get(duties::show).post(duties::acknowledge))
+}
+
+/// What a field of a sheet is called, and how its values are read; `None` when the subject is no sheet or has no such
+/// field.
+pub fn field(subject: &str, key: &str, words: &'static Words) -> Option<(&'static str, Shown)> {
+    of_sheet::<passwords::Passwords>(subject, key, words)
+        .or_else(|| of_sheet::<logins::Logins>(subject, key, words))
+        .or_else(|| of_sheet::<receptions::Receptions>(subject, key, words))
+        .or_else(|| of_sheet::<general::General>(subject, key, words))
+}
+
+fn of_sheet<S: Sheet>(subject: &str, key: &str, words: &'static Words) -> Option<(&'static str, Shown)> {
+    let is_field = subject == S::SUBJECT && S::KEYS.contains(&key);
+    let label = if is_field { S::label(words, key) } else { None };
+    let shown: Shown = S::shown;
+    label.map(|label| (label, shown))
 }

@@ -3,7 +3,15 @@
 use std::time::Duration;
 
 use axum::http::{Method, StatusCode, header};
-use manager::{execute, login::totp::Factor, role::Role};
+use manager::{
+    audit::{
+        self, Actor, AuditEvent,
+        change::{self, Field},
+    },
+    execute,
+    login::totp::Factor,
+    role::Role,
+};
 use proto::{
     api::error::ErrorCode::{CodeRequired, LoginFailed, PasswordChange},
     id::{CompanyId, OperatorId},
@@ -582,6 +590,59 @@ async fn what_was_typed_is_shown_as_text() {
         let seen = browser.post("/operators/new", &bad).await;
         assert_eq!(seen.status, StatusCode::UNPROCESSABLE_ENTITY);
         assert_eq!(seen.text.matches("class=\"mistake\"").count(), 5, "{}", seen.text);
+    })
+    .await;
+}
+
+/// What a system administrator did to a company stands in its log, and its reason and values are not the company's.
+async fn change_contract(manager: &Manager, company_id: CompanyId) {
+    let now = manager.app.now_ms();
+    let field = |name: &str, new: &str| Field { name: name.to_owned(), old: String::new(), new: new.to_owned() };
+    let fields = vec![field("reason", "inner-reason"), field("note", "inner-note")];
+    let mut tx = manager.app.db.begin().await.unwrap();
+    let subject = format!("company:{company_id}");
+    let detail = change::store(&mut tx, company_id, &subject, "運用 一郎", fields, now).await.unwrap();
+    let event = AuditEvent {
+        at_ms: now,
+        company: Some(company_id),
+        actor: Actor::Admin(OperatorId::from_bytes([9; 16])),
+        event: "company.changed",
+        reception: None,
+        session: None,
+        detail,
+    };
+    audit::append(&mut tx, event).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_operation_log_tells_in_words_what_was_changed_and_keeps_the_record() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let (company_id, _, browser) = admin(&manager).await;
+        let sato = manager.operator(company_id, "sato").await;
+        let page = format!("/operators/{sato}");
+        browser.get(&page).await;
+        let fields = [("name", "佐藤 花子"), ("role", "viewer"), ("version", "0")];
+        browser.post(&page, &fields).await.goes_to(&page);
+
+        let log = browser.get("/log/operations?event=operator.changed").await;
+        log.says("<span class=\"quiet\">名前:</span> 山田 太郎 → 佐藤 花子");
+        log.says("<span class=\"quiet\">役割:</span> オペレーター → 閲覧者");
+        log.says(&format!("<a href=\"/operators/{sato}\">佐藤 花子</a>"));
+        log.says("change_id");
+        browser.get(&page).await.says("<td data-name=\"項目\">役割</td>");
+        change_contract(&manager, company_id).await;
+        let log = browser.get("/log/operations?event=company.changed").await;
+        log.says("<span class=\"quiet\">変更した項目:</span> 理由、メモ");
+        log.lacks("inner-");
+
+        browser.post("/language", &[("lang", "en"), ("back", "/")]).await.goes_to("/");
+        let log = browser.get("/log/operations?event=operator.changed").await;
+        log.says("<span class=\"quiet\">Role:</span> Operator → Viewer");
+        let file = browser.get("/log/operations/file?event=operator.changed").await;
+        file.says("\"\"change_id\"\"");
+        file.says("\"\"subject\"\"");
     })
     .await;
 }

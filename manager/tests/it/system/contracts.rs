@@ -117,7 +117,7 @@ async fn a_contract_changes_with_a_reason_and_the_second_of_two_is_told() {
         let stale = [("to", "suspended"), ("reason", "x"), ("version", version.as_str())];
         assert_eq!(browser.post(&format!("{address}/state"), &stale).await.status, StatusCode::CONFLICT);
         let page = browser.get(&address).await;
-        page.says("<span class=\"mono quiet\">seats</span>: 2 → 30");
+        page.says("<span class=\"quiet\">席数</span>: 2 → 30");
         page.lacks("二人目");
 
         let fields = [("user", "rescue"), ("admin_name", "救済"), ("reason", "管理者の退職")];
