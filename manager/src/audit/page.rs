@@ -241,7 +241,8 @@ impl Telling {
         let subject = told::subject(&row.detail).filter(|subject| *subject != row.actor);
         let about = subject.and_then(|subject| self.subjects.get(&subject).map(|found| (subject, found)));
         let about = about.map(|(subject, Subject { name, link })| {
-            let kind = if subject.starts_with("operator:") { words.fields.account } else { words.fields.organisation };
+            let kind =
+                if subject.starts_with("operator:") { words.details.account } else { words.details.organisation };
             Told { name: kind.to_owned(), old: String::new(), new: name.clone(), link: link.clone() }
         });
         let detail = told::detail(&row.detail, change.as_ref(), words, &self.zone);

@@ -106,7 +106,7 @@ fn is_nothing(name: &str, value: &Value) -> bool {
 
 /// What a field is called; its own name when it has no other.
 fn name_of(name: &str, words: &'static Words) -> String {
-    words.fields.get(name).unwrap_or(name).to_owned()
+    words.details.get(name).unwrap_or(name).to_owned()
 }
 
 fn text(name: &str, value: &Value, words: &'static Words, zone: &TimeZone) -> String {

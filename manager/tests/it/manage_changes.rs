@@ -202,7 +202,7 @@ async fn the_tree_is_changed_by_a_token_within_the_reach_of_its_maker() {
         let west = made("西日本", &json!("")).await;
         let path = |id: &Value, rest: &str| format!("organisations/{}{rest}", id.as_str().unwrap());
         for (field, value, status) in [
-            ("name", json!("東京"), StatusCode::CONFLICT),
+            ("name", json!("西日本"), StatusCode::CONFLICT),
             ("name", json!("x".repeat(31)), StatusCode::BAD_REQUEST),
             ("note", json!("x".repeat(101)), StatusCode::BAD_REQUEST),
             ("parent_id", json!("0".repeat(32)), StatusCode::BAD_REQUEST),

@@ -295,13 +295,13 @@ fn update(record: &Record, user: UserId, row: &Row, world: &World, login: &SiteL
     } else {
         organisation(&organisation_after, world)?.map_or(Place::Nowhere, |(id, name)| Place::In(id, name))
     };
-    let organisation = match organisation {
-        // The full name of where it is.
-        Place::In(id, _) if row.organisation_id.as_ref() == Some(&id) => {
-            organisation_before.clone_into(&mut organisation_after);
-            Place::Same
-        }
-        elsewhere => elsewhere,
+    // The full name of where it is.
+    let is_there = matches!(&organisation, Place::In(id, _) if row.organisation_id.as_ref() == Some(id));
+    let organisation = if is_there {
+        organisation_before.clone_into(&mut organisation_after);
+        Place::Same
+    } else {
+        organisation
     };
     let stopped = state(record.cell(Column::State).unwrap_or_default())?.filter(|stopped| *stopped != row.stopped);
     if stopped == Some(true) && is_oneself {
