@@ -32,7 +32,7 @@ pub struct Webhook {
     /// Where it leads.
     pub url: String,
     events: String,
-    /// Whether it is told nothing for now.
+    /// Whether it is stopped: it is told nothing until somebody starts it again.
     pub stopped: bool,
     /// When it was made.
     pub created_at_ms: i64,
