@@ -7,7 +7,7 @@ use proto::{
     frame::{Frame, FrameType, Lane},
     limits::{
         LIVELY_FOR, LIVELY_PING_INTERVAL, LIVELY_SILENCE_TIMEOUT, LIVELY_STALL_TIMEOUT, PING_INTERVAL, PING_JITTER,
-        SILENCE_TIMEOUT,
+        SILENCE_TIMEOUT, WRITE_STALL_TIMEOUT,
     },
 };
 use tokio::time::Instant;
@@ -16,6 +16,9 @@ use crate::line::Told;
 
 /// Pause between questions whether a line on which answers are late is a slow one.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// Where nothing comes, other paths have this long to say how slow the network is.
+const DOUBT_MAX: Duration = LIVELY_SILENCE_TIMEOUT.saturating_mul(2);
 
 /// Keep-alive of one end of one connection.
 #[derive(Debug)]
@@ -35,6 +38,18 @@ pub struct KeepAlive {
     slow_at: Option<Instant>,
     /// When the first ping went out after the last proof that what this end sends arrives.
     unproved_since: Option<Instant>,
+    beside: Option<Beside>,
+}
+
+/// What the other paths of the session say of the network that they share with this one.
+#[derive(Debug, Clone, Copy)]
+enum Beside {
+    /// There is no other path.
+    Nobody,
+    /// They are asked, and have not answered yet.
+    Asked,
+    /// So long did an answer take.
+    Took(Duration),
 }
 
 /// Something is being said over the connection, so its death must be noticed soon.
@@ -55,6 +70,17 @@ pub enum Due {
     Silent,
 }
 
+/// What a connection on which answers are late is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be slow: look again at [`KeepAlive::silent_at`].
+    Slow,
+    /// Nobody knows before other paths are asked; see [`KeepAlive::asked_beside`].
+    Ask,
+    /// It counts as dead.
+    Silent,
+}
+
 impl KeepAlive {
     /// Starts now. `spread` is a random number in 0..1; it moves the pings so that relays see no waves.
     pub fn new(now: Instant, spread: f64) -> Self {
@@ -70,18 +96,22 @@ impl KeepAlive {
             writing: false,
             slow_at: None,
             unproved_since: None,
+            beside: None,
         }
     }
 
     /// Something was received.
     pub const fn heard(&mut self, now: Instant) {
         self.heard_at = now;
+        if self.unproved_since.is_none() {
+            self.beside = None;
+        }
     }
 
     /// What this end sends arrives: a ping was answered, or the other tool said so. Bytes that come say nothing about
     /// those that go: a network may pass one direction only.
     pub const fn proved(&mut self) {
-        self.unproved_since = None;
+        (self.unproved_since, self.beside) = (None, None);
     }
 
     /// This end has stopped reading, so silence means nothing for a while; or it reads again.
@@ -89,7 +119,27 @@ impl KeepAlive {
         self.deaf = deaf;
         self.heard_at = now;
         // Answers may have waited unread.
-        self.unproved_since = None;
+        self.proved();
+    }
+
+    /// Another path wants to know how long an answer takes here now.
+    pub const fn ask(&mut self, now: Instant) {
+        self.ping_at = now;
+    }
+
+    /// Other paths are asked after [`Verdict::Ask`], or there is none.
+    pub fn asked_beside(&mut self, is_any: bool, now: Instant) {
+        self.beside = Some(if is_any { Beside::Asked } else { Beside::Nobody });
+        self.slow_at = is_any.then_some(now);
+    }
+
+    /// On another path an answer took so long. `true` when that was asked.
+    pub fn told_beside(&mut self, round_trip: Duration) -> bool {
+        let is_asked = matches!(self.beside, Some(Beside::Asked));
+        if is_asked {
+            (self.beside, self.slow_at) = (Some(Beside::Took(round_trip)), None);
+        }
+        is_asked
     }
 
     /// A write is under way, or done.
@@ -110,16 +160,17 @@ impl KeepAlive {
     }
 
     /// Takes the payload of a pong. Where answers take longer than the pause between pings, several are under way, and
-    /// one that answers a later ping answers the earlier ones too.
-    pub fn on_pong(&mut self, payload: &[u8], now: Instant) {
-        let Ok(nonce) = payload.try_into().map(u64::from_le_bytes) else { return };
+    /// one that answers a later ping answers the earlier ones too. Gives the round trip when one was measured.
+    pub fn on_pong(&mut self, payload: &[u8], now: Instant) -> Option<Duration> {
+        let nonce = u64::from_le_bytes(payload.try_into().ok()?);
         if nonce <= self.answered || self.count < nonce {
-            return;
+            return None;
         }
-        (self.answered, self.unproved_since) = (nonce, None);
-        if let Some((_, asked_at)) = self.asked.take_if(|(first, _)| *first <= nonce) {
-            self.round_trip = Some(now.saturating_duration_since(asked_at));
-        }
+        self.answered = nonce;
+        self.proved();
+        let (_, asked_at) = self.asked.take_if(|(first, _)| *first <= nonce)?;
+        self.round_trip = Some(now.saturating_duration_since(asked_at));
+        self.round_trip
     }
 
     /// The newest measured round trip on this connection.
@@ -148,18 +199,17 @@ impl KeepAlive {
         if self.deaf { self.ping_at } else { self.ping_at.min(self.silent_at(now)) }
     }
 
-    /// When [`Self::is_silent`] must be asked if nothing is heard.
+    /// When [`Self::judge`] must be asked if nothing is heard.
     pub fn silent_at(&self, now: Instant) -> Instant {
         let soon = self.runs_out_at(now, LIVELY_SILENCE_TIMEOUT);
-        let again = self.slow_at.map_or(soon, |slow_at| slow_at + LOOK_EVERY);
-        soon.max(again).min(self.runs_out_at(now, LIVELY_STALL_TIMEOUT))
+        self.slow_at.map_or(soon, |slow_at| soon.max(slow_at + LOOK_EVERY))
     }
 
-    /// Whether the connection counts as dead. Answers may be late behind what is sent while a write waits, and behind what
-    /// was lost; `told` is asked then what is known of the line.
-    pub fn is_silent(&mut self, now: Instant, told: impl FnOnce() -> Told) -> bool {
+    /// What the connection is. Answers may be late behind what is sent while a write waits, and behind what was lost; `told`
+    /// is asked then what is known of the line, and other paths how long an answer takes beside.
+    pub fn judge(&mut self, now: Instant, told: impl FnOnce() -> Told) -> Verdict {
         if now < self.silent_at(now) {
-            return false;
+            return Verdict::Slow;
         }
         let may_be_slow = now < self.runs_out_at(now, LIVELY_STALL_TIMEOUT)
             && match told() {
@@ -167,17 +217,29 @@ impl KeepAlive {
                 Told::Nothing => self.writing,
                 Told::Dead => false,
             };
-        if may_be_slow {
-            self.slow_at = Some(now);
-        }
-        !may_be_slow
+        let verdict = match self.beside {
+            _ if may_be_slow => Verdict::Slow,
+            None => Verdict::Ask,
+            Some(Beside::Asked) if now < self.runs_out_at(now, self.patience_for_others(now)) => Verdict::Slow,
+            Some(_) => Verdict::Silent,
+        };
+        self.slow_at = (verdict == Verdict::Slow).then_some(now);
+        verdict
+    }
+
+    /// How long others have to answer, too. Where bytes come, the relay is alive, and if nobody answers, nowhere is better.
+    fn patience_for_others(&self, now: Instant) -> Duration {
+        let hears = now < self.heard_at + LIVELY_SILENCE_TIMEOUT;
+        if hears { WRITE_STALL_TIMEOUT } else { DOUBT_MAX }
     }
 
     /// When patience ends; `least` is how much there is at least while something is being said.
     fn runs_out_at(&self, now: Instant, least: Duration) -> Instant {
         let usual = self.heard_at + SILENCE_TIMEOUT;
         let lively = self.lively.filter(|lively| self.writing || now < lively.until);
-        let patience = self.round_trip.unwrap_or_default().saturating_mul(4).clamp(least, SILENCE_TIMEOUT);
+        let beside = self.beside.and_then(|beside| if let Beside::Took(took) = beside { Some(took) } else { None });
+        let round_trip = self.round_trip.max(beside).unwrap_or_default();
+        let patience = round_trip.saturating_mul(4).clamp(least, SILENCE_TIMEOUT);
         // What was silent before anybody spoke says nothing.
         lively.map_or(usual, |lively| {
             let since = self.unproved_since.map_or(self.heard_at, |unproved| unproved.min(self.heard_at));
@@ -203,6 +265,29 @@ fn next_ping(now: Instant, spread: f64) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whether a connection without another path beside it may be slow.
+    fn is_slow(keepalive: &mut KeepAlive, now: Instant, told: Told) -> bool {
+        let mut verdict = keepalive.judge(now, || told);
+        if verdict == Verdict::Ask {
+            keepalive.asked_beside(false, now);
+            verdict = keepalive.judge(now, || told);
+        }
+        verdict == Verdict::Slow
+    }
+
+    /// A connection over which something is said since 0 ms, and nothing is heard or proved after that; one that is asked
+    /// about at 1,500 ms, when the other path is.
+    fn asked(begun: Instant) -> KeepAlive {
+        let mut keepalive = KeepAlive::new(begun, 0.0);
+        keepalive.enliven(begun);
+        keepalive.enliven(begun + Duration::from_millis(4_900));
+        let late = begun + LIVELY_SILENCE_TIMEOUT;
+        assert_eq!(keepalive.judge(late, || Told::Nothing), Verdict::Ask);
+        keepalive.asked_beside(true, late);
+        assert_eq!(keepalive.judge(late, || Told::Nothing), Verdict::Slow, "the answer is under way");
+        keepalive
+    }
 
     #[tokio::test(start_paused = true)]
     async fn pings_come_at_their_interval_and_silence_ends_the_connection() {
@@ -266,19 +351,19 @@ mod tests {
         keepalive.set_writing(true);
 
         assert_eq!(keepalive.silent_at(begun), after(1_500));
-        assert!(!keepalive.is_silent(after(1_499), || Told::Dead), "it is not asked before answers are late");
-        assert!(!keepalive.is_silent(after(1_500), || Told::Nothing), "it is slow");
+        assert!(is_slow(&mut keepalive, after(1_499), Told::Dead), "it is not asked before answers are late");
+        assert!(is_slow(&mut keepalive, after(1_500), Told::Nothing), "it is slow");
         assert_eq!(keepalive.silent_at(after(1_500)), after(1_750), "and may die");
         keepalive.enliven(after(4_900));
         for millis in (1_750..6_000).step_by(250) {
-            assert!(!keepalive.is_silent(after(millis), || Told::Nothing), "{millis} ms");
+            assert!(is_slow(&mut keepalive, after(millis), Told::Nothing), "{millis} ms");
         }
-        assert!(keepalive.is_silent(after(6_000), || Told::Nothing), "no line is as slow as that");
+        assert!(!is_slow(&mut keepalive, after(6_000), Told::Nothing), "no line is as slow as that");
 
         keepalive.heard(after(6_000));
-        assert!(keepalive.is_silent(after(7_500), || Told::Dead), "nobody acknowledges anything");
+        assert!(!is_slow(&mut keepalive, after(7_500), Told::Dead), "nobody acknowledges anything");
         keepalive.set_writing(false);
-        assert!(keepalive.is_silent(after(7_500), || Told::Nothing), "no answer waits behind anything");
+        assert!(!is_slow(&mut keepalive, after(7_500), Told::Nothing), "no answer waits behind anything");
     }
 
     #[tokio::test(start_paused = true)]
@@ -289,11 +374,11 @@ mod tests {
         keepalive.enliven(begun);
         keepalive.enliven(after(4_900));
 
-        assert!(!keepalive.is_silent(after(1_500), || Told::Answers), "packets arrive");
+        assert!(is_slow(&mut keepalive, after(1_500), Told::Answers), "packets arrive");
         assert_eq!(keepalive.silent_at(after(1_500)), after(1_750), "for how long?");
-        assert!(!keepalive.is_silent(after(1_750), || Told::Answers));
-        assert!(keepalive.is_silent(after(2_000), || Told::Nothing), "none did for a while");
-        assert!(keepalive.is_silent(after(6_000), || Told::Answers), "the relay itself says nothing");
+        assert!(is_slow(&mut keepalive, after(1_750), Told::Answers));
+        assert!(!is_slow(&mut keepalive, after(2_000), Told::Nothing), "none did for a while");
+        assert!(!is_slow(&mut keepalive, after(6_000), Told::Answers), "the relay itself says nothing");
     }
 
     #[tokio::test(start_paused = true)]
@@ -352,5 +437,55 @@ mod tests {
             assert!(wakes < 10, "woken again and again at {:?}", now - begun);
             assert!(!matches!(keepalive.due(now, 0.0), Due::Silent), "{:?}", now - begun);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_other_path_answers_at_once_this_one_is_dead() {
+        let begun = Instant::now();
+        let mut keepalive = asked(begun);
+        let soon = begun + Duration::from_millis(1_510);
+
+        assert!(keepalive.told_beside(Duration::from_millis(10)));
+        assert!(!keepalive.told_beside(Duration::from_secs(9)), "it was asked once");
+        assert!(keepalive.silent_at(soon) <= soon);
+        assert_eq!(keepalive.judge(soon, || Told::Nothing), Verdict::Silent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_the_other_path_is_as_slow_this_one_has_four_such_round_trips() {
+        let begun = Instant::now();
+        let after = |millis| begun + Duration::from_millis(millis);
+        let mut keepalive = asked(begun);
+
+        keepalive.told_beside(Duration::from_millis(1_200));
+        assert_eq!(keepalive.silent_at(after(2_700)), after(4_800));
+        assert_eq!(keepalive.judge(after(4_799), || Told::Dead), Verdict::Slow);
+        assert_eq!(keepalive.judge(after(4_800), || Told::Dead), Verdict::Silent);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_no_path_answers_one_that_brings_something_is_kept_and_another_not_for_long() {
+        let begun = Instant::now();
+        let after = |millis| begun + Duration::from_millis(millis);
+        let mut mute = asked(begun);
+        for millis in (1_750..3_000).step_by(250) {
+            assert_eq!(mute.judge(after(millis), || Told::Nothing), Verdict::Slow, "{millis} ms");
+        }
+        assert_eq!(mute.judge(after(3_000), || Told::Nothing), Verdict::Silent, "the network may be another by now");
+
+        let mut keepalive = KeepAlive::new(begun, 0.0);
+        keepalive.enliven(begun);
+        let Due::Ping(_) = keepalive.due(after(500), 0.0) else { panic!("a ping is due") };
+        for millis in (500..15_500).step_by(250) {
+            keepalive.heard(after(millis));
+            keepalive.enliven(after(millis));
+            if keepalive.judge(after(millis), || Told::Nothing) == Verdict::Ask {
+                assert_eq!(millis, 2_000);
+                keepalive.asked_beside(true, after(millis));
+            }
+            assert_eq!(keepalive.judge(after(millis), || Told::Nothing), Verdict::Slow, "{millis} ms");
+        }
+        keepalive.heard(after(15_500));
+        assert_eq!(keepalive.judge(after(15_500), || Told::Nothing), Verdict::Silent, "nothing arrives there");
     }
 }

@@ -44,6 +44,7 @@ pub mod join;
 
 pub mod roam;
 
+mod beside;
 mod path;
 
 pub mod meet;

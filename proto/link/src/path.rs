@@ -26,9 +26,10 @@ use tokio::{
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
+    beside::{Beside, Place},
     framed::{self, FrameReader, WireFrame},
     join::{self, Admission, JoinError},
-    keepalive::{self, Due, KeepAlive},
+    keepalive::{self, Due, KeepAlive, Verdict},
     line::Line,
     roam::PathId,
     sealed::{Dial, FAREWELL_TIMEOUT},
@@ -83,10 +84,12 @@ pub(crate) struct Desk {
     pub(crate) news: mpsc::Sender<(PathId, PathNews)>,
     /// Told after each write.
     pub(crate) written: Arc<Notify>,
+    /// The paths of the session.
+    pub(crate) beside: Arc<Beside>,
 }
 
 /// What both halves of a path share.
-struct Ears {
+pub(crate) struct Ears {
     state: Mutex<State>,
     /// Wakes the writing half.
     kick: Notify,
@@ -200,6 +203,32 @@ impl Desk {
 }
 
 impl Ears {
+    /// Another path wants to know how long an answer takes here.
+    pub(crate) fn ask(&self) {
+        self.lock().keepalive.ask(Instant::now());
+        self.kick.notify_one();
+    }
+
+    /// On another path an answer took so long.
+    pub(crate) fn told(&self, round_trip: Duration) {
+        let is_asked = self.lock().keepalive.told_beside(round_trip);
+        if is_asked {
+            self.pulse.notify_one();
+        }
+    }
+
+    /// Whether the connection counts as dead now.
+    fn is_silent(&self, line: &Line, place: &Place) -> bool {
+        let judge = || self.lock().keepalive.judge(Instant::now(), || line.told());
+        let mut verdict = judge();
+        if verdict == Verdict::Ask {
+            let is_any = place.ask();
+            self.lock().keepalive.asked_beside(is_any, Instant::now());
+            verdict = judge();
+        }
+        verdict == Verdict::Silent
+    }
+
     /// No await while the guard lives.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -221,8 +250,9 @@ where
     let begun = Instant::now();
     let Connection { mut reader, mut writer, on_loss, line, .. } = connection;
     let Ends { mut given, ears, stop: _ } = ends;
+    let place = desk.beside.enter(desk.id, &ears);
     let reason = {
-        let mut inbound = std::pin::pin!(inbound((&mut reader, &line), &ears, &desk));
+        let mut inbound = std::pin::pin!(inbound((&mut reader, &line), &ears, (&desk, &place)));
         tokio::select! {
             reason = &mut inbound => Some(reason),
             written = outbound(&mut writer, &mut given, &ears, &desk) => match written {
@@ -253,7 +283,11 @@ where
 }
 
 /// Reads until the connection is over, and says why.
-async fn inbound<R>((reader, line): (&mut FrameReader<R>, &Line), ears: &Ears, desk: &Desk) -> CloseReason
+async fn inbound<R>(
+    (reader, line): (&mut FrameReader<R>, &Line),
+    ears: &Ears,
+    (desk, place): (&Desk, &Place),
+) -> CloseReason
 where
     R: AsyncRead + Unpin,
 {
@@ -261,7 +295,7 @@ where
     loop {
         loop {
             match reader.parse() {
-                Ok(Some(frame)) => match sort(&frame, ears) {
+                Ok(Some(frame)) => match sort(&frame, ears, place) {
                     Sorted::Peer => frames.push(frame),
                     Sorted::Nothing => {}
                     Sorted::Word(word) => {
@@ -286,7 +320,7 @@ where
             },
             () = ears.pulse.notified() => {}
             () = sleep_until(silent_at) => {
-                if ears.lock().keepalive.is_silent(Instant::now(), || line.told()) {
+                if ears.is_silent(line, place) {
                     return CloseReason::Silent;
                 }
             }
@@ -315,7 +349,7 @@ enum Sorted {
     Malformed,
 }
 
-fn sort(frame: &WireFrame, ears: &Ears) -> Sorted {
+fn sort(frame: &WireFrame, ears: &Ears, place: &Place) -> Sorted {
     match frame.header.kind {
         FrameType::Sealed | FrameType::Resume | FrameType::Rejoin => Sorted::Peer,
         FrameType::Ping => {
@@ -324,7 +358,10 @@ fn sort(frame: &WireFrame, ears: &Ears) -> Sorted {
             Sorted::Nothing
         }
         FrameType::Pong => {
-            ears.lock().keepalive.on_pong(&frame.payload(), Instant::now());
+            let round_trip = ears.lock().keepalive.on_pong(&frame.payload(), Instant::now());
+            if let Some(round_trip) = round_trip {
+                place.tell(round_trip);
+            }
             Sorted::Nothing
         }
         FrameType::Refused | FrameType::PeerPresent | FrameType::PeerGone | FrameType::Goaway => {

@@ -43,6 +43,7 @@ use super::{
 };
 use crate::{
     BoxFuture,
+    beside::Beside,
     framed::{self, WRITE_FRAMES_MAX, WRITE_LEN_MAX, WireFrame},
     path::{Desk, Path, PathNews},
     roam::{Effect, Now, PathEvent, PathId, Roam},
@@ -71,6 +72,7 @@ pub(super) struct Actor {
     paths: HashMap<PathId, Path>,
     news: mpsc::Sender<(PathId, PathNews)>,
     written: Arc<Notify>,
+    beside: Arc<Beside>,
     way: Option<Way>,
     renewing: Option<BoxFuture<Result<Renewed, RenewError>>>,
     timers: Timers,
@@ -126,6 +128,7 @@ impl Actor {
             paths: HashMap::new(),
             news,
             written: Arc::new(Notify::new()),
+            beside: Arc::default(),
             way,
             renewing: None,
             timers: Timers::new(Instant::now()),
@@ -135,7 +138,8 @@ impl Actor {
     }
 
     fn desk(&self, id: PathId) -> Desk {
-        Desk { id, news: self.news.clone(), written: Arc::clone(&self.written) }
+        let (written, beside) = (Arc::clone(&self.written), Arc::clone(&self.beside));
+        Desk { id, news: self.news.clone(), written, beside }
     }
 
     /// Runs until the session ends or the receiver is dropped.
