@@ -70,6 +70,8 @@ class House:
             self.command("migrate")
             for index in range(managers):
                 self.start_manager(index)
+            if 1 < managers:
+                self.start_balancer()
         except BaseException:
             self.close()
             raise
@@ -111,6 +113,14 @@ class House:
         process = self.running.pop(f"manager-{index}")
         process.kill()
         process.wait()
+
+    def metric(self, index, name):
+        """What a manager says of itself now; 0 when it is not there."""
+        try:
+            text = httpx.get(f"http://127.0.0.1:{self.private[index]}/metrics", trust_env=False, timeout=5).text
+        except httpx.HTTPError:
+            return 0
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.split("{")[0].split(" ")[0] == name)
 
     def start_relay(self):
         self.relays += 1
@@ -226,6 +236,8 @@ class House:
             f'listen = "127.0.0.1:{self.ports[index]}"\nprivate_listen = "127.0.0.1:{self.private[index]}"\n'
             f'certificate_file = "{at}/server.pem"\nkey_file = "{at}/server.key"\nsigning_key_file = "{at}/signing.key"\n'
             f'log_format = "json"\n[database]\nurl = "{self.database}"\n{mail}{more}'
+            # Programs without optimisation, on a machine that does other things as well.
+            '[http]\nrequest_timeout = "60s"\n'
         )
 
     def _secret(self, name, text):

@@ -53,7 +53,9 @@
     },
 
     markers() {
-      const texts = [document.title, document.body.innerText];
+      // What is quoted for programs has braces of its own.
+      const quoted = [...document.querySelectorAll("pre")].map((element) => element.innerText);
+      const texts = [document.title, quoted.reduce((text, words) => text.replace(words, ""), document.body.innerText)];
       for (const element of document.querySelectorAll("[placeholder], [aria-label], [title], [alt], [data-ask]")) {
         for (const key of ["placeholder", "aria-label", "title", "alt", "data-ask"]) texts.push(element.getAttribute(key) || "");
       }
