@@ -32,12 +32,16 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::{
     app::{self, App},
     error::ApiError,
-    events, login, manage, reception, relays, session,
+    events,
+    login::{self, Realm},
+    manage, reception, relays, session,
     site::{self, Problem},
 };
 
 /// Where the OpenAPI document is.
 pub const OPENAPI: &str = "/v1/openapi.json";
+/// What the addresses of the API begin with.
+const API: &str = "/v1/";
 /// The name under which an answer can be found in the log.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Metric label of requests that match no route.
@@ -114,7 +118,9 @@ async fn observe(State(app): State<App>, request: Request, next: Next) -> Respon
     let request_id = hex::encode(app::draw_id());
     let span = tracing::info_span!("manager.request", request.id = %request_id, http.route = %route);
     let timeout = app.config.http.request_timeout;
-    let mut response = bounded(next.run(request).instrument(span.clone()), timeout).instrument(span.clone()).await;
+    let asked = Asked::of(&request);
+    let response = bounded(next.run(request).instrument(span.clone()), timeout).instrument(span.clone()).await;
+    let mut response = asked.answered(response);
     if response.status() == StatusCode::FORBIDDEN {
         tracing::info!(parent: &span, event = "access.refused", "A request was refused: it is not allowed");
     }
@@ -141,11 +147,53 @@ async fn bounded(answer: impl Future<Output = Response>, limit: Span) -> Respons
     }
 }
 
+/// Who asks: a browser for a page, or another program.
+enum Asked {
+    Page { headers: HeaderMap, realm: Realm },
+    Api,
+}
+
+impl Asked {
+    fn of(request: &Request) -> Self {
+        let (headers, path) = (request.headers(), request.uri().path());
+        if is_for_page(headers) && !path.starts_with(API) {
+            Self::Page { headers: headers.clone(), realm: Realm::of_path(path) }
+        } else {
+            Self::Api
+        }
+    }
+
+    /// A browser gets a page also where no handler came to its end.
+    fn answered(self, response: Response) -> Response {
+        let is_page =
+            response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+        let problem = match response.status() {
+            StatusCode::SERVICE_UNAVAILABLE => Problem::Busy,
+            StatusCode::INTERNAL_SERVER_ERROR => Problem::Internal,
+            _ => return response,
+        };
+        match self {
+            Self::Page { headers, realm } if !is_page => {
+                let mut page = site::problem::page(&problem, &headers, realm);
+                if let Some(after) = response.headers().get(header::RETRY_AFTER) {
+                    page.headers_mut().insert(header::RETRY_AFTER, after.clone());
+                }
+                page
+            }
+            Self::Page { .. } | Self::Api => response,
+        }
+    }
+}
+
+fn is_for_page(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    accepted.is_some_and(|kinds| kinds.contains("text/html"))
+}
+
 /// A browser gets a page, everybody else an error body.
 async fn nothing_there(headers: HeaderMap) -> Response {
-    let accepted = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if accepted.contains("text/html") {
-        site::problem::page(&Problem::NotFound, &headers)
+    if is_for_page(&headers) {
+        site::problem::page(&Problem::NotFound, &headers, Realm::Company)
     } else {
         ApiError::not_found().into_response()
     }

@@ -52,7 +52,7 @@ async fn wall(State(app): State<App>, Source(source): Source, request: Request, 
     } else {
         tracing::info!(event = "system.walled_off", "A page of system administrators was asked for from elsewhere");
         // The same page as for an address that there is not.
-        problem::page(&Problem::NotFound, request.headers())
+        problem::page(&Problem::NotFound, request.headers(), Realm::Company)
     }
 }
 

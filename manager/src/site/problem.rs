@@ -155,8 +155,8 @@ fn login_address(next: &str) -> String {
 }
 
 /// The page of a problem in the language of a request.
-pub fn page(problem: &Problem, headers: &axum::http::HeaderMap) -> Response {
-    let mut response = problem.page(Lang::of(headers), Realm::Company, String::new());
+pub fn page(problem: &Problem, headers: &axum::http::HeaderMap, realm: Realm) -> Response {
+    let mut response = problem.page(Lang::of(headers), realm, String::new());
     super::router::dress(&mut response);
     response
 }

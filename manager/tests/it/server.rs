@@ -9,7 +9,7 @@ use std::{
 
 use axum::{
     body::{Body, Bytes},
-    http::{Method, StatusCode},
+    http::{Method, Request, StatusCode},
 };
 use manager::{config::Config, db::url::DatabaseUrl, router, serve};
 use ops::{shutdown::Shutdown, tls};
@@ -124,6 +124,32 @@ async fn a_body_that_never_comes_ends_at_the_deadline() {
     let answer = manager.send(Method::POST, "/v1/login", None, "192.0.2.1", silent).await;
 
     assert_eq!((answer.status, answer.error().code), (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Busy));
+}
+
+#[tokio::test]
+async fn a_page_that_takes_too_long_is_a_page_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let db = manager::db::Db::open(&DatabaseUrl::Sqlite(folder.path().join("test.sqlite")), 1).await.unwrap();
+    manager::db::migrate::run(&db).await.unwrap();
+    let manager = Manager::new(db);
+    tokio::time::pause();
+
+    for (path, kind) in [("/login", "application/x-www-form-urlencoded"), ("/v1/login", "application/json")] {
+        let silent = Body::from_stream(tokio_stream::pending::<Result<Bytes, io::Error>>());
+        let request = Request::post(path)
+            .header("accept", "text/html,*/*;q=0.8")
+            .header("accept-language", "ja")
+            .header("content-type", kind)
+            .header("sec-fetch-site", "same-origin")
+            .body(silent)
+            .unwrap();
+        let response = manager.respond(request).await;
+
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{path}");
+        assert!(response.headers().contains_key("retry-after"), "{path}");
+        let is_page = response.headers()["content-type"].to_str().unwrap().starts_with("text/html");
+        assert_eq!(is_page, path == "/login", "{path}");
+    }
 }
 
 #[tokio::test]
