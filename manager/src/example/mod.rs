@@ -24,6 +24,7 @@ use crate::{
     db::{DbError, DbResult, Tx},
     fetch_one,
     login::password::PasswordHash,
+    statistics,
 };
 
 /// The longest past, days.
@@ -97,6 +98,7 @@ pub async fn fill(app: &App, wish: &Wish<'_>) -> Result<Made, ExampleError> {
         made.receptions = made.receptions.saturating_add(play(app, &mut tx, company_id, cases, now).await?);
         tx.commit().await?;
     }
+    statistics::sweep::make_past(app, begin_of(first_day)).await?;
     Ok(made)
 }
 

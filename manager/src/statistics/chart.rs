@@ -15,6 +15,8 @@ const RIGHT: i64 = 12;
 const TOP: i64 = 14;
 /// Room for the names of the horizontal axis.
 const BOTTOM: i64 = 38;
+/// Half of the longest name of the horizontal axis: a name that would be cut off at the right is left out.
+const NAME_HALF: i64 = 44;
 /// Names of the horizontal axis at most; more would run into each other.
 const NAMES_MAX: usize = 8;
 
@@ -199,7 +201,7 @@ fn begin(title: &'static str, names: &[String], series: &[Series], scale: Scale)
     let named = names.iter().zip(0i64..).step_by(every);
     let name =
         |(text, step): (&String, i64)| Name { x: i64::midpoint(plot.x(step), plot.x(step + 1)), text: text.clone() };
-    let names = named.map(name).collect();
+    let names = named.map(name).filter(|name| name.x + NAME_HALF <= WIDTH).collect();
     let legend = series.iter().map(|row| (row.class, row.name)).collect();
     (plot, Chart { title, legend, bars: Vec::new(), lines: Vec::new(), marks, names })
 }
@@ -233,7 +235,8 @@ mod tests {
         let chart = lines("t", &names, &[row(&values)], TIMES);
 
         assert_eq!(chart.lines.len(), 3);
-        assert_eq!(chart.names.len(), 8);
+        // Every seventh, but the last one does not fit.
+        assert_eq!(chart.names.len(), 7);
         assert_eq!(chart.marks[2].text, "0:10");
     }
 

@@ -189,6 +189,15 @@ pub async fn first(tx: &mut Tx) -> DbResult<Option<UnixMillis>> {
     Ok(first.map(|(first,)| first))
 }
 
+/// Up to where the figures are final; 0 before the first round.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn final_until(tx: &mut Tx) -> DbResult<UnixMillis> {
+    let (final_until_ms,) = fetch_one!(tx, (i64,), "SELECT final_until_ms FROM statistics_state WHERE id = 1")?;
+    Ok(final_until_ms)
+}
+
 /// Keeps up to where the figures are final; it never goes back.
 ///
 /// # Errors

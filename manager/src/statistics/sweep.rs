@@ -60,8 +60,7 @@ pub async fn round(app: &App) -> DbResult<usize> {
     while since_ms <= now_ms {
         let until_ms = since_ms.saturating_add(WINDOW_MS).min(hour(now_ms).saturating_add(HOUR_MS));
         let mut tx = app.db.begin().await?;
-        store::make(&mut tx, since_ms, until_ms).await?;
-        make_peaks(&mut tx, since_ms, until_ms).await?;
+        make(&mut tx, since_ms, until_ms).await?;
         let final_until_ms = until_ms.min(hour(now_ms.saturating_sub(FINAL_AFTER_MS)));
         store::done(&mut tx, final_until_ms, now_ms).await?;
         tx.commit().await?;
@@ -69,6 +68,33 @@ pub async fn round(app: &App) -> DbResult<usize> {
         since_ms = until_ms;
     }
     Ok(windows)
+}
+
+/// Makes the hours since `since_ms` anew that are final already, for whoever has written into the past; how many windows.
+/// What is not final the next round makes.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn make_past(app: &App, since_ms: UnixMillis) -> DbResult<usize> {
+    let mut tx = app.db.read().await?;
+    let end_ms = store::final_until(&mut tx).await?;
+    drop(tx);
+    let mut since_ms = hour(since_ms);
+    let mut windows = 0usize;
+    while since_ms < end_ms {
+        let until_ms = since_ms.saturating_add(WINDOW_MS).min(end_ms);
+        let mut tx = app.db.begin().await?;
+        make(&mut tx, since_ms, until_ms).await?;
+        tx.commit().await?;
+        windows = windows.saturating_add(1);
+        since_ms = until_ms;
+    }
+    Ok(windows)
+}
+
+async fn make(tx: &mut Tx, since_ms: UnixMillis, until_ms: UnixMillis) -> DbResult<()> {
+    store::make(tx, since_ms, until_ms).await?;
+    make_peaks(tx, since_ms, until_ms).await
 }
 
 /// The most sessions at the same time, company by company.

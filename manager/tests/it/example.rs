@@ -1,5 +1,7 @@
 //! The invented past of a company.
 
+use std::time::Duration;
+
 use manager::{
     app::os_rng,
     audit::verify::{self, Verdict},
@@ -7,6 +9,7 @@ use manager::{
     example::{self, ExampleError, Wish},
     fetch_all, fetch_one,
     login::password::{NewPassword, PasswordHash},
+    statistics::sweep::round,
 };
 
 use crate::{
@@ -55,6 +58,26 @@ async fn an_example_is_a_past_of_which_nothing_is_left_open_and_whose_chain_hold
         drop(tx);
         assert!(matches!(verify::verify(&db).await.unwrap(), Verdict::Holds { .. }));
         Browser::new(&manager).log_in("example", "goto", PASSWORD).await.goes_to("/");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn statistics_hold_an_example_that_came_while_a_manager_was_running() {
+    on_both(|db| async move {
+        let manager = Manager::new(db.clone());
+        manager.company("example").await;
+        round(&manager.app).await.unwrap();
+        let code = "example".parse().unwrap();
+        let wish = Wish { company: &code, days: DAYS, seed: 1, password_hash: &hash() };
+
+        let made = example::fill(&manager.app, &wish).await.unwrap();
+        manager.advance(Duration::from_mins(1));
+        round(&manager.app).await.unwrap();
+
+        let mut tx = db.read().await.unwrap();
+        let (counted,) = fetch_one!(&mut tx, (i64,), "SELECT CAST(SUM(receptions) AS BIGINT) FROM statistics").unwrap();
+        assert_eq!(counted, i64::try_from(made.receptions).unwrap());
     })
     .await;
 }
