@@ -33,7 +33,7 @@ pub async fn history(tx: &mut Tx, company_id: &str, subject: &str, login: &Admin
     let changes = change::of_subject(tx, company_id, subject).await?;
     let shown = |change: change::Change| {
         let (reasons, fields): (Vec<_>, Vec<_>) = change.fields.into_iter().partition(|field| field.name == "reason");
-        let reason = reasons.into_iter().next().map(|field| field.new).unwrap_or_default();
+        let reason = reasons.first().map(|why| told::field(why, words).new).unwrap_or_default();
         let actor = if change.actor == COMMAND_LINE { words.audit.actor_command_line.to_owned() } else { change.actor };
         let fields = fields.iter().map(|field| told::field(field, words)).collect();
         ShownChange { at: time::seconds(change.at_ms, &zone), actor, reason, fields }

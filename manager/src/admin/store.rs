@@ -16,6 +16,8 @@ use crate::{
 
 /// Who did what was done at the command line, in the history.
 pub const COMMAND_LINE: &str = "command_line";
+/// Why an administrator was made there, when nobody says why; pages have words for it.
+pub const COMMAND_LINE_REASON: &str = "made at the command line";
 
 /// A new system administrator.
 #[derive(Debug, Clone)]

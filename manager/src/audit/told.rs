@@ -2,15 +2,17 @@
 //!
 //! The chain and the files keep it as it is. What only a program can use, ids and hashes, is left out here.
 
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 
 use super::change::{Change, Field};
 use crate::{
+    admin::store::COMMAND_LINE_REASON,
     list::Params,
     role::{Permissions, Reach, Role},
     settings,
     site::{Words, frame::role_name, time},
+    token::Scope,
 };
 
 /// Characters of a value that are shown; the page of the thing itself has all of it.
@@ -118,7 +120,7 @@ fn text(name: &str, value: &Value, words: &'static Words, zone: &TimeZone) -> St
             Some(at) if name.ends_with("_ms") => time::seconds(at, zone),
             Some(_) | None => number.to_string(),
         },
-        Value::String(text) => value_of(name, text, words),
+        Value::String(text) => moment(name, text, zone).unwrap_or_else(|| value_of(name, text, words)),
         Value::Array(values) if name == "relays" => values.len().to_string(),
         Value::Array(values) => {
             let texts: Vec<String> =
@@ -127,6 +129,13 @@ fn text(name: &str, value: &Value, words: &'static Words, zone: &TimeZone) -> St
         }
         Value::Object(_) => cut(&value.to_string()),
     }
+}
+
+/// A time that is kept as text.
+fn moment(name: &str, text: &str, zone: &TimeZone) -> Option<String> {
+    let is_time = matches!(name, "starts" | "ends" | "detected" | "due");
+    let at: Timestamp = is_time.then(|| text.parse().ok())??;
+    Some(time::seconds(at.as_millisecond(), zone))
 }
 
 /// A value by the name of its field; as it is when it has no other name.
@@ -158,7 +167,9 @@ fn known(name: &str, text: &str, words: &'static Words) -> Option<&'static str> 
             Ok(role) => Some(role_name(role, words)),
             Err(_other) => words.system.get(&format!("role_{text}")),
         },
+        "scopes" => text.parse::<Scope>().ok().map(|scope| scope.name(words)),
         "reach" => text.parse::<Reach>().ok().map(|reach| reach.name(words)),
+        "reason" if text == COMMAND_LINE_REASON => Some(words.audit.reason_command_line),
         "reason" => words.ends.get(text),
         "region" => words.companies.get(&format!("region_{text}")),
         "services" => words.maintenance.get(text),
@@ -201,6 +212,13 @@ mod tests {
             told(r#"{"events":"reception.issued session.ended","why":"410"}"#, Lang::En),
             "Events: Number issued, Session ended · Why: It answered 410, so no more calls"
         );
+        let made = r#"{"token_id":"1","name":"CRM","scopes":["accounts.read"],"networks":[],"days":90}"#;
+        assert_eq!(
+            told(made, Lang::Ja),
+            "有効な日数: 90 · 名前: CRM · できること: アカウント・組織・グループ・役割を見る"
+        );
+        let seen = r#"{"detected":"2026-11-27T10:44:00+09:00"}"#;
+        assert_eq!(told(seen, Lang::En), "Detected: 2026/11/27 10:44:00");
         assert_eq!(told("broken", Lang::Ja), "");
     }
 

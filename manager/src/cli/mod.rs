@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use ops::{config::ConfigError, exit};
 
 use crate::{
-    admin::AdminRole,
+    admin::{self, AdminRole},
     company::{CompanyCode, ShownName},
     config::Config,
     example,
@@ -227,7 +227,7 @@ struct AdminFlags {
     #[arg(long, default_value_t = AdminRole::Operations)]
     role: AdminRole,
     /// Why, for the audit record
-    #[arg(long, default_value = "made at the command line")]
+    #[arg(long, default_value = admin::store::COMMAND_LINE_REASON)]
     reason: String,
 }
 

@@ -168,8 +168,7 @@ async fn show_new(State(app): State<App>, login: SiteLogin, headers: HeaderMap) 
 fn new_page(app: &App, login: &SiteLogin, headers: &HeaderMap, filled: Filled, mistakes: Mistakes) -> PageResult {
     let frame = Frame::of(app, login, headers, Here::Tokens);
     let chosen = |scope: &Scope| filled.scope.iter().any(|text| text == scope.as_str());
-    let choice =
-        |scope: Scope| Choice { value: scope.as_str(), name: scope_name(scope, frame.words), chosen: chosen(&scope) };
+    let choice = |scope: Scope| Choice { value: scope.as_str(), name: scope.name(frame.words), chosen: chosen(&scope) };
     let choices = Scope::ALL.into_iter().map(choice).collect();
     let days = DAYS.into_iter().map(|days| (days.to_string(), frame.words.tokens.days_of(days))).collect();
     let status = if mistakes.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
@@ -232,23 +231,6 @@ async fn revoke(
     Ok(Flash::TokenRevoked.then(PAGE))
 }
 
-/// What a scope is called.
-fn scope_name(scope: Scope, words: &'static Words) -> &'static str {
-    let w = &words.tokens;
-    match scope {
-        Scope::AccountsRead => w.scope_accounts_read,
-        Scope::AccountsWrite => w.scope_accounts_write,
-        Scope::ReceptionsRead => w.scope_receptions_read,
-        Scope::ReceptionsWrite => w.scope_receptions_write,
-        Scope::SessionsRead => w.scope_sessions_read,
-        Scope::SessionsWrite => w.scope_sessions_write,
-        Scope::StatisticsRead => w.scope_statistics_read,
-        Scope::LogsRead => w.scope_logs_read,
-        Scope::NoticesRead => w.scope_notices_read,
-        Scope::SettingsWrite => w.scope_settings_write,
-    }
-}
-
 impl Line {
     fn new(row: Row, words: &'static Words, zone: &TimeZone, now: i64) -> Self {
         let w = &words.tokens;
@@ -262,7 +244,7 @@ impl Line {
             (w.state_active, "good")
         };
         Self {
-            scopes: Scopes::from(row.scopes.as_str()).iter().map(|scope| scope_name(scope, words)).collect(),
+            scopes: Scopes::from(row.scopes.as_str()).iter().map(|scope| scope.name(words)).collect(),
             created: time::to_the_minute(row.created_at_ms, zone),
             expires: time::day(row.expires_at_ms, zone),
             used: row.used_at_ms.map_or_else(|| words.shared.never.to_owned(), |at| time::to_the_minute(at, zone)),

@@ -2,6 +2,8 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::site::Words;
+
 /// One thing that a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
@@ -88,6 +90,23 @@ impl Scope {
             Self::LogsRead => "logs.read",
             Self::NoticesRead => "notices.read",
             Self::SettingsWrite => "settings.write",
+        }
+    }
+
+    /// What it is called on pages.
+    pub fn name(self, words: &'static Words) -> &'static str {
+        let w = &words.tokens;
+        match self {
+            Self::AccountsRead => w.scope_accounts_read,
+            Self::AccountsWrite => w.scope_accounts_write,
+            Self::ReceptionsRead => w.scope_receptions_read,
+            Self::ReceptionsWrite => w.scope_receptions_write,
+            Self::SessionsRead => w.scope_sessions_read,
+            Self::SessionsWrite => w.scope_sessions_write,
+            Self::StatisticsRead => w.scope_statistics_read,
+            Self::LogsRead => w.scope_logs_read,
+            Self::NoticesRead => w.scope_notices_read,
+            Self::SettingsWrite => w.scope_settings_write,
         }
     }
 

@@ -50,6 +50,15 @@ pub enum WebhookSetupError {
     Tls(reqwest::Error),
 }
 
+/// What is kept of a call that reached nobody; the page has words for each of these.
+pub const NO_CONNECTION: &str = "no connection";
+/// Somebody was reached, and said nothing in time.
+pub const NO_ANSWER: &str = "no answer in time";
+/// Where the address leads may not be called.
+pub const NOT_PUBLIC: &str = "the name leads to no public address";
+/// The secret is of another signing key.
+pub const OTHER_KEY: &str = "the secret was sealed under another signing key: give the webhook a new one";
+
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -67,7 +76,7 @@ struct Guarded(Arc<[Network]>);
 
 /// No address of a name may be called.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the name leads to no public address")]
+#[error("{}", NOT_PUBLIC)]
 struct NotPublic;
 
 impl Caller {
@@ -170,7 +179,7 @@ pub fn shown(secret: &[u8]) -> Zeroizing<String> {
 
 /// An error with its causes, without the address, which stands beside it.
 fn told(error: &reqwest::Error) -> String {
-    let kind = if error.is_timeout() { "no answer in time" } else { "no connection" };
+    let kind = if error.is_timeout() { NO_ANSWER } else { NO_CONNECTION };
     let mut causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
     causes.by_ref().last().map_or_else(|| kind.to_owned(), |cause| format!("{kind}: {cause}"))
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    call::{Answer, Caller},
+    call::{Answer, Caller, OTHER_KEY},
     store::{self, Claimed, Settled},
 };
 use crate::{
@@ -108,9 +108,7 @@ pub async fn forget(app: &App) -> DbResult<u64> {
 async fn one(app: &App, caller: &Caller, call: &Claimed) -> Answer {
     match store::secret(app, call) {
         Some(secret) => caller.call(call, &secret, app.now_ms()).await,
-        None => {
-            Answer::Refused("the secret was sealed under another signing key: give the webhook a new one".to_owned())
-        }
+        None => Answer::Refused(OTHER_KEY.to_owned()),
     }
 }
 
