@@ -10,6 +10,7 @@ use std::{
 use ops::{
     config::{ConfigError, Span},
     logs::LogFormat,
+    proxied::ProxyFrom,
 };
 use proto::limits;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,8 @@ pub struct Config {
     pub key_file: PathBuf,
     /// File with the seed that signs tickets; made when missing; the same on every manager of one database.
     pub signing_key_file: PathBuf,
+    /// Load balancers that say by the PROXY protocol, version 2, who connected to them; from them it is required.
+    pub proxy_from: ProxyFrom,
     /// What log lines look like.
     pub log_format: LogFormat,
     /// Section `[http]`.
@@ -84,6 +87,7 @@ impl Default for Config {
             certificate_file: data.join("certificate.pem"),
             key_file: data.join("certificate.key"),
             signing_key_file: data.join("signing.key"),
+            proxy_from: ProxyFrom::nobody(),
             log_format: LogFormat::Auto,
             http: HttpConfig::default(),
             database: db::Config::default(),

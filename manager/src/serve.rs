@@ -122,6 +122,7 @@ pub async fn run(
     let limits = web::Limits {
         connections: app.config.http.connections_max,
         drain: app.config.http.drain.get(),
+        proxy_from: app.config.proxy_from.clone(),
         ..web::Limits::public()
     };
     tracing::info!(event = "manager.started", database = app.db.engine().as_str(), "The manager is serving");

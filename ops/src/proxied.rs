@@ -38,6 +38,11 @@ pub enum HeaderError {
 }
 
 impl ProxyFrom {
+    /// Believes nobody.
+    pub const fn nobody() -> Self {
+        Self(Vec::new())
+    }
+
     /// Whether a connection from this address begins with the header.
     pub fn lists(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))

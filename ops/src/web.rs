@@ -2,6 +2,7 @@
 //!
 //! A connection over the limit is closed at once. A TLS handshake, a request's head, and silence in either direction
 //! each have a deadline. When the server drains, listening ends, open requests are answered, and keep-alive ends.
+//! A listed load balancer says by the PROXY protocol who connected to it; handlers see that address.
 //! It does not limit how long a handler may think or how large a body is; the routers do that.
 
 use std::{
@@ -13,14 +14,12 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::ConnectInfo, http::Request};
+use axum::{Extension, Router, extract::ConnectInfo, middleware::AddExtension};
 use axum_server::{
     Handle, Server,
     accept::{Accept, DefaultAcceptor},
-    service::SendService,
     tls_rustls::{RustlsAcceptor, RustlsConfig},
 };
-use hyper::body::Incoming;
 use hyper_util::rt::TokioTimer;
 use prometheus::IntCounterVec;
 use rustls::ServerConfig;
@@ -30,8 +29,12 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, Sleep},
 };
+use tower::Layer as _;
 
-use crate::shutdown::Shutdown;
+use crate::{
+    proxied::{self, ProxyFrom},
+    shutdown::Shutdown,
+};
 
 /// Concurrent HTTP/2 requests of one connection: a browser opens a page with far fewer.
 const HTTP2_STREAMS_MAX: u32 = 64;
@@ -41,7 +44,7 @@ const HTTP2_STREAMS_MAX: u32 = 64;
 pub struct Limits {
     /// Open connections; the next one is closed at once.
     pub connections: usize,
-    /// From accept to finished TLS handshake.
+    /// From accept to finished TLS handshake; as long, before it, for what a load balancer says.
     pub handshake: Duration,
     /// From the first byte of a request to the end of its head.
     pub head: Duration,
@@ -52,6 +55,8 @@ pub struct Limits {
     pub drain: Duration,
     /// Counts connections that were not served, label `reason`: `full`, `handshake` or `idle`.
     pub refused: Option<IntCounterVec>,
+    /// Load balancers that say who connected to them; from them it is required.
+    pub proxy_from: ProxyFrom,
 }
 
 impl Limits {
@@ -64,6 +69,7 @@ impl Limits {
             idle: Duration::from_secs(75),
             drain: Duration::from_secs(30),
             refused: None,
+            proxy_from: ProxyFrom::nobody(),
         }
     }
 
@@ -105,15 +111,14 @@ async fn serve<A>(
     shutdown: Shutdown,
 ) -> io::Result<()>
 where
-    A: Accept<TcpStream, Service> + Clone + Send + Sync + 'static,
+    A: Accept<TcpStream, Router, Service = Router> + Clone + Send + Sync + 'static,
     A::Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A::Service: SendService<Request<Incoming>> + Send + 'static,
     A::Future: Send + 'static,
 {
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_headers(64);
     server.http_builder().http2().timer(TokioTimer::new()).max_concurrent_streams(HTTP2_STREAMS_MAX);
     let handle = Handle::new();
-    let serving = server.handle(handle.clone()).serve(app.into_make_service_with_connect_info::<SocketAddr>());
+    let serving = server.handle(handle.clone()).serve(app.into_make_service());
     let (draining, forced) = (shutdown.draining(), shutdown.forced());
     let stopping = async {
         draining.cancelled().await;
@@ -129,48 +134,65 @@ where
     }
 }
 
-/// What axum makes for one connection.
-type Service = axum::middleware::AddExtension<Router, ConnectInfo<SocketAddr>>;
-
-/// Counts connections in, then lets the inner acceptor do its handshake.
+/// Counts connections in, hears who connected, then lets the inner acceptor do its handshake.
 #[derive(Debug, Clone)]
 struct Gate<A> {
     inner: A,
     free: Arc<Semaphore>,
     idle: Duration,
     refused: Option<IntCounterVec>,
+    proxy_from: Arc<ProxyFrom>,
+    header: Duration,
 }
 
 impl<A> Gate<A> {
     fn new(inner: A, limits: &Limits) -> Self {
         let free = Arc::new(Semaphore::new(limits.connections));
-        Self { inner, free, idle: limits.idle, refused: limits.refused.clone() }
+        let proxy_from = Arc::new(limits.proxy_from.clone());
+        Self { inner, free, idle: limits.idle, refused: limits.refused.clone(), proxy_from, header: limits.handshake }
     }
+}
+
+/// Whose connection it is: the one who is there, or whom a listed load balancer names.
+async fn source(stream: &mut TcpStream, proxy_from: &ProxyFrom, patience: Duration) -> io::Result<SocketAddr> {
+    let peer = stream.peer_addr()?;
+    if !proxy_from.lists(peer.ip()) {
+        return Ok(peer);
+    }
+    let said = proxied::source(stream, patience).await.map_err(|error| {
+        tracing::warn!(event = "proxied.refused", error = %error, "A load balancer did not say who connected: {error}");
+        io::Error::new(io::ErrorKind::InvalidData, error)
+    })?;
+    Ok(said.unwrap_or(peer))
 }
 
 impl<A, S> Accept<TcpStream, S> for Gate<A>
 where
-    A: Accept<TcpStream, S>,
+    A: Accept<TcpStream, S> + Clone + Send + Sync + 'static,
+    S: Send + 'static,
     A::Stream: Send + 'static,
     A::Service: Send + 'static,
     A::Future: Send + 'static,
 {
     type Stream = Held<A::Stream>;
-    type Service = A::Service;
+    type Service = AddExtension<A::Service, ConnectInfo<SocketAddr>>;
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
-    fn accept(&self, stream: TcpStream, service: S) -> Self::Future {
+    fn accept(&self, mut stream: TcpStream, service: S) -> Self::Future {
         let refused = self.refused.clone();
         let Ok(place) = Arc::clone(&self.free).try_acquire_owned() else {
             count(refused.as_ref(), "full");
             return Box::pin(std::future::ready(Err(io::ErrorKind::ConnectionRefused.into())));
         };
-        let idle = self.idle;
-        let prepared = stream.set_nodelay(true);
-        let handshake = self.inner.accept(stream, service);
+        let Self { inner, idle, proxy_from, header, .. } = self.clone();
         Box::pin(async move {
-            prepared?;
-            match handshake.await {
+            stream.set_nodelay(true)?;
+            let opened = async {
+                let source = source(&mut stream, &proxy_from, header).await?;
+                let (stream, service) = inner.accept(stream, service).await?;
+                Ok((stream, Extension(ConnectInfo(source)).layer(service)))
+            };
+            match opened.await {
                 Ok((stream, service)) => Ok((Held::new(stream, idle, refused, place), service)),
                 Err(error) => {
                     count(refused.as_ref(), "handshake");

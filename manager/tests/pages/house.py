@@ -135,10 +135,11 @@ class House:
         self.wait_ready(name, private)
 
     def start_balancer(self):
-        """HAProxy before the managers, as in production: it asks them for their health, and leaves the dead ones out."""
+        """HAProxy before the managers, as in `manager/README.md`: it leaves out those that are not ready, and says who
+        connected."""
         self.balancer = port = free_port()
         servers = "".join(
-            f"  server manager-{index} 127.0.0.1:{self.ports[index]} check port {self.private[index]} inter 500ms fall 1\n"
+            f"  server manager-{index} 127.0.0.1:{self.ports[index]} check port {self.private[index]} inter 500ms fall 1 send-proxy-v2\n"
             for index in range(len(self.ports)))
         (self.folder / "haproxy.cfg").write_text(
             "defaults\n  mode tcp\n  timeout connect 2s\n  timeout client 5m\n  timeout server 5m\n"
@@ -232,8 +233,9 @@ class House:
 
     def _write_config(self, index, mail, more):
         at = self.folder
+        balanced = 'proxy_from = ["127.0.0.1"]\n' if 1 < len(self.ports) else ""
         self._config(index).write_text(
-            f'listen = "127.0.0.1:{self.ports[index]}"\nprivate_listen = "127.0.0.1:{self.private[index]}"\n'
+            f'{balanced}listen = "127.0.0.1:{self.ports[index]}"\nprivate_listen = "127.0.0.1:{self.private[index]}"\n'
             f'certificate_file = "{at}/server.pem"\nkey_file = "{at}/server.key"\nsigning_key_file = "{at}/signing.key"\n'
             f'log_format = "json"\n[database]\nurl = "{self.database}"\n{mail}{more}'
             # Programs without optimisation, on a machine that does other things as well.

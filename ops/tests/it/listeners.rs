@@ -10,6 +10,7 @@ use ops::{
     web::{self, Limits},
 };
 use prometheus::IntCounterVec;
+use proto::proxied;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
@@ -73,6 +74,37 @@ async fn a_handler_learns_who_asks() {
     let server = Server::start(Limits::public(), false).await;
 
     assert!(get(server.address, "/who").await.ends_with("\r\n\r\n127.0.0.1"));
+}
+
+#[tokio::test]
+async fn a_load_balancer_that_is_listed_says_who_asks_and_must() {
+    let listed = || ["127.0.0.0/8".parse().unwrap()].into_iter().collect();
+    let server = Server::start(Limits { proxy_from: listed(), ..Limits::public() }, false).await;
+    let request = b"GET /who HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let header = proxied::header("192.0.2.7:40000".parse().unwrap(), "198.51.100.1:443".parse().unwrap());
+
+    let mut balancer = TcpStream::connect(server.address).await.unwrap();
+    balancer.write_all(&[header.as_slice(), request.as_slice()].concat()).await.unwrap();
+    let answer = until_end(&mut balancer).await;
+    assert!(answer.ends_with(b"\r\n\r\n192.0.2.7"), "{}", String::from_utf8_lossy(&answer));
+
+    let mut silent = TcpStream::connect(server.address).await.unwrap();
+    silent.write_all(request).await.unwrap();
+    assert!(until_end(&mut silent).await.is_empty());
+    assert_eq!(server.refused("handshake"), 1);
+}
+
+#[tokio::test]
+async fn nobody_else_can_say_so() {
+    let elsewhere = ["192.0.2.0/24".parse().unwrap()].into_iter().collect();
+    let server = Server::start(Limits { proxy_from: elsewhere, ..Limits::public() }, false).await;
+
+    let mut stranger = TcpStream::connect(server.address).await.unwrap();
+    let header = proxied::header("10.0.0.1:1".parse().unwrap(), "198.51.100.1:443".parse().unwrap());
+    stranger.write_all(&[header.as_slice(), b"GET /who HTTP/1.1\r\nhost: a\r\n\r\n"].concat()).await.unwrap();
+
+    let answer = String::from_utf8_lossy(&until_end(&mut stranger).await).into_owned();
+    assert!(!answer.contains("200 OK"), "{answer}");
 }
 
 #[tokio::test]
