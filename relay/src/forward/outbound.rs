@@ -25,6 +25,10 @@ use crate::{
 /// What the other side said before it left is delivered within this time or not at all.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// A receiver lags when its socket takes longer than this for what was sealed at once; 64 KiB in this time are
+/// 100 Mbit/s. One that is quicker had only not run yet, and sealing less for it would cost the relay a system call for
+/// each frame.
+const LAG_MIN: Duration = Duration::from_millis(5);
 /// After so many writes in a row others on this thread have their turn.
 const WRITES_MAX: u32 = 16;
 /// Room for so many frames stays with a connection that writes none.
@@ -35,11 +39,32 @@ pub(super) struct Outlet {
     writer: Writer,
     /// The connection is over once everything is written.
     over: Option<CloseReason>,
-    /// The socket was full since the queue was last empty. Then less is sealed at once, so that what is more urgent
-    /// waits for one frame and never for a queue.
-    lags: bool,
+    pace: Pace,
     /// The room of the last batch, for the next.
     pieces: Vec<Bytes>,
+}
+
+/// Whether a receiver lags. Then less is sealed at once for it, so that what is more urgent waits for one frame and
+/// never for a queue.
+#[derive(Debug, Default)]
+struct Pace {
+    /// The socket is full, since then, with what was sealed last; that it takes a part of it changes nothing.
+    full_since: Option<Instant>,
+    /// It was full for [`LAG_MIN`] since the queue was last empty.
+    lags: bool,
+}
+
+impl Pace {
+    /// The socket was given what is sealed and is, or is not, full.
+    fn wrote(&mut self, is_full: bool, now: Instant) {
+        self.lags |= self.full_since.is_some_and(|since| since + LAG_MIN <= now);
+        self.full_since = is_full.then(|| self.full_since.unwrap_or(now));
+    }
+
+    /// Nothing waits for the receiver any more.
+    const fn caught_up(&mut self) {
+        self.lags = false;
+    }
 }
 
 /// How far an outlet got.
@@ -57,7 +82,7 @@ enum Flow {
 impl Seat {
     /// Gives the seat the way to its tool.
     pub(super) fn open_outlet(&self, writer: Writer) {
-        *self.outlet() = Some(Outlet { writer, over: None, lags: false, pieces: Vec::new() });
+        *self.outlet() = Some(Outlet { writer, over: None, pace: Pace::default(), pieces: Vec::new() });
     }
 
     /// Takes it away again: whoever still knows this seat holds no socket with it.
@@ -96,22 +121,22 @@ impl Seat {
 impl Outlet {
     fn flow(&mut self, relay: &Relay, seat: &Seat, now: Instant) -> Flow {
         for _ in 0..WRITES_MAX {
-            match self.writer.flush() {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.lags = true;
-                    return Flow::Blocked { since: self.writer.blocked_since().unwrap_or(now) };
-                }
+            let is_full = match self.writer.flush() {
+                Ok(is_written) => !is_written,
                 Err(error) => return self.broken(seat, &error),
+            };
+            self.pace.wrote(is_full, now);
+            if is_full {
+                return Flow::Blocked { since: self.writer.blocked_since().unwrap_or(now) };
             }
             if let Some(reason) = self.over {
                 return Flow::Over(reason);
             }
-            let mut batch = seat.next_batch(now, !self.lags, mem::take(&mut self.pieces));
+            let mut batch = seat.next_batch(now, !self.pace.lags, mem::take(&mut self.pieces));
             self.over = batch.last;
             if batch.pieces.is_empty() && batch.last.is_none() {
                 self.pieces = batch.pieces;
-                self.lags = false;
+                self.pace.caught_up();
                 return Flow::Idle { wake_at: batch.wake_at, is_held: batch.is_held };
             }
             if let Err(error) = self.writer.send(&batch.pieces) {
@@ -192,4 +217,30 @@ fn over_by_time(relay: &Relay, seat: &Seat, hard_end: Instant, now: Instant) -> 
     let over = [(Some(hard_end), CloseReason::HardEnd), (alone_until, CloseReason::PeerTimeout)];
     let (at, reason) = over.into_iter().filter_map(|(at, reason)| Some((at?, reason))).min_by_key(|(at, _)| *at)?;
     Some(if at <= now { Over::Now(reason) } else { Over::At(at) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_takes_all_soon_keeps_up_and_who_takes_a_part_lags_until_nothing_waits() {
+        let begun = Instant::now();
+        let mut pace = Pace::default();
+
+        pace.wrote(true, begun);
+        pace.wrote(false, begun + LAG_MIN / 2);
+        pace.wrote(true, begun + LAG_MIN);
+        assert!(!pace.lags, "the socket was never full for long");
+
+        // Every millisecond a part of it is taken.
+        for millis in 0..=5 {
+            pace.wrote(true, begun + LAG_MIN + Duration::from_millis(millis));
+        }
+        assert!(pace.lags);
+        pace.wrote(false, begun + 3 * LAG_MIN);
+        assert!(pace.lags, "what waits for it is sealed frame by frame");
+        pace.caught_up();
+        assert!(!pace.lags);
+    }
 }
