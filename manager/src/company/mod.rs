@@ -88,6 +88,12 @@ impl FromStr for ShownName {
     }
 }
 
+/// Whether a character is a control, or turns the direction of the text around it: what nobody sees, and what lets a text
+/// look like another one.
+pub fn is_hidden(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Whether a character shows itself. Direction marks could make one company's name look like another's.
 pub fn is_shown(c: char) -> bool {
     !c.is_control() && !matches!(c, '\u{200B}'..='\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')

@@ -3,6 +3,8 @@
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use proto::api::UnixMillis;
 
+use crate::company::is_hidden;
+
 /// Longest title, in characters.
 const TITLE_LEN_MAX: usize = 100;
 /// Longest body, in characters.
@@ -32,11 +34,6 @@ pub(super) fn body(text: &str) -> Option<String> {
     let text = text.replace("\r\n", "\n").trim_end().to_owned();
     let plain = text.chars().count() <= BODY_LEN_MAX && !text.chars().any(|c| c != '\n' && c != '\t' && is_hidden(c));
     plain.then_some(text)
-}
-
-/// What is not seen: controls, and marks that turn the direction of text.
-fn is_hidden(c: char) -> bool {
-    c.is_control() || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]

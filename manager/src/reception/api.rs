@@ -24,7 +24,7 @@ use super::{
 use crate::{
     app::{self, App},
     audit::{self, Actor, AuditEvent},
-    company::policy::ReceptionPolicy,
+    company::{is_hidden, policy::ReceptionPolicy},
     db::{DbResult, Tx},
     error::{ApiError, ApiResult},
     extract::{Body, InPath},
@@ -269,7 +269,7 @@ fn checked_reason(reason: String, rules: &ReceptionPolicy) -> ApiResult<String> 
     if limits::REASON_LEN_MAX < reason.len() {
         return Err(ApiError::bad_request("reason must have at most 300 bytes"));
     }
-    if reason.chars().any(char::is_control) {
+    if reason.chars().any(is_hidden) {
         return Err(ApiError::bad_request("reason must have no control characters"));
     }
     Ok(reason)

@@ -13,6 +13,7 @@ use super::store;
 use crate::{
     audit::{self, Actor, AuditEvent, change},
     category::{self, store::Category},
+    company::is_hidden,
     db::{DbResult, Tx},
     execute, fetch_optional,
 };
@@ -91,8 +92,8 @@ impl From<crate::db::DbError> for WriteError {
 impl Case {
     /// The fields that cannot be stored, besides the category.
     pub fn wrong(&self) -> Vec<Wrong> {
-        let line = |text: &str, max: usize| text.chars().count() <= max && !text.chars().any(char::is_control);
-        let page = |c: char| !c.is_control() || matches!(c, '\n' | '\t');
+        let line = |text: &str, max: usize| text.chars().count() <= max && !text.chars().any(is_hidden);
+        let page = |c: char| !is_hidden(c) || matches!(c, '\n' | '\t');
         let note = self.note.chars().count() <= limits::NOTE_LEN_MAX && self.note.chars().all(page);
         let good = [
             (Wrong::Number, line(&self.number, limits::CASE_NUMBER_LEN_MAX)),
@@ -256,5 +257,14 @@ mod tests {
         };
         assert_eq!(case.wrong(), [Wrong::Number, Wrong::Customer, Wrong::Note]);
         assert_eq!(Case { note: "\u{7}".to_owned(), ..Case::default() }.wrong(), [Wrong::Note]);
+    }
+
+    #[test]
+    fn what_turns_text_around_stands_in_no_record() {
+        let turned = "abc\u{202E}gnp.exe".to_owned();
+        let case = Case { number: turned.clone(), customer_name: turned.clone(), note: turned, ..Case::default() };
+        assert_eq!(case.wrong(), [Wrong::Number, Wrong::Customer, Wrong::Note]);
+        let plain = Case { note: "一行目\n二行目\t\u{1F469}\u{200D}\u{1F4BB}".to_owned(), ..Case::default() };
+        assert!(plain.wrong().is_empty());
     }
 }
