@@ -42,13 +42,17 @@ impl Place {
     /// Asks the other paths for a round trip; `false` when there is none.
     pub(crate) fn ask(&self) -> bool {
         let others = self.beside.others(self.id);
-        others.iter().for_each(|ears| ears.ask());
+        for ears in &others {
+            ears.ask();
+        }
         !others.is_empty()
     }
 
     /// Tells those who asked how long a round trip takes here.
     pub(crate) fn tell(&self, round_trip: Duration) {
-        self.beside.others(self.id).iter().for_each(|ears| ears.told(round_trip));
+        for ears in self.beside.others(self.id) {
+            ears.told(round_trip);
+        }
     }
 }
 
