@@ -280,7 +280,10 @@ pub async fn company_of(tx: &mut Tx, webhook_id: &str) -> DbResult<Option<Compan
         WHERE webhook_id = $1",
         webhook_id
     )?;
-    Ok(found.and_then(|(id,)| id.parse().ok()))
+    let Some((id,)) = found else { return Ok(None) };
+    let wrong =
+        |_not_an_id| DbError::InconsistentRow { table: "webhooks", column: "company_id", id: webhook_id.to_owned() };
+    id.parse().map(Some).map_err(wrong)
 }
 
 /// Stops a webhook, or starts it again. What happens meanwhile it is never told.

@@ -16,7 +16,7 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac as _};
 use manager::{
-    fetch_one,
+    execute, fetch_one,
     role::Role,
     webhook::{self, Caller, Config, EVENTS, sweep},
 };
@@ -339,6 +339,30 @@ async fn a_program_that_does_not_answer_holds_up_no_other() {
         assert_eq!(hanging.await.unwrap(), 1);
         receiver.shared.gate.notify_one();
         assert_eq!(call_due(&desk.manager, &caller).await, 1, "its second one, once the first is done");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_webhook_whose_company_cannot_be_read_is_an_error_and_not_nobodys() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let (_, admin) = browser(&desk, "admin", Role::CompanyAdmin).await;
+        let (page, _) = add(&admin, "https://hooks.example.co.jp/").await;
+        let webhook_id = page.rsplit('/').next().unwrap();
+        let mut tx = desk.manager.app.db.begin().await.unwrap();
+        assert_eq!(webhook::store::company_of(&mut tx, webhook_id).await.unwrap(), Some(desk.operator.company_id));
+        assert_eq!(webhook::store::company_of(&mut tx, "nothing").await.unwrap(), None);
+        execute!(
+            &mut tx,
+            "INSERT INTO companies (company_id, code, name, created_at_ms) VALUES ('broken', 'broken', 'x', 0)"
+        )
+        .unwrap();
+        execute!(&mut tx, "UPDATE webhooks SET company_id = 'broken'").unwrap();
+
+        let error = webhook::store::company_of(&mut tx, webhook_id).await.unwrap_err();
+
+        assert_eq!(error.to_string(), format!("row {webhook_id} of webhooks has an impossible company_id"));
     })
     .await;
 }
