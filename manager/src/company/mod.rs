@@ -89,7 +89,8 @@ impl FromStr for ShownName {
 }
 
 /// Whether a character is a control, or turns the direction of the text around it: what nobody sees, and what lets a text
-/// look like another one.
+/// look like another one. For text that people write; joiners stay, because emoji and some scripts are made of them. Names
+/// that must not be mistaken for each other have [`is_shown`], which is stricter.
 pub fn is_hidden(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }

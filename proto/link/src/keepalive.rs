@@ -38,6 +38,7 @@ pub struct KeepAlive {
     slow_at: Option<Instant>,
     /// When the first ping went out after the last proof that what this end sends arrives.
     unproved_since: Option<Instant>,
+    /// What came of the question to other paths since then, if they were asked.
     beside: Option<Beside>,
 }
 
