@@ -48,8 +48,10 @@ impl Here {
             Self::Requests => ("/system/requests", w.requests, Some(AdminPermission::DataView)),
             Self::Admins => ("/system/admins", w.admins, Some(AdminPermission::AdminView)),
             Self::Notices => ("/system/notices", words.menu.notices, Some(AdminPermission::NoticeView)),
-            Self::Maintenance => ("/system/maintenance", words.maintenance.heading, Some(AdminPermission::NoticeView)),
-            Self::Incidents => ("/system/incidents", words.incidents.heading, Some(AdminPermission::NoticeView)),
+            Self::Maintenance => {
+                ("/system/maintenance", words.maintenance.heading, Some(AdminPermission::MaintenanceView))
+            }
+            Self::Incidents => ("/system/incidents", words.incidents.heading, Some(AdminPermission::MaintenanceView)),
             Self::Log => ("/system/log", w.log, Some(AdminPermission::LogView)),
             Self::Account => ("/system/account", words.menu.account, None),
         }

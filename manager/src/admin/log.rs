@@ -83,7 +83,7 @@ struct LogPage {
     asked: Asked,
     page: Page<()>,
     lines: Vec<Line>,
-    kinds: [(&'static str, &'static str); 5],
+    kinds: [(&'static str, &'static str); 6],
 }
 
 #[derive(Template)]
@@ -158,6 +158,7 @@ async fn show(State(app): State<App>, login: AdminLogin, RawQuery(query): RawQue
         ("company.", w.kind_company),
         ("admin.", w.kind_admin),
         ("data.", w.kind_data),
+        ("notice.", words.audit.kind_notice),
         ("login.", w.kind_login),
         ("list.", words.audit.kind_export),
     ];

@@ -39,6 +39,7 @@ pub fn router(app: App) -> Router<App> {
         .merge(request::page::router())
         .merge(accounts::router())
         .merge(log::router())
+        .merge(notice::publish::router())
         .merge(notice::system::router())
         .route("/system", get(show))
         .route_layer(middleware::from_fn_with_state(app, wall))

@@ -13,7 +13,7 @@ pub enum AdminRole {
     Data,
     /// Reads what everybody did, and changes nothing.
     Audit,
-    /// Sees the companies of one partner, and changes nothing.
+    /// Sees the companies of one partner, and tells them something.
     Partner,
 }
 
@@ -34,10 +34,14 @@ pub enum AdminPermission {
     DataHandle,
     /// Read the log of the whole system.
     LogView,
-    /// See notices of the service, maintenance and incidents.
+    /// See notices of the service and of partners; for a partner, its own.
     NoticeView,
-    /// Write them.
+    /// See maintenance and incidents.
+    MaintenanceView,
+    /// Write notices of the service, maintenance and incidents.
     NoticeEdit,
+    /// Write notices to the companies of one's own partner.
+    PartnerNoticeEdit,
 }
 
 impl AdminRole {
@@ -58,11 +62,12 @@ impl AdminRole {
     pub const fn may(self, permission: AdminPermission) -> bool {
         use AdminPermission as P;
         match permission {
-            P::CompanyView => true,
+            P::CompanyView | P::NoticeView => true,
             P::CompanyEdit | P::AdminEdit | P::NoticeEdit => matches!(self, Self::Operations),
             P::AdminView => matches!(self, Self::Operations | Self::Audit),
             P::DataView => matches!(self, Self::Data | Self::Audit),
-            P::NoticeView => matches!(self, Self::Operations | Self::Data | Self::Audit),
+            P::MaintenanceView => matches!(self, Self::Operations | Self::Data | Self::Audit),
+            P::PartnerNoticeEdit => matches!(self, Self::Partner),
             P::DataHandle => matches!(self, Self::Data),
             P::LogView => matches!(self, Self::Audit),
         }
@@ -99,7 +104,8 @@ mod tests {
     #[test]
     fn what_changes_something_belongs_to_one_role() {
         use AdminPermission as P;
-        for permission in [P::CompanyEdit, P::AdminEdit, P::DataHandle, P::LogView, P::NoticeEdit] {
+        let changing = [P::CompanyEdit, P::AdminEdit, P::DataHandle, P::LogView, P::NoticeEdit, P::PartnerNoticeEdit];
+        for permission in changing {
             let roles = AdminRole::ALL.into_iter().filter(|role| role.may(permission));
             assert_eq!(roles.count(), 1, "{permission:?}");
         }

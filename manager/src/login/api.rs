@@ -22,6 +22,7 @@ use crate::{
     error::{ApiError, ApiResult},
     extract::{Body, Source},
     notice::{self, Running},
+    site::{Lang, Words},
     throttle::millis,
 };
 
@@ -109,6 +110,7 @@ async fn settle(app: &App, proved: Proved, code: Option<&str>) -> ApiResult<Logi
     let notices = notice::running(&mut tx, account.company_id, account.operator_id, now).await?;
     tx.commit().await?;
     tracing::info!(event = "login.succeeded", operator.id = %account.operator_id, "An operator logged in");
+    let words = Words::of(Lang::parse(&account.policy.lang).unwrap_or_default());
     Ok(LoginAnswer {
         token: token.reveal().to_owned(),
         expires_at_ms,
@@ -116,13 +118,13 @@ async fn settle(app: &App, proved: Proved, code: Option<&str>) -> ApiResult<Logi
         operator_name: account.operator_name.clone(),
         company_id: account.company_id,
         company_name: account.company_name.clone(),
-        notices: notices.into_iter().map(notice_body).collect(),
+        notices: notices.into_iter().map(|notice| notice_body(notice, words)).collect(),
     })
 }
 
-fn notice_body(notice: Running) -> NoticeBody {
-    let Running { notice_id, title, important, ends_at_ms, kind: _ } = notice;
-    NoticeBody { notice_id, title, important, ends_at_ms }
+fn notice_body(notice: Running, words: &'static Words) -> NoticeBody {
+    let title = notice.told(words);
+    NoticeBody { notice_id: notice.notice_id, title, important: notice.important, ends_at_ms: notice.ends_at_ms }
 }
 
 impl From<Refusal> for ApiError {

@@ -34,8 +34,10 @@ const LAST_MS: i64 = 4_102_444_800_000;
 pub(super) struct ListedNotice {
     /// Its id.
     notice_id: String,
-    /// Whether it is the company's own; else it is the service's.
+    /// Whether it is the company's own; else it is one of the service or of the company's partner.
     is_own: bool,
+    /// The partner that wrote it, by name; null for the service and for the company.
+    partner: Option<String>,
     /// What it is about, for example `maintenance`.
     kind: String,
     /// Whether it stands on every page as long as it is in force.
@@ -56,7 +58,7 @@ pub(super) struct NoticeDetail {
     notice: ListedNotice,
     /// Plain text.
     body: String,
-    /// Who wrote it.
+    /// Who wrote it; for a partner, its name.
     author: String,
     /// When.
     created_at_ms: i64,
@@ -94,6 +96,7 @@ impl From<Row> for ListedNotice {
         Self {
             notice_id: row.notice_id,
             is_own: row.company_id.is_some(),
+            partner: row.partner,
             kind: row.kind,
             important: row.important,
             title: row.title,
@@ -108,6 +111,7 @@ impl NoticeDetail {
         Self {
             notice: ListedNotice {
                 is_own: notice.company_id.as_deref() == Some(company_id.to_string().as_str()),
+                partner: notice.partner.clone(),
                 notice_id: notice.notice_id,
                 kind: notice.kind,
                 important: notice.important,
@@ -116,7 +120,7 @@ impl NoticeDetail {
                 ends_at_ms: notice.ends_at_ms,
             },
             body: notice.body,
-            author: notice.author,
+            author: notice.partner.unwrap_or(notice.author),
             created_at_ms: notice.created_at_ms,
         }
     }

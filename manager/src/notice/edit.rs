@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     Class, form,
-    store::{self, NewNotice},
+    store::{self, NewNotice, Writer},
 };
 use crate::{
     audit,
@@ -70,7 +70,7 @@ impl Written {
 /// [`crate::db::DbError`].
 pub async fn create(tx: &mut Tx, login: &SiteLogin, written: &Written, now: UnixMillis) -> DbResult<String> {
     let new = NewNotice {
-        company: Some(login.company_id),
+        writer: Writer::Company(login.company_id),
         only: &[],
         class: written.class,
         important: written.important,
@@ -92,7 +92,7 @@ pub async fn create(tx: &mut Tx, login: &SiteLogin, written: &Written, now: Unix
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn end(tx: &mut Tx, login: &SiteLogin, notice_id: &str, now: UnixMillis) -> DbResult<bool> {
-    if !store::end(tx, Some(login.company_id), notice_id, now).await? {
+    if !store::end(tx, Writer::Company(login.company_id), notice_id, now).await? {
         return Ok(false);
     }
     audit::append(tx, login.event("notice.ended", json!({ "notice_id": notice_id }), now)).await?;

@@ -36,6 +36,11 @@ pub(super) fn body(text: &str) -> Option<String> {
     plain.then_some(text)
 }
 
+/// The codes of companies that stand between spaces, commas or line ends.
+pub(super) fn codes(text: &str) -> Vec<&str> {
+    text.split(|c: char| c.is_whitespace() || c == ',' || c == '、').filter(|code| !code.is_empty()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -59,5 +64,11 @@ mod tests {
         assert_eq!(body("a\r\nb\n\n"), Some("a\nb".to_owned()));
         assert_eq!(body("a\0b"), None);
         assert_eq!(body(&"x".repeat(4001)), None);
+    }
+
+    #[test]
+    fn codes_stand_between_spaces_and_commas_of_both_widths() {
+        assert_eq!(codes(" acme、other,\n third\u{3000}fourth "), ["acme", "other", "third", "fourth"]);
+        assert!(codes(" \n").is_empty());
     }
 }

@@ -7,7 +7,7 @@ use super::{
     Class, holiday,
     maintenance::of_system,
     send,
-    store::{self, NewNotice},
+    store::{self, NewNotice, Writer},
 };
 use crate::{
     app::{self, App},
@@ -115,7 +115,7 @@ pub async fn notify(
 ) -> DbResult<bool> {
     let now = app.now_ms();
     let notice = NewNotice {
-        company: None,
+        writer: Writer::Service,
         only: &[],
         class: Class::Incident,
         important: true,
@@ -198,7 +198,7 @@ pub async fn step(app: &App, tx: &mut Tx, login: &Holder, incident_id: &str, ste
             incident_id
         )?;
         if let Some((Some(notice_id),)) = notice {
-            store::end(tx, None, &notice_id, now).await?;
+            store::end(tx, Writer::Service, &notice_id, now).await?;
         }
     }
     audit::append(tx, of_system(login, event, json!({ "incident_id": incident_id }), now)).await?;

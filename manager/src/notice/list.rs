@@ -26,8 +26,10 @@ pub struct Notices {
 pub struct Row {
     /// Its id in addresses.
     pub notice_id: String,
-    /// The company's own, or `None` for the service's.
+    /// The company's own, or `None` for one of the service or of a partner.
     pub company_id: Option<String>,
+    /// The partner that wrote it, by name; `None` for the service and for a company.
+    pub partner: Option<String>,
     /// What it is about.
     pub kind: String,
     /// Whether it is important.
@@ -64,20 +66,24 @@ impl Listing for Notices {
         Column { key: "ends", sql: "n.ends_at_ms", kind: Kind::Number, descending: true },
     ];
     const ID: &'static str = "n.notice_id";
-    const SELECT: &'static str = "n.notice_id, n.company_id, n.kind, n.important, n.title, n.begins_at_ms, n.ends_at_ms, \
-        r.read_at_ms IS NOT NULL AS is_read";
+    const SELECT: &'static str = "n.notice_id, n.company_id, p.name AS partner, n.kind, n.important, n.title, \
+        n.begins_at_ms, n.ends_at_ms, r.read_at_ms IS NOT NULL AS is_read";
 
     fn narrow(&self, select: &mut Select) {
         select
-            .add("FROM notices n LEFT JOIN notice_reads r ON r.notice_id = n.notice_id AND r.operator_id =")
+            .add("FROM notices n LEFT JOIN partners p ON p.partner_id = n.partner_id")
+            .add("LEFT JOIN notice_reads r ON r.notice_id = n.notice_id AND r.operator_id =")
             .bind(&self.operator_id)
             .add("WHERE (n.company_id =")
             .bind(&self.company_id)
-            .add("OR (n.company_id IS NULL AND (n.for_all = TRUE OR EXISTS (SELECT 1 FROM notice_companies x")
+            .add("OR n.for_all = TRUE OR ((n.for_partner = TRUE OR EXISTS (SELECT 1 FROM notice_companies x")
             .add("WHERE x.notice_id = n.notice_id AND x.company_id =")
             .bind(&self.company_id)
+            .add(")) AND (n.partner_id IS NULL OR n.partner_id = (SELECT c.partner_id FROM companies c WHERE c.company_id =")
+            .bind(&self.company_id)
             .add("))))");
-        select.add("AND n.begins_at_ms <=").bind(self.now);
+        // What was ended before it began was never told.
+        select.add("AND n.begins_at_ms <= n.ends_at_ms AND n.begins_at_ms <=").bind(self.now);
         if let Some(class) = self.class {
             select.add("AND n.kind =").bind(class.as_str());
         }

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{
     Class, send,
-    store::{self, NewNotice},
+    store::{self, NewNotice, Writer},
 };
 use crate::{
     app::{self, App},
@@ -140,7 +140,7 @@ pub async fn announce(app: &App, tx: &mut Tx, login: &Holder, new: &NewWindow) -
         let title = words.maintenance.notice_title(&from, &until);
         let body = text_of(words, new, (&from, &until));
         let notice = NewNotice {
-            company: None,
+            writer: Writer::Service,
             only: &[],
             class: Class::Maintenance,
             important: true,
@@ -206,13 +206,13 @@ pub async fn call_off(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &s
         now
     )?;
     let Some((notice_id, starts_at_ms, ends_at_ms)) = found else { return Ok(false) };
-    store::end(tx, None, &notice_id, now).await?;
+    store::end(tx, Writer::Service, &notice_id, now).await?;
     let zone = login.zone();
     let (from, until) = (time::to_the_minute(starts_at_ms, &zone), time::to_the_minute(ends_at_ms, &zone));
     let words = Words::of(login.lang);
     let (title, body) = (words.maintenance.off_title(&from), words.maintenance.off_body(&from, &until));
     let notice = NewNotice {
-        company: None,
+        writer: Writer::Service,
         only: &[],
         class: Class::Maintenance,
         important: false,

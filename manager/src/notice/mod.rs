@@ -4,8 +4,9 @@
 //! its reason; its notice, its mails and its row in the audit chain are stored in one transaction, so the chain proves
 //! when it was announced; the time of planned stops is a metric, so that availability can leave it out; of every
 //! incident it is known until when companies must be told, by the Japanese calendar, and whether they were.
-//! A company sees the notices of the service that are for it, and its own; a body is plain text in which addresses of
-//! pages are links.
+//! A company sees the notices of the service that are for it, those of its partner, and its own. A partner tells its own
+//! companies only: whose partner it is no more sees its notices no more. A body is plain text in which addresses of pages
+//! are links.
 
 pub mod edit;
 pub mod holiday;
@@ -13,6 +14,8 @@ pub mod incident;
 pub mod list;
 pub mod maintenance;
 pub mod page;
+pub mod publish;
+pub mod published;
 pub mod store;
 pub mod sweep;
 pub mod system;

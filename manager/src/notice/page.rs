@@ -94,7 +94,11 @@ pub(super) struct Filled {
     pub(super) body: String,
     pub(super) begins: String,
     pub(super) ends: String,
+    /// Of a partner: `all` of its companies, or `some`.
+    pub(super) audience: String,
     pub(super) companies: String,
+    /// The version of the notice that is changed.
+    pub(super) version: i64,
 }
 
 /// What is wrong with it, by field.
@@ -119,6 +123,7 @@ impl Filled {
             kind: Class::Other.as_str().to_owned(),
             begins: form::shown(now, zone),
             ends: form::shown(now.saturating_add(PERIOD_MS), zone),
+            audience: "all".to_owned(),
             ..Self::default()
         }
     }

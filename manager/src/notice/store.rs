@@ -10,17 +10,47 @@ use crate::{
     app,
     db::{DbResult, Tx},
     execute, fetch_all, fetch_optional,
+    site::Words,
 };
 
 /// Notices that stand on every page at once; a page is for something else.
 const BANNERS_MAX: i64 = 3;
 
+/// Who writes a notice, and to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writer<'a> {
+    /// The service, to companies.
+    Service,
+    /// A company, to its own accounts.
+    Company(CompanyId),
+    /// A partner, to companies of its own.
+    Partner(&'a str),
+}
+
+impl Writer<'_> {
+    /// The value of `company_id`.
+    fn company(self) -> Option<String> {
+        match self {
+            Self::Company(company_id) => Some(company_id.to_string()),
+            Self::Service | Self::Partner(_) => None,
+        }
+    }
+
+    /// The value of `partner_id`.
+    pub(super) fn partner(self) -> Option<String> {
+        match self {
+            Self::Partner(partner_id) => Some(partner_id.to_owned()),
+            Self::Service | Self::Company(_) => None,
+        }
+    }
+}
+
 /// A notice that shall be shown.
 #[derive(Debug, Clone)]
 pub struct NewNotice<'a> {
-    /// The company that writes it to its own accounts; `None` for the service.
-    pub company: Option<CompanyId>,
-    /// For which companies a notice of the service is; none for all.
+    /// Who writes it.
+    pub writer: Writer<'a>,
+    /// For which companies a notice of the service or of a partner is; none for all.
     pub only: &'a [CompanyId],
     /// What it is about.
     pub class: Class,
@@ -53,6 +83,18 @@ pub struct Running {
     pub title: String,
     /// When it is over.
     pub ends_at_ms: i64,
+    /// The partner that wrote it, by name; `None` for the service and for a company.
+    pub partner: Option<String>,
+}
+
+impl Running {
+    /// Its line, which says when it is a partner's.
+    pub fn told(&self, words: &Words) -> String {
+        match &self.partner {
+            Some(partner) => words.notices.from_partner(partner, &self.title),
+            None => self.title.clone(),
+        }
+    }
 }
 
 /// A notice with its text.
@@ -61,8 +103,10 @@ pub struct Running {
 pub struct Notice {
     /// Its id in addresses.
     pub notice_id: String,
-    /// The company's own, or `None` for the service's.
+    /// The company's own, or `None` for one of the service or of a partner.
     pub company_id: Option<String>,
+    /// The partner that wrote it, by name; `None` for the service and for a company.
+    pub partner: Option<String>,
     /// What it is about.
     pub kind: String,
     /// Whether it is important.
@@ -91,12 +135,14 @@ pub async fn create(tx: &mut Tx, new: &NewNotice<'_>, now: UnixMillis) -> DbResu
     execute!(
         tx,
         "INSERT INTO notices
-        (notice_id, company_id, for_all, kind, important, title, body, begins_at_ms, ends_at_ms, stays_from_ms, author,
-            created_at_ms)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        (notice_id, company_id, partner_id, for_all, for_partner, kind, important, title, body, begins_at_ms, ends_at_ms,
+            stays_from_ms, author, created_at_ms)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         &notice_id,
-        new.company.map(|id| id.to_string()),
-        new.company.is_none() && new.only.is_empty(),
+        new.writer.company(),
+        new.writer.partner(),
+        new.writer == Writer::Service && new.only.is_empty(),
+        new.writer.partner().is_some() && new.only.is_empty(),
         new.class.as_str(),
         new.important,
         new.title,
@@ -107,33 +153,44 @@ pub async fn create(tx: &mut Tx, new: &NewNotice<'_>, now: UnixMillis) -> DbResu
         new.author,
         now
     )?;
-    for company_id in new.only {
+    limit(tx, &notice_id, new.only).await?;
+    Ok(notice_id)
+}
+
+/// Says for which companies a notice is.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub(super) async fn limit(tx: &mut Tx, notice_id: &str, only: &[CompanyId]) -> DbResult<()> {
+    for company_id in only {
         execute!(
             tx,
             "INSERT INTO notice_companies (notice_id, company_id)
             VALUES ($1, $2)
             ON CONFLICT DO NOTHING",
-            &notice_id,
+            notice_id,
             company_id.to_string()
         )?;
     }
-    Ok(notice_id)
+    Ok(())
 }
 
-/// Ends a notice now; whether it was still in force. `company` is whose it must be, `None` for the service's.
+/// Ends a notice now; whether it was still in force. It must be of the writer; the service ends those of partners, too.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
-pub async fn end(tx: &mut Tx, company: Option<CompanyId>, notice_id: &str, now: UnixMillis) -> DbResult<bool> {
+pub async fn end(tx: &mut Tx, writer: Writer<'_>, notice_id: &str, now: UnixMillis) -> DbResult<bool> {
     let ended = execute!(
         tx,
         "UPDATE notices
-        SET ends_at_ms = $3
+        SET ends_at_ms = $4, version = version + 1
         WHERE notice_id = $1
         AND COALESCE(company_id, '') = $2
-        AND ends_at_ms > $3",
+        AND ($3 = '' OR partner_id = $3)
+        AND ends_at_ms > $4",
         notice_id,
-        company.map(|id| id.to_string()).unwrap_or_default(),
+        writer.company().unwrap_or_default(),
+        writer.partner().unwrap_or_default(),
         now
     )?;
     Ok(ended == 1)
@@ -152,14 +209,17 @@ pub async fn running(
     fetch_all!(
         tx,
         Running,
-        "SELECT n.notice_id, n.kind, n.important, n.title, n.ends_at_ms
+        "SELECT n.notice_id, n.kind, n.important, n.title, n.ends_at_ms, p.name AS partner
         FROM notices n
+        LEFT JOIN partners p ON p.partner_id = n.partner_id
         WHERE n.begins_at_ms <= $3
         AND n.ends_at_ms > $3
         AND (n.company_id = $1
-            OR (n.company_id IS NULL
-                AND (n.for_all = TRUE
-                    OR EXISTS (SELECT 1 FROM notice_companies x WHERE x.notice_id = n.notice_id AND x.company_id = $1))))
+            OR n.for_all = TRUE
+            OR ((n.for_partner = TRUE
+                    OR EXISTS (SELECT 1 FROM notice_companies x WHERE x.notice_id = n.notice_id AND x.company_id = $1))
+                AND (n.partner_id IS NULL
+                    OR n.partner_id = (SELECT c.partner_id FROM companies c WHERE c.company_id = $1))))
         AND (n.stays_from_ms <= $3
             OR NOT EXISTS (SELECT 1 FROM notice_reads r WHERE r.notice_id = n.notice_id AND r.operator_id = $2))
         ORDER BY n.important DESC, n.created_at_ms DESC, n.notice_id
@@ -179,12 +239,11 @@ pub async fn outside(tx: &mut Tx, now: UnixMillis) -> DbResult<Vec<Running>> {
     fetch_all!(
         tx,
         Running,
-        "SELECT n.notice_id, n.kind, n.important, n.title, n.ends_at_ms
+        "SELECT n.notice_id, n.kind, n.important, n.title, n.ends_at_ms, CAST(NULL AS TEXT) AS partner
         FROM notices n
         WHERE n.begins_at_ms <= $1
         AND n.ends_at_ms > $1
         AND n.stays_from_ms <= $1
-        AND n.company_id IS NULL
         AND n.for_all = TRUE
         ORDER BY n.created_at_ms DESC, n.notice_id
         LIMIT $2",
@@ -201,14 +260,17 @@ pub async fn find(tx: &mut Tx, company_id: CompanyId, notice_id: &str) -> DbResu
     fetch_optional!(
         tx,
         Notice,
-        "SELECT n.notice_id, n.company_id, n.kind, n.important, n.title, n.body, n.begins_at_ms, n.ends_at_ms, n.author,
-            n.created_at_ms
+        "SELECT n.notice_id, n.company_id, p.name AS partner, n.kind, n.important, n.title, n.body, n.begins_at_ms,
+            n.ends_at_ms, n.author, n.created_at_ms
         FROM notices n
+        LEFT JOIN partners p ON p.partner_id = n.partner_id
         WHERE n.notice_id = $2
         AND (n.company_id = $1
-            OR (n.company_id IS NULL
-                AND (n.for_all = TRUE
-                    OR EXISTS (SELECT 1 FROM notice_companies x WHERE x.notice_id = n.notice_id AND x.company_id = $1))))",
+            OR n.for_all = TRUE
+            OR ((n.for_partner = TRUE
+                    OR EXISTS (SELECT 1 FROM notice_companies x WHERE x.notice_id = n.notice_id AND x.company_id = $1))
+                AND (n.partner_id IS NULL
+                    OR n.partner_id = (SELECT c.partner_id FROM companies c WHERE c.company_id = $1))))",
         company_id.to_string(),
         notice_id
     )
@@ -229,23 +291,6 @@ pub async fn note_read(tx: &mut Tx, notice_id: &str, operator_id: OperatorId, no
         now
     )?;
     Ok(())
-}
-
-/// The notices of the service, newest first, with how many accounts read each.
-///
-/// # Errors
-/// [`crate::db::DbError`].
-pub async fn of_service(tx: &mut Tx) -> DbResult<Vec<(String, String, bool, String, i64, i64, i64)>> {
-    fetch_all!(
-        tx,
-        (String, String, bool, String, i64, i64, i64),
-        "SELECT n.notice_id, n.kind, n.important, n.title, n.begins_at_ms, n.ends_at_ms,
-            (SELECT COUNT(*) FROM notice_reads r WHERE r.notice_id = n.notice_id)
-        FROM notices n
-        WHERE n.company_id IS NULL
-        ORDER BY n.created_at_ms DESC, n.notice_id
-        LIMIT 200"
-    )
 }
 
 /// Forgets what an account read.

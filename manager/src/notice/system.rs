@@ -1,4 +1,4 @@
-//! The pages of system administrators: notices, maintenance windows and incidents.
+//! The pages of system administrators: maintenance windows and incidents.
 
 use askama::Template;
 use axum::{
@@ -9,16 +9,13 @@ use axum::{
     routing::{get, post},
 };
 use jiff::tz::TimeZone;
-use proto::id::CompanyId;
 use serde::Deserialize;
-use serde_json::json;
 
 use super::{
-    Class, form,
+    form,
     incident::{self, Incident, Step},
-    maintenance::{self, NewWindow, Refusal, SERVICES, Window, of_system},
-    page::{Filled, Mistakes, class_name, period},
-    store::{self, NewNotice},
+    maintenance::{self, NewWindow, Refusal, SERVICES, Window},
+    page::period,
 };
 use crate::{
     admin::{
@@ -26,50 +23,22 @@ use crate::{
         frame::{Here, frame},
     },
     app::App,
-    audit,
-    company::{self, CompanyCode},
-    db::Tx,
     extract::InPath,
     site::{Form, Frame, PageResult, Problem, Words, form::Pressed, frame::Flash, time},
     throttle::millis,
 };
 
-/// Companies that one notice can be limited to.
-const ONLY_MAX: usize = 100;
 /// Milliseconds of an hour.
 const HOUR_MS: i64 = 60 * 60 * 1000;
 
 /// The pages of this slice.
 pub fn router() -> Router<App> {
     Router::new()
-        .route("/system/notices", get(show_notices).post(create))
-        .route("/system/notices/{notice_id}/end", post(end))
         .route("/system/maintenance", get(show_windows).post(announce))
         .route("/system/maintenance/{maintenance_id}/cancel", post(call_off))
         .route("/system/incidents", get(show_incidents).post(declare))
         .route("/system/incidents/{incident_id}/notify", post(notify))
         .route("/system/incidents/{incident_id}/{step}", post(step))
-}
-
-/// One notice of the list.
-struct Line {
-    notice_id: String,
-    kind: &'static str,
-    important: bool,
-    title: String,
-    period: String,
-    running: bool,
-    read: i64,
-}
-
-#[derive(Template)]
-#[template(path = "notice/system.html")]
-struct NoticesPage {
-    frame: Frame,
-    lines: Vec<Line>,
-    filled: Filled,
-    mistakes: Mistakes,
-    may_edit: bool,
 }
 
 /// One window of the list.
@@ -154,117 +123,10 @@ fn status(good: bool) -> StatusCode {
     if good { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }
 }
 
-// --- notices ---
-
-async fn show_notices(State(app): State<App>, login: AdminLogin, headers: HeaderMap) -> PageResult {
-    login.need(AdminPermission::NoticeView)?;
-    let filled = Filled::fresh(app.now_ms(), &login.zone());
-    notices_page(&app, &login, &headers, filled, Mistakes::default()).await
-}
-
-async fn notices_page(
-    app: &App,
-    login: &AdminLogin,
-    headers: &HeaderMap,
-    filled: Filled,
-    mistakes: Mistakes,
-) -> PageResult {
-    let (now, zone) = (app.now_ms(), login.zone());
-    let mut tx = app.db.read().await?;
-    let rows = store::of_service(&mut tx).await?;
-    drop(tx);
-    let frame = frame(app, login, headers, Here::Notices);
-    let line =
-        |(notice_id, kind, important, title, begins, ends, read): (String, String, bool, String, i64, i64, i64)| {
-            let kind = class_name(&kind, frame.words);
-            let running = begins <= now && now < ends;
-            Line { notice_id, kind, important, title, period: period(begins, ends, &zone), running, read }
-        };
-    let lines = rows.into_iter().map(line).collect();
-    let may_edit = login.may(AdminPermission::NoticeEdit);
-    let good = mistakes.is_empty();
-    let page = NoticesPage { frame, lines, filled, mistakes, may_edit };
-    Ok((status(good), Html(page.render()?)).into_response())
-}
-
-/// The companies whose codes stand between spaces, commas or line ends; the first one that there is not is the error.
-async fn companies(tx: &mut Tx, codes: &str) -> Result<Result<Vec<CompanyId>, String>, Problem> {
-    let codes = codes.split(|c: char| c.is_whitespace() || c == ',' || c == '、').filter(|code| !code.is_empty());
-    let mut found = Vec::new();
-    for code in codes.take(ONLY_MAX) {
-        let company = match CompanyCode::fold(code).parse::<CompanyCode>() {
-            Ok(code) => company::store::find(tx, &code).await?,
-            Err(_not_a_code) => None,
-        };
-        match company {
-            Some(company) => found.push(company.company_id),
-            None => return Ok(Err(code.chars().take(64).collect())),
-        }
-    }
-    Ok(Ok(found))
-}
-
-async fn create(
-    State(app): State<App>,
-    login: AdminLogin,
-    headers: HeaderMap,
-    Form(filled): Form<Filled>,
-) -> PageResult {
-    login.need(AdminPermission::NoticeEdit)?;
-    let (now, words) = (app.now_ms(), Words::of(login.lang));
-    let written = match filled.read(words, now, &login.zone()) {
-        Ok(written) => written,
-        Err(mistakes) => return notices_page(&app, &login, &headers, filled, mistakes).await,
-    };
-    let mut tx = app.db.begin().await?;
-    let only = match companies(&mut tx, &filled.companies).await? {
-        Ok(only) => only,
-        Err(code) => {
-            drop(tx);
-            let mistakes = Mistakes { companies: Some(words.notices.company_wrong(code)), ..Mistakes::default() };
-            return notices_page(&app, &login, &headers, filled, mistakes).await;
-        }
-    };
-    let new = NewNotice {
-        company: None,
-        only: &only,
-        class: written.class,
-        important: written.important,
-        title: &written.title,
-        body: &written.body,
-        begins_at_ms: written.begins_at_ms,
-        ends_at_ms: written.ends_at_ms,
-        stays_from_ms: None,
-        author: &login.name,
-    };
-    let notice_id = store::create(&mut tx, &new, now).await?;
-    let detail = json!({ "notice_id": notice_id, "kind": written.class.as_str(), "companies": only.len() });
-    audit::append(&mut tx, of_system(&login, "notice.created", detail, now)).await?;
-    tx.commit().await?;
-    Ok(Flash::Saved.then("/system/notices"))
-}
-
-async fn end(
-    State(app): State<App>,
-    login: AdminLogin,
-    InPath(notice_id): InPath<String>,
-    Form(Pressed {}): Form<Pressed>,
-) -> PageResult {
-    login.need(AdminPermission::NoticeEdit)?;
-    let now = app.now_ms();
-    let mut tx = app.db.begin().await?;
-    if !store::end(&mut tx, None, &notice_id, now).await? {
-        return Err(Problem::NotFound);
-    }
-    audit::append(&mut tx, of_system(&login, "notice.ended", json!({ "notice_id": notice_id }), now)).await?;
-    tx.commit().await?;
-    Ok(Flash::Saved.then("/system/notices"))
-}
-
 // --- maintenance windows ---
 
 async fn show_windows(State(app): State<App>, login: AdminLogin, headers: HeaderMap) -> PageResult {
-    login.need(AdminPermission::NoticeView)?;
+    login.need(AdminPermission::MaintenanceView)?;
     let zone = login.zone();
     let starts = app.now_ms().saturating_add(millis(maintenance::NOTICE_DEFAULT));
     let filled = FilledWindow {
@@ -381,7 +243,7 @@ impl WindowLine {
 // --- incidents ---
 
 async fn show_incidents(State(app): State<App>, login: AdminLogin, headers: HeaderMap) -> PageResult {
-    login.need(AdminPermission::NoticeView)?;
+    login.need(AdminPermission::MaintenanceView)?;
     let filled = FilledIncident { title: String::new(), detected: form::shown(app.now_ms(), &login.zone()) };
     incidents_page(&app, &login, &headers, filled, None).await
 }

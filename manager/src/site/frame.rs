@@ -253,7 +253,7 @@ impl Banner {
     /// A notice that is in force.
     fn of(notice: &Running, words: &'static Words) -> Self {
         let link = Some((format!("/notices/{}", notice.notice_id), words.notices.more.to_owned()));
-        Self { class: if notice.important { "warning" } else { "notice" }, text: notice.title.clone(), link }
+        Self { class: if notice.important { "warning" } else { "notice" }, text: notice.told(words), link }
     }
 
     /// The same before there is a login, where its page cannot be opened.

@@ -13,7 +13,7 @@ use manager::{
     login::{SiteLogin, site_store},
     notice::{
         Class,
-        store::{self as notices, NewNotice},
+        store::{self as notices, NewNotice, Writer},
     },
     role::Role,
     router,
@@ -117,7 +117,7 @@ async fn things(desk: &Desk) -> BTreeMap<&'static str, String> {
     let reception = desk.issue().await;
     let mut tx = desk.manager.app.db.begin().await.unwrap();
     let new = NewNotice {
-        company: Some(desk.operator.company_id),
+        writer: Writer::Company(desk.operator.company_id),
         only: &[],
         class: Class::ALL[0],
         important: false,

@@ -6,10 +6,10 @@ import pytest
 
 import crawl
 from browser import Browser, Pictures
-from filled import COMPANY_PEOPLE, SYSTEM_PEOPLE, Filled
+from filled import COMPANY_PEOPLE, PARTNER, SYSTEM_PEOPLE, Filled
 
 # The first address of each role.
-START = {"outside": "/login", **dict.fromkeys(SYSTEM_PEOPLE, "/system"), **dict.fromkeys(COMPANY_PEOPLE, "/")}
+START = {"outside": "/login", **dict.fromkeys([*SYSTEM_PEOPLE, PARTNER], "/system"), **dict.fromkeys(COMPANY_PEOPLE, "/")}
 
 
 @functools.cache
@@ -34,7 +34,7 @@ def pytest_terminal_summary(terminalreporter):
 def pages():
     """Each page with the roles that see it: `(role, page, whether an earlier role has it too)`."""
     found, known = [], set()
-    for role in [*COMPANY_PEOPLE, *SYSTEM_PEOPLE, "outside"]:
+    for role in [*COMPANY_PEOPLE, *SYSTEM_PEOPLE, PARTNER, "outside"]:
         for page in crawl.crawl(filled().visitors[role], START[role]):
             again = page.kind in known
             known.add(page.kind)

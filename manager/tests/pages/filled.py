@@ -1,5 +1,7 @@
 """An installation with something on every page: companies with a past, notices, incidents, requests, a running session."""
 
+import html
+import re
 from datetime import datetime, timedelta
 
 import httpx
@@ -13,6 +15,8 @@ COMPANY, OTHER = "demo", "other"
 COMPANY_PEOPLE = {"company_admin": "admin", "supervisor": "kobayashi", "operator": "goto", "viewer": "inoue",
                   "auditor": "saito.k"}
 SYSTEM_PEOPLE = {"operations": "ops", "data": "data1", "audit": "audit1"}
+# Made at the site, by operations.
+PARTNER = "partner"
 REASON = "テストのため"
 
 
@@ -77,10 +81,21 @@ class Filled:
         ops.fill("/system/incidents", title="一部の中継サーバーに接続しにくい", detected=now.strftime(minute))
         ops.get("/system/admins/new")
         ops.fill("/system/admins/new", name="代理 四郎", user="partner1", role="partner", partner=partner, reason=REASON)
+        self._partner(html.unescape(re.search(r'class="secret">([^<]+)<', ops.text).group(1)))
         data = self.visitors["data"]
         data.get(f"/system/requests/new?company={self.closed.split('/')[-1]}")
         data.fill("/system/requests/new", reason=REASON, kind="erase", early="yes")
         self.partner = partner
+
+    def _partner(self, password):
+        """A partner, with a notice to its companies."""
+        visitor, now, minute = Visitor(self.house), datetime.now(), "%Y-%m-%dT%H:%M"
+        self.visitors[PARTNER], self.secrets[PARTNER] = visitor, visitor.log_in("partner1", password)
+        visitor.get("/system/account/password")
+        visitor.fill("/system/account/password", old=password, new=SYSTEM_PASSWORD, again=SYSTEM_PASSWORD)
+        visitor.get("/system/notices")
+        visitor.fill("/system/notices", title="契約の更新のご案内", body="更新の手続きは https://partner.example/ から。",
+                     begins=now.strftime(minute), ends=(now + timedelta(days=9)).strftime(minute))
 
     def _company(self):
         """What the company's people have done."""

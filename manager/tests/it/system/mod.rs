@@ -4,6 +4,7 @@ mod accounts;
 mod age;
 mod contracts;
 mod out;
+mod partners;
 pub(crate) mod requests;
 pub(crate) mod wall;
 
