@@ -17,6 +17,10 @@ use crate::{bearer::BearerHash, error::ApiError};
 
 /// The longest `Authorization` value that is looked at.
 const AUTHORIZATION_LEN_MAX: usize = 128;
+/// The header that makes a request repeatable.
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// Its longest value.
+const KEY_LEN_MAX: usize = 64;
 
 /// A JSON body.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +41,10 @@ pub struct Bearer(pub BearerHash);
 /// Where the request comes from: the address of the socket, never a header that anybody can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Source(pub IpAddr);
+
+/// What names a request, so that the same one again does nothing twice; `None` when the caller gave it no name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(pub Option<String>);
 
 impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     type Rejection = ApiError;
@@ -84,6 +92,17 @@ impl<S: Send + Sync> FromRequestParts<S> for Bearer {
             .and_then(|value| value.strip_prefix("Bearer "))
             .map(|token| Self(BearerHash::of(token)))
             .ok_or(ApiError::new(ErrorCode::NotLoggedIn))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, ApiError> {
+        let Some(value) = parts.headers.get(IDEMPOTENCY_KEY) else { return Ok(Self(None)) };
+        let key = value.to_str().ok().filter(|key| (1..=KEY_LEN_MAX).contains(&key.len()));
+        let key = key.ok_or(ApiError::bad_request("Idempotency-Key must have 1 to 64 printable ASCII characters"))?;
+        Ok(Self(Some(key.to_owned())))
     }
 }
 

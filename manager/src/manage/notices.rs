@@ -11,7 +11,7 @@ use super::{
 use crate::{
     app::App,
     error::{ApiError, ApiResult},
-    extract::{Body, InPath},
+    extract::{Body, IdempotencyKey, InPath},
     list::{Column, Listing},
     notice::{
         Class,
@@ -170,16 +170,18 @@ pub(super) async fn read(
     Ok(Json(NoticeDetail::new(notice, by.company_id)))
 }
 
-/// Writes a notice of the company to its own accounts.
+/// Writes a notice of the company to its own accounts. The same `Idempotency-Key` gives the same notice again.
 #[utoipa::path(
     post, path = "/v1/manage/notices", tag = "manage", operation_id = "manage_create_notice",
     security(("token" = ["settings.write"])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "At most 64 printable ASCII characters")),
     request_body = WrittenNotice,
     responses((status = 201, body = NoticeDetail), Refused, Conflict),
 )]
 pub(super) async fn create(
     State(app): State<App>,
     by: By<SettingsWrite>,
+    IdempotencyKey(key): IdempotencyKey,
     Body(new): Body<WrittenNotice>,
 ) -> ApiResult<(StatusCode, Json<NoticeDetail>)> {
     by.need(Permission::SettingsEdit)?;
@@ -198,10 +200,25 @@ pub(super) async fn create(
         })
     })?;
     let mut tx = app.db.begin().await?;
-    let notice_id = edit::create(&mut tx, &by, &written, now).await?;
+    let notice_id = match &key {
+        Some(key) => edit::create_once(&mut tx, &by, key, &written, now).await?.notice_id,
+        None => edit::create(&mut tx, &by, &written, now).await?,
+    };
     let notice = store::find(&mut tx, by.company_id, &notice_id).await?.ok_or(ApiError::not_found())?;
+    if !is_same(&notice, &written) {
+        return Err(ApiError::wrong_state("another notice was written under this Idempotency-Key"));
+    }
     tx.commit().await?;
     Ok((StatusCode::CREATED, Json(NoticeDetail::new(notice, by.company_id))))
+}
+
+/// Whether a notice is the one that was asked for; it may have been ended since.
+fn is_same(notice: &Notice, written: &Written) -> bool {
+    notice.kind == written.class.as_str()
+        && notice.important == written.important
+        && notice.title == written.title
+        && notice.body == written.body
+        && notice.begins_at_ms == written.begins_at_ms
 }
 
 /// Ends a notice of the company now.

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     Class, form,
-    store::{self, NewNotice, Writer},
+    store::{self, Created, NewNotice, Writer},
 };
 use crate::{
     audit,
@@ -62,6 +62,22 @@ impl Written {
             }
         }
     }
+
+    /// As a company's notice to its own accounts.
+    fn by<'a>(&'a self, login: &'a SiteLogin) -> NewNotice<'a> {
+        NewNotice {
+            writer: Writer::Company(login.company_id),
+            only: &[],
+            class: self.class,
+            important: self.important,
+            title: &self.title,
+            body: &self.body,
+            begins_at_ms: self.begins_at_ms,
+            ends_at_ms: self.ends_at_ms,
+            stays_from_ms: None,
+            author: &login.name,
+        }
+    }
 }
 
 /// Stores a notice; its id.
@@ -69,22 +85,41 @@ impl Written {
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn create(tx: &mut Tx, login: &SiteLogin, written: &Written, now: UnixMillis) -> DbResult<String> {
-    let new = NewNotice {
-        writer: Writer::Company(login.company_id),
-        only: &[],
-        class: written.class,
-        important: written.important,
-        title: &written.title,
-        body: &written.body,
-        begins_at_ms: written.begins_at_ms,
-        ends_at_ms: written.ends_at_ms,
-        stays_from_ms: None,
-        author: &login.name,
-    };
-    let notice_id = store::create(tx, &new, now).await?;
+    let notice_id = store::create(tx, &written.by(login), now).await?;
+    log_created(tx, login, written, &notice_id, now).await?;
+    Ok(notice_id)
+}
+
+/// Stores a notice unless this token stored one under this key.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn create_once(
+    tx: &mut Tx,
+    login: &SiteLogin,
+    key: &str,
+    written: &Written,
+    now: UnixMillis,
+) -> DbResult<Created> {
+    // What one program named so is not what another named so.
+    let key = format!("{}:{key}", login.api_token.map(|token_id| token_id.to_string()).unwrap_or_default());
+    let created = store::create_once(tx, &written.by(login), &key, now).await?;
+    if created.is_new {
+        log_created(tx, login, written, &created.notice_id, now).await?;
+    }
+    Ok(created)
+}
+
+async fn log_created(
+    tx: &mut Tx,
+    login: &SiteLogin,
+    written: &Written,
+    notice_id: &str,
+    now: UnixMillis,
+) -> DbResult<()> {
     let detail = json!({ "notice_id": notice_id, "kind": written.class.as_str(), "important": written.important });
     audit::append(tx, login.event("notice.created", detail, now)).await?;
-    Ok(notice_id)
+    Ok(())
 }
 
 /// Ends a notice of the company now; whether there was one in force.

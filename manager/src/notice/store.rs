@@ -9,7 +9,7 @@ use super::Class;
 use crate::{
     app,
     db::{DbResult, Tx},
-    execute, fetch_all, fetch_optional,
+    execute, fetch_all, fetch_one, fetch_optional,
     site::Words,
 };
 
@@ -68,6 +68,15 @@ pub struct NewNotice<'a> {
     pub stays_from_ms: Option<UnixMillis>,
     /// Who wrote it, for people.
     pub author: &'a str,
+}
+
+/// A notice that was stored, now or before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// Its id.
+    pub notice_id: String,
+    /// Whether it was stored now.
+    pub is_new: bool,
 }
 
 /// A notice that stands on every page now.
@@ -131,14 +140,42 @@ pub struct Notice {
 /// [`crate::db::DbError`].
 pub async fn create(tx: &mut Tx, new: &NewNotice<'_>, now: UnixMillis) -> DbResult<String> {
     let notice_id = hex::encode(app::draw_id());
+    insert(tx, &notice_id, new, None, now).await?;
+    limit(tx, &notice_id, new.only).await?;
+    Ok(notice_id)
+}
+
+/// Stores a notice unless one was stored under this key.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn create_once(tx: &mut Tx, new: &NewNotice<'_>, key: &str, now: UnixMillis) -> DbResult<Created> {
+    let notice_id = hex::encode(app::draw_id());
+    if insert(tx, &notice_id, new, Some(key), now).await? {
+        limit(tx, &notice_id, new.only).await?;
+        return Ok(Created { notice_id, is_new: true });
+    }
+    let (notice_id,) = fetch_one!(tx, (String,), "SELECT notice_id FROM notices WHERE idempotency_key = $1", key)?;
+    Ok(Created { notice_id, is_new: false })
+}
+
+/// Whether it was stored; it is not when one was stored under this key.
+async fn insert(
+    tx: &mut Tx,
+    notice_id: &str,
+    new: &NewNotice<'_>,
+    key: Option<&str>,
+    now: UnixMillis,
+) -> DbResult<bool> {
     let stays_from_ms = new.stays_from_ms.unwrap_or(if new.important { new.begins_at_ms } else { new.ends_at_ms });
-    execute!(
+    let inserted = execute!(
         tx,
         "INSERT INTO notices
         (notice_id, company_id, partner_id, for_all, for_partner, kind, important, title, body, begins_at_ms, ends_at_ms,
-            stays_from_ms, author, created_at_ms)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
-        &notice_id,
+            stays_from_ms, author, created_at_ms, idempotency_key)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
+        ON CONFLICT DO NOTHING",
+        notice_id,
         new.writer.company(),
         new.writer.partner(),
         new.writer == Writer::Service && new.only.is_empty(),
@@ -151,10 +188,10 @@ pub async fn create(tx: &mut Tx, new: &NewNotice<'_>, now: UnixMillis) -> DbResu
         new.ends_at_ms,
         stays_from_ms,
         new.author,
-        now
+        now,
+        key
     )?;
-    limit(tx, &notice_id, new.only).await?;
-    Ok(notice_id)
+    Ok(inserted == 1)
 }
 
 /// Says for which companies a notice is.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::{Json, extract::State, http::HeaderMap};
+use axum::{Json, extract::State};
 use proto::{
     api::{
         UnixMillis,
@@ -27,16 +27,12 @@ use crate::{
     company::{is_hidden, policy::ReceptionPolicy},
     db::{DbResult, Tx},
     error::{ApiError, ApiResult},
-    extract::{Body, InPath},
+    extract::{Body, IdempotencyKey, InPath},
     login::LoggedIn,
     role::Permission,
     throttle::{self, Rate, Taken, millis},
 };
 
-/// The header that makes issuing repeatable.
-const IDEMPOTENCY_KEY: &str = "idempotency-key";
-/// Its longest value.
-const KEY_LEN_MAX: usize = 64;
 /// Locators drawn before giving up; with a tenth of all in use, 32 misses in a row never happen.
 const DRAWS_MAX: usize = 32;
 /// Attempts to find a free place when several tools of one operator issue at the same moment.
@@ -66,11 +62,11 @@ pub fn router() -> OpenApiRouter<App> {
 async fn issue(
     State(app): State<App>,
     login: LoggedIn,
-    headers: HeaderMap,
+    IdempotencyKey(key): IdempotencyKey,
     Body(request): Body<IssueRequest>,
 ) -> ApiResult<Json<ReceptionBody>> {
     login.need(Permission::ReceptionIssue)?;
-    let key = idempotency_key(&headers)?;
+    let key = key.unwrap_or_else(|| hex::encode(app::draw_id()));
     let proof_key = PublicProofKey::parse(&request.proof_key)?;
     let rules = &login.policy.reception;
     let reason = checked_reason(request.reason, rules)?;
@@ -250,16 +246,6 @@ fn audited(reception: &Reception, event: &'static str, at_ms: UnixMillis, detail
         session: None,
         detail,
     }
-}
-
-fn idempotency_key(headers: &HeaderMap) -> ApiResult<String> {
-    let Some(value) = headers.get(IDEMPOTENCY_KEY) else { return Ok(hex::encode(app::draw_id())) };
-    value
-        .to_str()
-        .ok()
-        .filter(|key| (1..=KEY_LEN_MAX).contains(&key.len()))
-        .map(str::to_owned)
-        .ok_or(ApiError::bad_request("Idempotency-Key must have 1 to 64 printable ASCII characters"))
 }
 
 fn checked_reason(reason: String, rules: &ReceptionPolicy) -> ApiResult<String> {

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Body,
-    http::{Method, StatusCode},
+    http::{Method, Request, StatusCode, header},
 };
 use manager::{
     audit::verify::{Verdict, verify},
@@ -341,6 +341,58 @@ async fn categories_and_notices_are_made_changed_and_ended_by_a_token() {
         for event in ["notice.created", "notice.ended"] {
             assert!(actors(&manager, event).await.iter().all(|actor| actor.starts_with("token:")), "{event}");
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_notice_that_is_sent_again_under_its_key_is_written_once() {
+    on_both(|db| async move {
+        let desk = Desk::open(db).await;
+        let manager = &desk.manager;
+        let maker = manager.account(desk.operator.company_id, "admin", Role::CompanyAdmin).await;
+        let (own, other) = (token(manager, maker, &Scope::ALL).await, token(manager, maker, &Scope::ALL).await);
+        let notice = |title: &str| {
+            json!({ "kind": "other", "important": true, "title": title, "body": "本日休みます。",
+                "begins_at_ms": START_MS, "ends_at_ms": START_MS + 1 })
+        };
+        let write = async |token: &str, key: &str, title: &str| {
+            let request = Request::post("/v1/manage/notices")
+                .header(header::CONTENT_TYPE, "application/json")
+                .header(header::AUTHORIZATION, format!("Bearer {token}"))
+                .header("idempotency-key", key)
+                .body(Body::from(notice(title).to_string()))
+                .unwrap();
+            Answer::read(manager.respond(request).await).await
+        };
+
+        let (first, second) = tokio::join!(write(&own, "a-1", "棚卸し"), write(&own, "a-1", "棚卸し"));
+        assert_eq!((first.status, second.status), (StatusCode::CREATED, StatusCode::CREATED));
+        let [first, second]: [Value; 2] = [first.json(), second.json()];
+        assert_eq!(first, second);
+        let end = format!("notices/{}/end", first["notice_id"].as_str().unwrap());
+        assert_eq!(ask(manager, Method::POST, &end, &own, &json!({})).await.status, StatusCode::NO_CONTENT);
+        let again: Value = write(&own, "a-1", "棚卸し").await.json();
+        assert_eq!(again["notice_id"], first["notice_id"], "it was written, whatever became of it");
+
+        assert_eq!(write(&own, "a-1", "別の件名").await.status, StatusCode::CONFLICT);
+        for key in ["", &"x".repeat(65)] {
+            assert_eq!(write(&own, key, "棚卸し").await.status, StatusCode::BAD_REQUEST, "{key}");
+        }
+        // Another key, another program with the same key, and no key are other notices.
+        for (token, key) in [(&own, "a-2"), (&other, "a-1")] {
+            let made: Value = write(token, key, "棚卸し").await.json();
+            assert_ne!(made["notice_id"], first["notice_id"], "{key}");
+        }
+        for _ in 0..2 {
+            assert_eq!(
+                ask(manager, Method::POST, "notices", &own, &notice("棚卸し")).await.status,
+                StatusCode::CREATED
+            );
+        }
+        let listed: Value = ask(manager, Method::GET, "notices", &own, &json!({})).await.json();
+        assert_eq!(listed["items"].as_array().unwrap().len(), 5);
+        assert_eq!(actors(manager, "notice.created").await.len(), 5);
     })
     .await;
 }
