@@ -1,10 +1,12 @@
 //! The pages of webhooks.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::{
     Router,
     extract::State,
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header},
     response::{Html, IntoResponse as _},
     routing::{get, post},
 };
@@ -28,10 +30,13 @@ use crate::{
     login::SiteLogin,
     role::Permission,
     site::{Form, Frame, Here, PageResult, Problem, Words, form::Pressed, frame::Flash, time},
+    throttle::{self, Rate, Taken},
 };
 
 /// Where they are.
 const PAGE: &str = "/settings/webhooks";
+/// Tests of one webhook: enough for who sets one up, and no way to knock at a stranger's door all day.
+const TEST_RATE: Rate = Rate { max: 5, window: Duration::from_mins(1) };
 
 /// The pages of this slice.
 pub fn router() -> Router<App> {
@@ -260,6 +265,12 @@ async fn act(
             if stopped { ("webhook.stopped", Flash::Stopped) } else { ("webhook.started", Flash::Started) }
         }
         "test" => {
+            if let Taken::Beyond { retry_after_secs } =
+                throttle::take(&mut tx, "webhook.test", &webhook_id, TEST_RATE, now).await?
+            {
+                drop(tx);
+                return test_later(&app, &login, &headers, webhook, retry_after_secs).await;
+            }
             store::queue_test(&mut tx, login.company_id, &webhook, now).await?;
             ("webhook.tested", Flash::Saved)
         }
@@ -281,6 +292,22 @@ async fn act(
     log(&mut tx, &login, event, &webhook_id, Vec::new(), now).await?;
     tx.commit().await?;
     Ok(done.then(&here))
+}
+
+/// The page of a webhook that was tried too often, which says when it can be tried again.
+async fn test_later(
+    app: &App,
+    login: &SiteLogin,
+    headers: &HeaderMap,
+    webhook: Webhook,
+    retry_after_secs: u64,
+) -> PageResult {
+    let wait_ms = i64::try_from(retry_after_secs).unwrap_or(i64::MAX).saturating_mul(1000);
+    let at = time::seconds(app.now_ms().saturating_add(wait_ms), &login.zone());
+    let mistake = Some(Words::of(login.lang).webhooks.test_later(at, TEST_RATE.max));
+    let typed = Typed { mistake, ..Typed::of(&webhook) };
+    let page = show_page(app, login, headers, webhook, typed).await?;
+    Ok((StatusCode::TOO_MANY_REQUESTS, [(header::RETRY_AFTER, retry_after_secs.to_string())], page).into_response())
 }
 
 async fn again(

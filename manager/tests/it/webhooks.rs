@@ -286,11 +286,17 @@ async fn two_managers_make_no_call_twice() {
         for n in 0..5 {
             pages.push(add(&admin, &receiver.url(&format!("/hooks/{n}"))).await.0);
         }
+        let now = desk.manager.app.now_ms();
+        let company_id = desk.operator.company_id;
+        let mut tx = desk.manager.app.db.begin().await.unwrap();
         for page in &pages {
+            let webhook_id = page.rsplit('/').next().unwrap();
+            let webhook = webhook::store::find(&mut tx, company_id, webhook_id).await.unwrap().unwrap();
             for _ in 0..12 {
-                admin.post(&format!("{page}/test"), &[]).await.goes_to(page);
+                webhook::store::queue_test(&mut tx, company_id, &webhook, now).await.unwrap();
             }
         }
+        tx.commit().await.unwrap();
 
         let mut made = 0;
         while made < 60 {
@@ -303,6 +309,33 @@ async fn two_managers_make_no_call_twice() {
         ids.sort();
         ids.dedup();
         assert_eq!((made, ids.len(), receiver.said().len()), (60, 60, 60));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_webhook_is_tried_a_few_times_a_minute_and_the_page_says_when_again() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let (_, admin) = browser(&desk, "admin", Role::CompanyAdmin).await;
+        let (page, _) = add(&admin, "https://hooks.example.co.jp/0").await;
+        let (other, _) = add(&admin, "https://hooks.example.co.jp/1").await;
+        desk.manager.advance(Duration::from_secs(1));
+        for _ in 0..5 {
+            press(&admin, &page, "test").await;
+            desk.manager.advance(Duration::from_secs(10));
+        }
+
+        let seen = admin.post(&format!("{page}/test"), &[]).await;
+
+        assert_eq!(seen.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(seen.headers[header::RETRY_AFTER], "10");
+        seen.says("1分に5回までです。2026/09/21 23:14:21 からまた送れます");
+        seen.says("value=\"https://hooks.example.co.jp/0\"");
+        press(&admin, &other, "test").await;
+        admin.get("/log/operations?event=webhook.tested").await.says("全6件");
+        desk.manager.advance(Duration::from_secs(10));
+        press(&admin, &page, "test").await;
     })
     .await;
 }
