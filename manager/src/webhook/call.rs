@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 use super::{
     Config,
     address::{Address, is_allowed},
+    cause::{Cause, Kind},
     store::Claimed,
 };
 use crate::{company::policy::Network, site::time};
@@ -50,15 +51,6 @@ pub enum WebhookSetupError {
     Tls(reqwest::Error),
 }
 
-/// What is kept of a call that reached nobody; the page has words for each of these.
-pub const NO_CONNECTION: &str = "no connection";
-/// Somebody was reached, and said nothing in time.
-pub const NO_ANSWER: &str = "no answer in time";
-/// Where the address leads may not be called.
-pub const NOT_PUBLIC: &str = "the name leads to no public address";
-/// The secret is of another signing key.
-pub const OTHER_KEY: &str = "the secret was sealed under another signing key: give the webhook a new one";
-
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
@@ -67,7 +59,7 @@ pub enum Answer {
     /// 410: nobody wants it any more.
     Gone,
     /// Another answer, or none.
-    Refused(String),
+    Refused(Cause),
 }
 
 /// Finds addresses, and none that may not be called: the name is asked for once, so that it cannot mean another address
@@ -76,8 +68,13 @@ struct Guarded(Arc<[Network]>);
 
 /// No address of a name may be called.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("{}", NOT_PUBLIC)]
-struct NotPublic;
+#[error("the name leads to no public address")]
+pub(super) struct NotPublic;
+
+/// A name has no address.
+#[derive(Debug, thiserror::Error)]
+#[error("the name is not known: {0}")]
+pub(super) struct NotFound(#[source] io::Error);
 
 impl Caller {
     /// Reads the file that the configuration names.
@@ -110,17 +107,17 @@ impl Caller {
     pub async fn call(&self, claimed: &Claimed, secret: &[u8], now: UnixMillis) -> Answer {
         let address = match Address::parse(&claimed.url, &self.networks) {
             Ok(address) => address,
-            Err(error) => return Answer::Refused(error.to_string()),
+            Err(error) => return Answer::Refused(Cause::of_address(error)),
         };
         let body = body(claimed);
         let Some(headers) = headers(&claimed.call_id, &body, secret, now) else {
-            return Answer::Refused("the call cannot be signed".to_owned());
+            return Answer::Refused(Cause::new(Kind::Other, "the call cannot be signed"));
         };
         match self.client.post(address.url().clone()).headers(headers).body(body).send().await {
             Ok(response) if response.status().is_success() => Answer::Taken,
             Ok(response) if response.status() == StatusCode::GONE => Answer::Gone,
-            Ok(response) => Answer::Refused(response.status().to_string()),
-            Err(error) => Answer::Refused(told(&error)),
+            Ok(response) => Answer::Refused(Cause::of_status(response.status())),
+            Err(error) => Answer::Refused(Cause::of_error(&error)),
         }
     }
 }
@@ -129,7 +126,7 @@ impl Resolve for Guarded {
     fn resolve(&self, name: Name) -> Resolving {
         let networks = Arc::clone(&self.0);
         Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(NotFound)?;
             let allowed: Vec<SocketAddr> = found.filter(|found| is_allowed(found.ip(), &networks)).collect();
             if allowed.is_empty() {
                 return Err(NotPublic.into());
@@ -175,13 +172,6 @@ fn sign(secret: &[u8], call_id: &str, at: &str, body: &str) -> Option<String> {
 /// A secret as people copy it.
 pub fn shown(secret: &[u8]) -> Zeroizing<String> {
     Zeroizing::new(format!("{SECRET_PREFIX}{}", STANDARD.encode(secret)))
-}
-
-/// An error with its causes, without the address, which stands beside it.
-fn told(error: &reqwest::Error) -> String {
-    let kind = if error.is_timeout() { NO_ANSWER } else { NO_CONNECTION };
-    let mut causes = std::iter::successors(std::error::Error::source(error), |error| error.source());
-    causes.by_ref().last().map_or_else(|| kind.to_owned(), |cause| format!("{kind}: {cause}"))
 }
 
 #[cfg(test)]

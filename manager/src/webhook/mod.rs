@@ -9,6 +9,7 @@
 //! doors behind it.
 
 pub mod call;
+pub mod cause;
 pub mod config;
 pub mod page;
 pub mod store;

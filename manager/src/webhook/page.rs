@@ -15,7 +15,8 @@ use zeroize::Zeroizing;
 
 use super::{
     Address, AddressError, EVENTS, WEBHOOKS_MAX,
-    call::{self, shown},
+    call::shown,
+    cause::Kind,
     store::{self, Call, Webhook},
 };
 use crate::{
@@ -60,8 +61,8 @@ struct CallLine {
     state: &'static str,
     class: &'static str,
     when: String,
-    /// What came back, in words where there are some.
-    answer: String,
+    /// Why it was not taken; empty when it was.
+    why: String,
     call: Call,
 }
 
@@ -348,18 +349,6 @@ async fn log(
     Ok(())
 }
 
-/// An answer in the language of the page. The cause that a library names stays as it is: it is for those who look for it.
-fn answer(kept: &str, words: &'static Words) -> String {
-    let w = &words.webhooks;
-    let known = [
-        (call::NO_CONNECTION, w.answer_no_connection),
-        (call::NO_ANSWER, w.answer_late),
-        (call::NOT_PUBLIC, w.answer_not_public),
-        (call::OTHER_KEY, w.answer_other_key),
-    ];
-    known.into_iter().fold(kept.to_owned(), |told, (ours, shown)| told.replacen(ours, shown, 1))
-}
-
 impl CallLine {
     fn new(call: Call, words: &'static Words, zone: &jiff::tz::TimeZone) -> Self {
         let w = &words.webhooks;
@@ -369,29 +358,14 @@ impl CallLine {
             _ if 0 < call.tries => (w.queued, "warning", Some(w.next_try(time::seconds(call.due_at_ms, zone)))),
             _ => (w.queued, "warning", None),
         };
-        let answer = answer(&call.answer, words);
         Self {
-            answer,
             at: time::seconds(call.at_ms, zone),
             event: event_name(&call.event, words),
             state,
             class,
             when: when.unwrap_or_else(|| words.shared.never.to_owned()),
+            why: Kind::parse(&call.cause).map(|kind| kind.told(&call.answer, words)).unwrap_or_default(),
             call,
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::site::Lang;
-
-    #[test]
-    fn an_answer_is_told_in_the_language_of_the_page_and_keeps_its_cause() {
-        let told = |kept| answer(kept, Words::of(Lang::Ja));
-        assert_eq!(told("no connection: tls handshake eof"), "接続できません: tls handshake eof");
-        assert_eq!(told("no answer in time"), "時間内に応答がありません");
-        assert_eq!(told("500 Internal Server Error"), "500 Internal Server Error");
     }
 }

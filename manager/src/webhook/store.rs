@@ -5,7 +5,7 @@ use std::time::Duration;
 use proto::{api::UnixMillis, id::CompanyId};
 use zeroize::Zeroizing;
 
-use super::{EVENTS, TEST, WEBHOOKS_MAX};
+use super::{EVENTS, TEST, WEBHOOKS_MAX, cause::Cause};
 use crate::{
     app::{self, App},
     audit,
@@ -58,7 +58,9 @@ pub struct Call {
     pub due_at_ms: i64,
     /// When it was taken.
     pub sent_at_ms: Option<i64>,
-    /// What came back last.
+    /// Why it was not taken, a [`super::cause::Kind`]; empty when it was, or nobody noted it.
+    pub cause: String,
+    /// What came back last, as it came.
     pub answer: String,
 }
 
@@ -94,13 +96,13 @@ pub enum Settled {
     Again {
         /// When.
         due_at_ms: UnixMillis,
-        /// What came back.
-        answer: String,
+        /// Why.
+        cause: Cause,
     },
     /// Given up.
     Failed {
-        /// What came back last.
-        answer: String,
+        /// Why it was not taken at last.
+        cause: Cause,
     },
 }
 
@@ -368,7 +370,7 @@ pub async fn calls(tx: &mut Tx, webhook_id: &str) -> DbResult<Vec<Call>> {
     fetch_all!(
         tx,
         Call,
-        "SELECT call_id, event, at_ms, state, tries, due_at_ms, sent_at_ms, answer
+        "SELECT call_id, event, at_ms, state, tries, due_at_ms, sent_at_ms, cause, answer
         FROM webhook_calls
         WHERE webhook_id = $1
         ORDER BY at_ms DESC, call_id
@@ -403,7 +405,7 @@ pub async fn again(tx: &mut Tx, webhook: &Webhook, call_id: &str, now: UnixMilli
     let queued = execute!(
         tx,
         "UPDATE webhook_calls
-        SET state = 'queued', tries = 0, due_at_ms = $3, answer = ''
+        SET state = 'queued', tries = 0, due_at_ms = $3, cause = '', answer = ''
         WHERE call_id = $1
         AND webhook_id = $2
         AND state = 'failed'",
@@ -473,22 +475,23 @@ pub async fn claim(tx: &mut Tx, claim: &str, limit: i64, lease: Duration, now: U
 /// # Errors
 /// [`DbError`].
 pub async fn settle(tx: &mut Tx, claim: &str, call_id: &str, settled: &Settled, now: UnixMillis) -> DbResult<bool> {
-    let (state, due_at_ms, answer) = match settled {
-        Settled::Sent => ("sent", now, ""),
-        Settled::Again { due_at_ms, answer } => ("queued", *due_at_ms, answer.as_str()),
-        Settled::Failed { answer } => ("failed", now, answer.as_str()),
+    let (state, due_at_ms, cause) = match settled {
+        Settled::Sent => ("sent", now, None),
+        Settled::Again { due_at_ms, cause } => ("queued", *due_at_ms, Some(cause)),
+        Settled::Failed { cause } => ("failed", now, Some(cause)),
     };
     let settled_rows = execute!(
         tx,
         "UPDATE webhook_calls
-        SET state = $3, due_at_ms = $4, answer = $5, sent_at_ms = $6, claim = '', claimed_until_ms = 0
+        SET state = $3, due_at_ms = $4, cause = $5, answer = $6, sent_at_ms = $7, claim = '', claimed_until_ms = 0
         WHERE call_id = $1
         AND claim = $2",
         call_id,
         claim,
         state,
         due_at_ms,
-        shorten(answer),
+        cause.map_or("", |cause| cause.kind.as_str()),
+        cause.map(|cause| shorten(&cause.detail)).unwrap_or_default(),
         (*settled == Settled::Sent).then_some(now)
     )?;
     Ok(settled_rows == 1)

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use proto::api::UnixMillis;
+use reqwest::StatusCode;
 use serde_json::json;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{
-    call::{Answer, Caller, OTHER_KEY},
+    call::{Answer, Caller},
+    cause::{Cause, Kind},
     store::{self, Claimed, Settled},
 };
 use crate::{
@@ -108,7 +110,7 @@ pub async fn forget(app: &App) -> DbResult<u64> {
 async fn one(app: &App, caller: &Caller, call: &Claimed) -> Answer {
     match store::secret(app, call) {
         Some(secret) => caller.call(call, &secret, app.now_ms()).await,
-        None => Answer::Refused(OTHER_KEY.to_owned()),
+        None => Answer::Refused(Cause::new(Kind::Secret, "the secret was sealed under another signing key")),
     }
 }
 
@@ -117,8 +119,8 @@ async fn settle(app: &App, claim: &str, call: &Claimed, answer: Answer) -> DbRes
     let gone = answer == Answer::Gone;
     let settled = match answer {
         Answer::Taken => Settled::Sent,
-        Answer::Gone => Settled::Failed { answer: "410 Gone".to_owned() },
-        Answer::Refused(answer) => later(app, call, answer, now),
+        Answer::Gone => Settled::Failed { cause: Cause::of_status(StatusCode::GONE) },
+        Answer::Refused(cause) => later(app, call, cause, now),
     };
     let mut tx = app.db.begin().await?;
     if !store::settle(&mut tx, claim, &call.call_id, &settled, now).await? {
@@ -153,10 +155,10 @@ async fn stop(tx: &mut crate::db::Tx, call: &Claimed, now: UnixMillis) -> DbResu
 }
 
 /// When a call is made again; failed when nobody took it for too long.
-fn later(app: &App, call: &Claimed, answer: String, now: UnixMillis) -> Settled {
+fn later(app: &App, call: &Claimed, cause: Cause, now: UnixMillis) -> Settled {
     let doublings = u32::try_from(call.tries.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
     let pause = millis(RETRY_FIRST).saturating_mul(1_i64.checked_shl(doublings).unwrap_or(i64::MAX));
     let due_at_ms = now.saturating_add(pause.min(millis(RETRY_MAX)));
     let given_up_at_ms = call.at_ms.saturating_add(millis(app.config.webhooks.give_up_after.get()));
-    if given_up_at_ms <= due_at_ms { Settled::Failed { answer } } else { Settled::Again { due_at_ms, answer } }
+    if given_up_at_ms <= due_at_ms { Settled::Failed { cause } } else { Settled::Again { due_at_ms, cause } }
 }

@@ -16,18 +16,20 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac as _};
 use manager::{
+    company::policy::Network,
     execute, fetch_one,
     role::Role,
     webhook::{self, Caller, Config, EVENTS, sweep},
 };
 use ops::{
+    config::Span,
     shutdown::Shutdown,
     tls::{self, Certificate},
     web,
 };
 use serde_json::Value;
 use sha2::Sha256;
-use tokio::sync::Notify;
+use tokio::{io::AsyncWriteExt as _, net::TcpListener, sync::Notify};
 
 use crate::{
     browser::Browser,
@@ -69,7 +71,7 @@ impl Receiver {
         let files = authority.issue(&["localhost"]).unwrap();
         std::fs::write(folder.path().join("ca.pem"), authority.ca_pem()).unwrap();
         let certificate = Certificate::from_pem(files.cert_pem.as_bytes(), files.key_pem.as_bytes()).unwrap();
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let shared =
             Arc::new(Shared { said: Mutex::default(), status: Mutex::new(StatusCode::OK), gate: Notify::new() });
@@ -396,6 +398,63 @@ async fn a_webhook_whose_company_cannot_be_read_is_an_error_and_not_nobodys() {
         let error = webhook::store::company_of(&mut tx, webhook_id).await.unwrap_err();
 
         assert_eq!(error.to_string(), format!("row {webhook_id} of webhooks has an impossible company_id"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_came_back_is_explained_in_the_language_of_the_page() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let (_, admin) = browser(&desk, "admin", Role::CompanyAdmin).await;
+        let receiver = Receiver::start().await;
+        let networks: Vec<Network> = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
+        let with = |ca_file: Option<PathBuf>, timeout: Span| {
+            Caller::new(&Config { networks: networks.clone(), ca_file, timeout, ..Config::default() }).unwrap()
+        };
+        let trusting = receiver.caller();
+        let strict = Caller::new(&Config { ca_file: Some(receiver.ca_file()), ..Config::default() }).unwrap();
+        let distrusting = with(None, Span::secs(10));
+        let hasty = with(Some(receiver.ca_file()), Span::new(Duration::from_millis(100)));
+        // A port where nobody listens, and one where somebody speaks no TLS.
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+        let plain = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let plain_port = plain.local_addr().unwrap().port();
+        let speaking = tokio::spawn(async move {
+            let (mut stream, _) = plain.accept().await.unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await.unwrap();
+            stream
+        });
+        let unknown = format!("https://{}.example/", "a".repeat(64));
+        let at = |port: u16| format!("https://localhost:{port}/");
+        let (url, slow) = (receiver.url("/hooks"), receiver.url("/slow"));
+
+        for (url, caller, status, ja, en) in [
+            (&url, &trusting, 503, "相手が 503 を返しました", "It answered 503."),
+            (&url, &trusting, 307, "転送（307）", "redirect (307)"),
+            (&url, &strict, 200, "公開されていないアドレス", "address is not public"),
+            (&url, &distrusting, 200, "証明書を信頼できません", "certificate is not trusted"),
+            (&slow, &hasty, 200, "時間内に答えがありませんでした", "no answer in time"),
+            (&at(closed), &trusting, 200, "接続を拒否されました", "connection was refused"),
+            (&at(plain_port), &trusting, 200, "安全な接続（TLS", "secure connection (TLS"),
+            (&unknown, &trusting, 200, "ホスト名が見つかりません", "host was not found"),
+            (&url, &trusting, 410, "410を返したので、知らせるのをやめました", "It answered 410, so nothing more"),
+        ] {
+            receiver.answers(StatusCode::from_u16(status).unwrap());
+            let (page, _) = add(&admin, url).await;
+            press(&admin, &page, "test").await;
+            assert_eq!(call_due(&desk.manager, caller).await, 1, "{ja}");
+            let seen = admin.get(&page).await;
+            seen.says(ja);
+            seen.says("<summary>相手の答え</summary><code>");
+            seen.lacks(en);
+            admin.post("/language", &[("lang", "en"), ("back", "/")]).await.goes_to("/");
+            admin.get(&page).await.says(en);
+            admin.post("/language", &[("lang", "ja"), ("back", "/")]).await.goes_to("/");
+            admin.get(&page).await;
+            admin.post(&format!("{page}/delete"), &[]).await.goes_to(PAGE);
+        }
+        drop(speaking.await.unwrap());
     })
     .await;
 }
