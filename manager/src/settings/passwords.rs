@@ -63,6 +63,15 @@ impl Sheet for Passwords {
         words.rules_password.get(key)
     }
 
+    fn zero(words: &'static Words, key: &str) -> Option<&'static str> {
+        let w = &words.rules_password;
+        match key {
+            "expiry_days" => Some(w.expiry_never),
+            "warn_days" => Some(w.warn_never),
+            _ => None,
+        }
+    }
+
     fn fill(policy: &Policy) -> Fields {
         let rules = &policy.password;
         Fields::default()

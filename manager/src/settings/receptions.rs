@@ -42,6 +42,10 @@ impl Sheet for Receptions {
         words.rules_reception.get(key)
     }
 
+    fn zero(words: &'static Words, key: &str) -> Option<&'static str> {
+        (key == "life_minutes").then_some(words.rules_reception.life_of_service)
+    }
+
     fn fill(policy: &Policy) -> Fields {
         let rules = &policy.reception;
         Fields::default()

@@ -89,8 +89,13 @@ pub trait Sheet: Send + Sync + 'static {
         match value {
             _ if Self::CHECKS.contains(&key) => if value.is_empty() { w.no } else { w.yes }.to_owned(),
             "" => words.shared.never.to_owned(),
+            "0" => Self::zero(words, key).unwrap_or(value).to_owned(),
             value => value.to_owned(),
         }
+    }
+    /// What a 0 in a field means, where it is no number.
+    fn zero(_words: &'static Words, _key: &str) -> Option<&'static str> {
+        None
     }
     /// The page with its form.
     ///

@@ -47,7 +47,13 @@ async fn numbers_obey_the_company_in_life_count_and_reason() {
         let rules = [("life_minutes", "5"), ("open_max", "2"), ("reason_required", "on")];
         let shown = send(&browser, "/settings/reception", &RECEPTION, &rules, "").await;
         shown.says("2個のアカウントに、次の発行から");
+        shown.says("サービスの標準のとおり");
         send(&browser, "/settings/reception", &RECEPTION, &rules, "save").await.goes_to("/settings/reception");
+
+        browser.get("/log/operations?event=settings.").await.says("サービスの標準のとおり → 5");
+        browser.post("/language", &[("lang", "en"), ("back", "/")]).await.goes_to("/");
+        browser.get("/log/operations?event=settings.").await.says("as the service says → 5");
+        browser.post("/language", &[("lang", "ja"), ("back", "/")]).await.goes_to("/");
 
         assert_eq!(issue(&manager, &token, " ", None).await.status, StatusCode::BAD_REQUEST);
         let first: ReceptionBody = issue(&manager, &token, "印刷できない", None).await.json();

@@ -103,7 +103,7 @@ async fn a_change_is_shown_with_its_effect_and_stored_with_before_and_after() {
         let changed = [("len_min", "１２"), ("expiry_days", "90"), ("denied", "Sample\r\n")];
         let shown = send(&browser, "/settings/passwords", &PASSWORDS, &changed, "").await;
         assert_eq!(shown.status, StatusCode::OK);
-        for text in ["変更内容の確認", "最短の文字数", "有効期限（日）", "2個のアカウントが次にパスワード", "sample"]
+        for text in ["変更内容の確認", "最短の文字数", "有効期限（日）", "2個のアカウントが次にパスワード", "sample", "期限なし"]
         {
             shown.says(text);
         }
