@@ -17,6 +17,7 @@ use crate::{
     login::{SiteLogin, password::NewPassword},
     operator::{
         UserId,
+        bulk::Verb,
         edit::{self, EditError, Values},
         fields::{self, OutOfReach, Typed, Wrong},
         page,
@@ -166,7 +167,8 @@ pub(super) async fn stop(
     by: By<AccountsWrite>,
     InPath(operator_id): InPath<OperatorId>,
 ) -> ApiResult<Json<OperatorDetail>> {
-    set_stopped(&app, &by, operator_id, true).await
+    act(&app, &by, operator_id, Verb::Stop).await?;
+    Ok(Json(detail(&app, &by, operator_id).await?))
 }
 
 /// Lets a stopped account log in again.
@@ -181,7 +183,8 @@ pub(super) async fn start(
     by: By<AccountsWrite>,
     InPath(operator_id): InPath<OperatorId>,
 ) -> ApiResult<Json<OperatorDetail>> {
-    set_stopped(&app, &by, operator_id, false).await
+    act(&app, &by, operator_id, Verb::Start).await?;
+    Ok(Json(detail(&app, &by, operator_id).await?))
 }
 
 /// Opens an account that failed logins have locked.
@@ -196,11 +199,7 @@ pub(super) async fn unlock(
     by: By<AccountsWrite>,
     InPath(operator_id): InPath<OperatorId>,
 ) -> ApiResult<Json<OperatorDetail>> {
-    by.need(Permission::OperatorEdit)?;
-    let row = page::find(&app, &by, &operator_id.to_string()).await?;
-    let mut tx = app.db.begin().await?;
-    edit::unlock(&mut tx, &by, &row, app.now_ms()).await.map_err(refuse)?;
-    tx.commit().await?;
+    act(&app, &by, operator_id, Verb::Unlock).await?;
     Ok(Json(detail(&app, &by, operator_id).await?))
 }
 
@@ -216,11 +215,7 @@ pub(super) async fn log_out(
     by: By<AccountsWrite>,
     InPath(operator_id): InPath<OperatorId>,
 ) -> ApiResult<StatusCode> {
-    by.need(Permission::OperatorEdit)?;
-    let row = page::find(&app, &by, &operator_id.to_string()).await?;
-    let mut tx = app.db.begin().await?;
-    edit::log_out(&mut tx, &by, &row, app.now_ms()).await.map_err(refuse)?;
-    tx.commit().await?;
+    act(&app, &by, operator_id, Verb::LogOut).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -236,26 +231,18 @@ pub(super) async fn delete(
     by: By<AccountsWrite>,
     InPath(operator_id): InPath<OperatorId>,
 ) -> ApiResult<StatusCode> {
-    by.need(Permission::OperatorEdit)?;
-    let row = page::find(&app, &by, &operator_id.to_string()).await?;
-    let mut tx = app.db.begin().await?;
-    edit::delete(&mut tx, &by, &row, app.now_ms()).await.map_err(refuse)?;
-    tx.commit().await?;
+    act(&app, &by, operator_id, Verb::Delete).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn set_stopped(
-    app: &App,
-    by: &By<AccountsWrite>,
-    operator_id: OperatorId,
-    stopped: bool,
-) -> ApiResult<Json<OperatorDetail>> {
+/// Does something to an account that the token reaches.
+async fn act(app: &App, by: &By<AccountsWrite>, operator_id: OperatorId, verb: Verb) -> ApiResult<()> {
     by.need(Permission::OperatorEdit)?;
     let row = page::find(app, by, &operator_id.to_string()).await?;
     let mut tx = app.db.begin().await?;
-    edit::set_stopped(&mut tx, by, &row, stopped, app.now_ms()).await.map_err(refuse)?;
+    verb.apply(&mut tx, by, &row, app.now_ms()).await.map_err(refuse)?;
     tx.commit().await?;
-    Ok(Json(detail(app, by, operator_id).await?))
+    Ok(())
 }
 
 /// Where the account shall be, when that is another place.

@@ -33,7 +33,7 @@ const LIST: &str = "/operators";
 /// Accounts of one action: those of the longest page of the list.
 const CHOSEN_MAX: i64 = SIZES[2];
 
-/// What can be done to several accounts.
+/// What can be done to an account as it is, and to several at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     /// They may not log in any more.
@@ -244,7 +244,11 @@ impl Verb {
         }
     }
 
-    async fn apply(self, tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) -> Result<(), EditError> {
+    /// Does it to one account.
+    ///
+    /// # Errors
+    /// [`EditError`]; then the transaction must not be committed.
+    pub async fn apply(self, tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) -> Result<(), EditError> {
         match self {
             Self::Stop => edit::set_stopped(tx, login, row, true, now).await,
             Self::Start => edit::set_stopped(tx, login, row, false, now).await,
