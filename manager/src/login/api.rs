@@ -13,7 +13,7 @@ use super::{
     LoggedIn, Realm,
     attempt::{self, Proved, Refusal, Typed, login_event},
     password::{self, Password},
-    store,
+    store, tool_store,
 };
 use crate::{
     app::{self, App},
@@ -67,7 +67,7 @@ async fn login(
 async fn logout(State(app): State<App>, login: LoggedIn) -> ApiResult<StatusCode> {
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
-    if store::revoke(&mut tx, &login.token, now).await? {
+    if tool_store::revoke(&mut tx, &login.token, now).await? {
         audit::append(&mut tx, login_event("login.ended", Some((login.company_id, login.operator_id)), now)).await?;
         tx.commit().await?;
     }
@@ -100,10 +100,10 @@ async fn settle(app: &App, proved: Proved, code: Option<&str>) -> ApiResult<Logi
     let life_ms = account.policy.login.life_hours.saturating_mul(store::HOUR_MS);
     let expires_at_ms: UnixMillis = now.saturating_add(millis(app.config.login.life.get()).min(life_ms));
     proved.forgive(&mut tx, now).await?;
-    store::insert(&mut tx, &token.hash(), account.operator_id, now, expires_at_ms).await?;
+    tool_store::insert(&mut tx, &token.hash(), account.operator_id, now, expires_at_ms).await?;
     store::note_login(&mut tx, account.operator_id, now).await?;
     if account.policy.login.single {
-        store::revoke_tools(&mut tx, account.operator_id, &token.hash(), now).await?;
+        tool_store::revoke_tools(&mut tx, account.operator_id, &token.hash(), now).await?;
     }
     let event = login_event("login.succeeded", Some((account.company_id, account.operator_id)), now);
     audit::append(&mut tx, AuditEvent { detail: json!({ "source": proved.source, "door": "tool" }), ..event }).await?;

@@ -8,7 +8,7 @@ use proto::{
     id::{CompanyId, OperatorId},
 };
 
-use super::store;
+use super::tool_store;
 use crate::{
     app::App,
     bearer::BearerHash,
@@ -50,12 +50,12 @@ impl LoggedIn {
     pub async fn find(app: &App, token: &BearerHash, source: IpAddr) -> Result<Self, ApiError> {
         let now = app.now_ms();
         let mut tx = app.db.read().await?;
-        let found = store::find(&mut tx, token, app.config.login.idle.get(), source, now).await?;
+        let found = tool_store::find(&mut tx, token, app.config.login.idle.get(), source, now).await?;
         drop(tx);
         let (login, used_at_ms) = found.ok_or(ApiError::new(ErrorCode::NotLoggedIn))?;
         if used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
             let mut tx = app.db.begin().await?;
-            store::touch(&mut tx, token, now).await?;
+            tool_store::touch(&mut tx, token, now).await?;
             tx.commit().await?;
         }
         Ok(login)

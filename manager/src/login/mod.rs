@@ -15,6 +15,7 @@ pub mod second;
 pub mod site_login;
 pub mod site_store;
 pub mod store;
+pub mod tool_store;
 pub mod totp;
 
 mod logged_in;

@@ -83,9 +83,9 @@ async fn heartbeat(
     let mut tx = app.db.begin().await?;
     store::heard(&mut tx, relay_id, &said, now_ms).await?;
     let stale_before_ms = now_ms.saturating_sub(millis(app.config.session.seen_every()));
-    session::store::seen(&mut tx, &sessions, stale_before_ms, now_ms).await?;
+    session::relayed::seen(&mut tx, &sessions, stale_before_ms, now_ms).await?;
     let ended_since_ms = now_ms.saturating_sub(millis(limits::TICKET_LIFE.saturating_add(limits::CLOCK_SKEW_MAX)));
-    let revoked = session::store::ended_among(&mut tx, &sessions, ended_since_ms).await?;
+    let revoked = session::relayed::ended_among(&mut tx, &sessions, ended_since_ms).await?;
     tx.commit().await?;
     app.metrics.relays.manager_relay_heartbeats_total.inc();
     let key = app.signing_key.verifying_key();
@@ -155,14 +155,14 @@ async fn take(tx: &mut Tx, event: ReportEvent, now_ms: UnixMillis) -> DbResult<(
     // A relay whose clock is ahead must not write the future.
     let at_ms = event.at_ms.min(now_ms);
     match event.what {
-        ReportWhat::Joined { role: _ } => session::store::seen_at(tx, event.session_id, at_ms).await,
-        ReportWhat::Paired => session::store::paired(tx, event.session_id, at_ms, now_ms).await,
+        ReportWhat::Joined { role: _ } => session::relayed::seen_at(tx, event.session_id, at_ms).await,
+        ReportWhat::Paired => session::relayed::paired(tx, event.session_id, at_ms, now_ms).await,
         ReportWhat::Ended { reason, customer_bytes, operator_bytes } => {
             let bytes = [customer_bytes, operator_bytes].map(|bytes| i64::try_from(bytes.min(BYTES_MAX)).unwrap_or(0));
             if ends_everywhere(reason) {
-                session::store::ended_at_relay(tx, event.session_id, at_ms, reason, bytes).await
+                session::relayed::ended_at_relay(tx, event.session_id, at_ms, reason, bytes).await
             } else {
-                session::store::lost_at_relay(tx, event.session_id, at_ms, reason, bytes).await
+                session::relayed::lost_at_relay(tx, event.session_id, at_ms, reason, bytes).await
             }
         }
     }

@@ -23,6 +23,7 @@ use serde_json::json;
 use super::{
     caller::Caller,
     close::{self, Closed, audited},
+    relayed,
     state::{Session, WrongState},
     store,
 };
@@ -79,7 +80,7 @@ pub(super) async fn proved(
     let before = session.stage;
     if let Caller::Customer(_) = caller {
         // Only the operator's word counts; this one says that the customer's tool is there.
-        store::seen_at(&mut tx, session_id, now_ms).await?;
+        relayed::seen_at(&mut tx, session_id, now_ms).await?;
         tx.commit().await?;
         return Ok(StatusCode::NO_CONTENT);
     }

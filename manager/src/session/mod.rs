@@ -17,6 +17,7 @@ pub mod enter;
 pub mod guess;
 pub mod list;
 pub mod page;
+pub mod relayed;
 pub mod renew;
 pub mod show;
 pub mod state;

@@ -14,6 +14,7 @@ mod cases;
 mod cli;
 mod company_settings;
 mod config;
+mod doors;
 mod events;
 mod example;
 mod imports;
