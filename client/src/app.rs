@@ -168,6 +168,11 @@ impl App {
         }
     }
 
+    /// The number page with a number that the program was started with.
+    pub fn with_number(number: &str) -> Self {
+        Self { typed: grouped(number), ..Self::new() }
+    }
+
     /// Begins with the session that an earlier process left, who is in it, and what goes on with it.
     pub fn found(session_id: SessionId, introduction: Introduction, shown: Shown) -> Self {
         let (left, returning) = (Some(session_id), Some(shown));

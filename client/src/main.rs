@@ -11,6 +11,7 @@ use client::{
 };
 use desk::{lang::Lang, logs};
 use link::{api::ManagerApi, race::Dialer, transport::Choice};
+use proto::number::{NumberError, ReceptionNumber};
 
 /// Exit code of a wrong flag or file.
 const USAGE: u8 = 64;
@@ -27,6 +28,9 @@ struct Flags {
     /// What carries the session: auto (what works, QUIC first), quic or tcp
     #[arg(long, value_name = "TRANSPORT", global = true, default_value_t)]
     transport: Choice,
+    /// Number that is in the field when the window opens, as a device management gives it; it is not entered by itself
+    #[arg(long, value_name = "NUMBER", value_parser = number)]
+    number: Option<String>,
     #[command(subcommand)]
     mode: Option<Mode>,
 }
@@ -59,9 +63,14 @@ fn main() -> ExitCode {
     let dialer = Dialer::new(flags.transport).through(api.proxies().clone());
     let done = match flags.mode {
         Some(Mode::Headless(flags)) => run_headless(api, flags, lang, dialer),
-        None => ui::run(api, Desktop::X11(None), lang, dialer).map(|()| ExitCode::SUCCESS),
+        None => ui::run(api, Desktop::X11(None), lang, dialer, flags.number.as_deref()).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| fail(&error, 1))
+}
+
+/// Ten digits in any usual form.
+fn number(text: &str) -> Result<String, NumberError> {
+    ReceptionNumber::parse(text).map(|number| number.reveal())
 }
 
 fn run_headless(api: ManagerApi, flags: HeadlessFlags, lang: Lang, dialer: Dialer) -> anyhow::Result<ExitCode> {

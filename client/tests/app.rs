@@ -11,7 +11,7 @@ use client::{
 };
 use link::transport::Transport;
 use proptest::prelude::*;
-use proto::{close::CloseReason, grant::GrantKind, id::SessionId, introduction::Introduction};
+use proto::{close::CloseReason, grant::GrantKind, id::SessionId, introduction::Introduction, number::ReceptionNumber};
 
 fn now() -> Instant {
     tokio::time::Instant::now().into_std()
@@ -75,6 +75,15 @@ fn a_number_that_is_too_short_is_told_here_and_goes_nowhere() {
     app.on(Event::Typed("412-905".to_owned()), now());
     assert_eq!(app.on(Event::Connect, now()), []);
     assert_eq!(app.page(), Page::Number(Some(Trouble::TooShort)));
+}
+
+#[test]
+fn a_number_that_the_program_was_started_with_is_in_the_field_and_waits_for_the_customer() {
+    let mut app = App::with_number("4129053381");
+    assert_eq!((app.typed(), app.page()), ("412-905-3381", Page::Number(None)));
+    let number = ReceptionNumber::parse("412-905-3381").unwrap();
+    let visit = Effect::Visit(client::visit::Begin::Number(number));
+    assert_eq!(app.on(Event::Connect, now()), [Effect::Brake(Brake::Off), visit]);
 }
 
 #[test]

@@ -49,6 +49,11 @@ impl ApiError {
         Self::new(ErrorCode::NotFound)
     }
 
+    /// 404: what the body names is not there for this caller; `message` names the field.
+    pub fn not_there(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into(), ..Self::new(ErrorCode::NotFound) }
+    }
+
     /// 429: try again after this time.
     pub const fn throttled(retry_after_secs: u64) -> Self {
         let mut error = Self::new(ErrorCode::Throttled);

@@ -59,6 +59,8 @@ pub mod reception;
 
 pub mod session;
 
+pub mod device;
+
 pub mod category;
 
 pub mod relays;

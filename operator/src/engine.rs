@@ -178,8 +178,9 @@ impl Engine {
             }
             Effect::Logout => self.log_out(),
             Effect::Listen => self.listen(),
-            Effect::Issue { reason, life_secs } => self.call(Verb::Issue, move |api| async move {
-                issue::issue(&api, reason, life_secs, &mut OsRng).await.map(|(own, body)| Manager::Issued(own, body))
+            Effect::Issue { reason, life_secs, given } => self.call(Verb::Issue, move |api| async move {
+                let issued = issue::issue(&api, reason, life_secs, given, &mut OsRng).await;
+                issued.map(|(own, body)| Manager::Issued(own, body))
             }),
             Effect::Cancel(id) => {
                 self.call(Verb::Cancel, move |api| async move { Ok(Manager::Changed(api.cancel(id).await?)) });

@@ -27,7 +27,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// A connection that stands this long counts as good.
 const STANDS: Duration = Duration::from_secs(3);
 
-/// Issues a number.
+/// Issues a number, or takes `given`, which a device management started and whose ten digits the operator was told.
 ///
 /// # Errors
 /// When the manager refuses, or is not reached three times.
@@ -35,11 +35,12 @@ pub async fn issue(
     api: &ManagerApi,
     reason: String,
     life_secs: Option<u64>,
+    given: Option<ReceptionNumber>,
     rng: &mut (impl CryptoRngCore + Send),
 ) -> Result<(Own, ReceptionBody), Failure> {
     let proof_key = Arc::new(ProofKey::random(rng));
-    let secret = Secret::random(rng);
-    let request = IssueRequest { proof_key: proof_key.public_hex(), reason, life_secs };
+    let locator = given.as_ref().map(ReceptionNumber::locator);
+    let request = IssueRequest { proof_key: proof_key.public_hex(), reason, life_secs, locator };
     let key = idempotency_key(rng);
     let mut tries = 1;
     let body = loop {
@@ -52,8 +53,13 @@ pub async fn issue(
             Err(failure) => return Err(failure),
         }
     };
+    if given.as_ref().is_some_and(|given| given.locator() != body.locator) {
+        // A manager that does not know of such numbers has issued a new one.
+        drop(api.cancel(body.reception_id).await);
+        return Err(Failure::new("number_unusable", "this manager takes no numbers of a device management"));
+    }
     info!(reception.id = %body.reception_id, event = "reception.issued", "Reception {} issued", body.reception_id);
-    let number = ReceptionNumber::new(body.locator, secret);
+    let number = given.unwrap_or_else(|| ReceptionNumber::new(body.locator, Secret::random(rng)));
     Ok((Own { number, proof_key }, body))
 }
 

@@ -416,8 +416,8 @@ fn bad_values_change_nothing() {
     let mut app = App::default();
     play(&mut app, [login()]);
     for (wish, code) in [
-        (Wish::Issue { reason: "あ".repeat(200), life_secs: None }, "bad_value"),
-        (Wish::Issue { reason: String::new(), life_secs: Some(5) }, "bad_value"),
+        (Wish::Issue { reason: "あ".repeat(200), life_secs: None, given: None }, "bad_value"),
+        (Wish::Issue { reason: String::new(), life_secs: Some(5), given: None }, "bad_value"),
         (Wish::Cancel(reception(7)), "not_found"),
         (Wish::End, "wrong_state"),
         (Wish::ChooseMonitor(1), "wrong_state"),

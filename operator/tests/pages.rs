@@ -254,6 +254,30 @@ fn a_typed_reason_stays_until_there_is_a_number() {
 }
 
 #[test]
+fn a_number_of_a_device_management_is_taken_by_its_ten_digits() {
+    let typed = |digits: &str| {
+        let mut harness = desk(Lang::En, logged_in());
+        harness.run_ok();
+        harness.get_by_label("Take a number from the MDM").click();
+        harness.run_ok();
+        let field = harness.get_by_label("Reception number that the MDM shows (10 digits)");
+        field.focus();
+        field.type_text(digits);
+        harness.run_ok();
+        harness.get_by_label("Take the number").click();
+        harness.run_ok();
+        harness
+    };
+    assert!(typed("412 905 338").state().wishes.is_empty(), "a digit is missing");
+    let mut harness = typed("412 905 3381");
+    let [Wish::Issue { given: Some(number), .. }] = harness.state().wishes.as_slice() else { panic!("it is taken") };
+    assert_eq!(number.reveal(), "412-905-3381");
+    play(&mut harness.state_mut().app, [issued(), Event::Wish(Wish::ShowHome)]);
+    harness.run_ok();
+    harness.get_by_label("Take a number from the MDM");
+}
+
+#[test]
 fn a_burned_number_is_explained_in_both_languages() {
     for (lang, words) in [(Lang::En, "three times"), (Lang::Ja, "3 回続いた")] {
         let mut app = with_number();

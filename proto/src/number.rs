@@ -1,7 +1,7 @@
 //! The reception number: ten digits, shown and read 3-3-4.
 //!
 //! The first six digits are the [`Locator`], chosen by the manager; the last four are the [`Secret`], chosen by the
-//! operator tool and never sent to a server in any form.
+//! operator tool, or by a device management that starts a reception, and never sent to a server in any form.
 
 use std::{fmt, str::FromStr};
 

@@ -31,17 +31,17 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// Size of the window.
 const SIZE: [f32; 2] = [860.0, 680.0];
 
-/// Opens the window and stays until it is closed.
+/// Opens the window and stays until it is closed. `number` is in the field at first; nobody but the customer enters it.
 ///
 /// # Errors
 /// When no window can be opened or the network's thread cannot be started.
-pub fn run(api: ManagerApi, desktop: Desktop, lang: Lang, dialer: Dialer) -> anyhow::Result<()> {
+pub fn run(api: ManagerApi, desktop: Desktop, lang: Lang, dialer: Dialer, number: Option<&str>) -> anyhow::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("network").enable_all().build()?;
     let text = super::catalogue(lang)?;
     let title = text.say("window.title", &[]);
     let state = Arc::new(Mutex::new(State {
-        app: first_page(&api),
+        app: first_page(&api, number),
         text,
         api,
         desktop,
@@ -94,18 +94,21 @@ struct State {
 }
 
 /// The number field, or the session that an earlier process left.
-fn first_page(api: &ManagerApi) -> App {
+fn first_page(api: &ManagerApi, number: Option<&str>) -> App {
     let found = Shelf::of_user().map(|shelf| shelf.find(Role::Customer, api.url(), clock::now()));
     let newest = found.and_then(|found| found.into_iter().next()).map(|found| found.bookmark);
     let known = newest.and_then(|newest| Some((newest.introduction().ok()?, newest)));
-    known.map_or_else(App::new, |(introduction, newest)| {
-        let shown = match newest.viewed_at_ms {
-            None => Shown::Nothing,
-            Some(_) if newest.is_paused => Shown::Paused,
-            Some(_) => Shown::Screen,
-        };
-        App::found(newest.pairing.session_id, introduction, shown)
-    })
+    known.map_or_else(
+        || App::with_number(number.unwrap_or_default()),
+        |(introduction, newest)| {
+            let shown = match newest.viewed_at_ms {
+                None => Shown::Nothing,
+                Some(_) if newest.is_paused => Shown::Paused,
+                Some(_) => Shown::Screen,
+            };
+            App::found(newest.pairing.session_id, introduction, shown)
+        },
+    )
 }
 
 struct Window(Arc<Mutex<State>>);

@@ -144,8 +144,12 @@ impl Desk {
     async fn receive(&self, index: usize) -> Result<[Sealed; 2]> {
         let mut last_event = self.turn.lock().await;
         let keys = [0; 2].map(|_| Arc::new(ProofKey::random(&mut OsRng)));
-        let request =
-            IssueRequest { proof_key: keys[1].public_hex(), reason: format!("session {index}"), life_secs: None };
+        let request = IssueRequest {
+            proof_key: keys[1].public_hex(),
+            reason: format!("session {index}"),
+            life_secs: None,
+            locator: None,
+        };
         let once = format!("{:032x}", rand::random::<u128>());
         let reception = self.operator.issue(&request, &once).await.context("no number was issued")?;
         let number = ReceptionNumber::new(reception.locator, Secret::random(&mut OsRng));

@@ -22,13 +22,16 @@ const STRETCH: i64 = 2000;
 
 /// What goes of a company: `$1` is the company, `$2` the moment before which, `$3` how many rows. A row comes before what
 /// it refers to; what runs stays, however old.
-const LOGS: [&str; 3] = [
+const LOGS: [&str; 4] = [
     "DELETE FROM consents WHERE session_id IN (SELECT s.session_id FROM sessions s WHERE s.company_id = $1
         AND s.ended_at_ms < $2 AND EXISTS (SELECT 1 FROM consents c WHERE c.session_id = s.session_id) LIMIT $3)",
     "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE company_id = $1
         AND ended_at_ms < $2 LIMIT $3)",
     "DELETE FROM receptions WHERE reception_id IN (SELECT r.reception_id FROM receptions r WHERE r.company_id = $1
         AND r.closed_at_ms < $2 AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.reception_id = r.reception_id) LIMIT $3)",
+    "DELETE FROM device_starts WHERE reception_id IN (SELECT d.reception_id FROM device_starts d WHERE d.company_id = $1
+        AND d.closed_at_ms < $2
+        AND NOT EXISTS (SELECT 1 FROM receptions r WHERE r.reception_id = d.reception_id) LIMIT $3)",
 ];
 /// The same for the values of changes.
 const CHANGES: &str = "DELETE FROM changes WHERE change_id IN (SELECT change_id FROM changes WHERE company_id = $1

@@ -15,6 +15,7 @@ use crate::{
     app::App,
     audit::{self, AuditEvent},
     db::Tx,
+    device,
     extract::InPath,
     list::Params,
     login::SiteLogin,
@@ -44,8 +45,13 @@ pub(super) async fn cancel(
 pub async fn cancel_number(app: &App, login: &SiteLogin, id: &str) -> Result<(), Problem> {
     let now_ms = app.now_ms();
     let mut tx = app.db.begin().await?;
-    let reception_id = number_in_reach(&mut tx, login, id).await?;
-    let stored = reception::store::lock(&mut tx, reception_id).await?.ok_or(Problem::NotFound)?;
+    let (reception_id, waits) = number_in_reach(&mut tx, login, id).await?;
+    if waits && device::start::call_off(&mut tx, login, reception_id, now_ms).await? {
+        tx.commit().await?;
+        return Ok(());
+    }
+    // A number that an operator has just taken is a reception by now.
+    let stored = reception::store::lock(&mut tx, reception_id).await?.ok_or_else(changed)?;
     let cancelled = cancel::cancel_locked(&mut tx, stored.reception, login.actor(), now_ms).await?;
     let Ok((_, closed)) = cancelled else { return Err(changed()) };
     tx.commit().await?;
@@ -73,8 +79,9 @@ pub(super) async fn extend(
 pub async fn extend_number(app: &App, login: &SiteLogin, id: &str) -> Result<(), Problem> {
     let now_ms = app.now_ms();
     let mut tx = app.db.begin().await?;
-    let reception_id = number_in_reach(&mut tx, login, id).await?;
-    let stored = reception::store::lock(&mut tx, reception_id).await?.ok_or(Problem::NotFound)?;
+    let (reception_id, _) = number_in_reach(&mut tx, login, id).await?;
+    // One that waits for an operator has the life that it was started with.
+    let stored = reception::store::lock(&mut tx, reception_id).await?.ok_or_else(changed)?;
     let Ok(reception) = stored.reception.extend(now_ms) else { return Err(changed()) };
     reception::store::save(&mut tx, &reception).await?;
     let detail = json!({ "expires_at_ms": reception.expires_at_ms });
@@ -121,8 +128,8 @@ pub async fn end_session(app: &App, login: &SiteLogin, id: &str) -> Result<(), P
     Ok(())
 }
 
-/// The id of an open number in reach, about which this account may do something.
-async fn number_in_reach(tx: &mut Tx, login: &SiteLogin, id: &str) -> Result<ReceptionId, Problem> {
+/// The id of an open number in reach, about which this account may do something, and whether it waits for an operator.
+async fn number_in_reach(tx: &mut Tx, login: &SiteLogin, id: &str) -> Result<(ReceptionId, bool), Problem> {
     login.need(Permission::LiveView)?;
     let reception_id: ReceptionId = id.parse().map_err(|_not_an_id| Problem::NotFound)?;
     let found = store::numbers(tx, login, &Narrowing::one(&reception_id.to_string())).await?;
@@ -130,7 +137,8 @@ async fn number_in_reach(tx: &mut Tx, login: &SiteLogin, id: &str) -> Result<Rec
         let closed = reception::list::ReceptionLog::one(id, login);
         return Err(if crate::list::exists(tx, &closed).await? { changed() } else { Problem::NotFound });
     };
-    if lines::may_act(login, &row.operator_id) { Ok(reception_id) } else { Err(Problem::Forbidden) }
+    let may = lines::may_act(login, &row.operator_id);
+    if may { Ok((reception_id, row.state == store::WAITING)) } else { Err(Problem::Forbidden) }
 }
 
 /// Why a session is not running: it ended meanwhile, or it is not there for this account.

@@ -6,9 +6,10 @@ use jiff::tz::TimeZone;
 use proto::device::DeviceFact;
 use sha2::{Digest as _, Sha256};
 
-use super::store::{OpenNumber, ROWS_MAX, RunningSession};
+use super::store::{OpenNumber, ROWS_MAX, RunningSession, WAITING};
 use crate::{
     app::App,
+    device::Device,
     login::SiteLogin,
     role::Permission,
     site::{Words, time},
@@ -40,8 +41,16 @@ pub(super) struct NumberLine {
     pub left: String,
     /// Time since it was issued.
     pub waited: String,
-    /// Whether who looks may cancel and extend it.
+    /// Whom it is for, or who issued it.
+    pub who: String,
+    /// The device, when a device management started it.
+    pub device: String,
+    /// Its model and system.
+    pub model: String,
+    /// Whether who looks may cancel it.
     pub may_act: bool,
+    /// Whether it can be extended: one that waits for an operator cannot.
+    pub may_extend: bool,
     /// The row.
     pub row: OpenNumber,
 }
@@ -124,20 +133,40 @@ pub(super) fn may_act(login: &SiteLogin, operator_id: &str) -> bool {
         || (login.may(Permission::ReceptionIssue) && login.operator_id.to_string() == operator_id)
 }
 
+/// What is there of these, in one line.
+fn joined(texts: [&str; 2]) -> String {
+    texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" / ")
+}
+
 impl NumberLine {
     fn new(app: &App, login: &SiteLogin, words: &'static Words, zone: &TimeZone, row: OpenNumber) -> Self {
         let now_ms = app.now_ms();
         let locator = row.reception_id.parse().ok().and_then(|id| app.locators.open(&row.locator_sealed, id));
         let shown: String = locator.map(|locator| locator.as_str().chars().take(3).collect()).unwrap_or_default();
-        let is_entered = row.state == "entered";
+        let (state, class) = match row.state.as_str() {
+            "entered" => (words.receptions.entered, "good"),
+            WAITING => (words.live.taking, "warning"),
+            _ => (words.live.waiting, "warning"),
+        };
+        let may_act = may_act(login, &row.operator_id);
+        let device = Device::stored(row.managed.as_deref());
+        let (label, model) = match &device {
+            Some(device) => (device.label().to_owned(), joined([&device.model, &device.os])),
+            None => ("–".to_owned(), String::new()),
+        };
+        let who: &str = if row.operator_name.is_empty() { words.live.anybody } else { &row.operator_name };
         Self {
+            who: who.to_owned(),
+            device: label,
+            model,
             number: format!("{shown:•<3}-•••-••••"),
-            state: if is_entered { words.receptions.entered } else { words.live.waiting },
-            class: if is_entered { "good" } else { "warning" },
+            state,
+            class,
             issued: time::seconds(row.issued_at_ms, zone),
             left: time::duration(row.expires_at_ms.saturating_sub(now_ms)),
             waited: time::duration(now_ms.saturating_sub(row.issued_at_ms)),
-            may_act: may_act(login, &row.operator_id),
+            may_act,
+            may_extend: may_act && row.state != WAITING,
             row,
         }
     }
@@ -153,15 +182,18 @@ impl SessionLine {
     ) -> Self {
         let words = Words::of(login.lang);
         let facts: Vec<DeviceFact> = serde_json::from_str(&row.device).unwrap_or_default();
-        let fact = |kind: &str| {
-            let found = facts.iter().find(|fact| fact.kind.as_str() == kind);
-            found.map_or_else(|| "–".to_owned(), |fact| fact.value.clone())
+        let managed = Device::stored(row.managed.as_deref());
+        // What the customer sent, or else what the device management says.
+        let fact = |kind: &str, told: fn(&Device) -> &str| {
+            let sent = facts.iter().find(|fact| fact.kind.as_str() == kind).map(|fact| fact.value.as_str());
+            let told = sent.or(managed.as_ref().map(told)).filter(|text| !text.is_empty());
+            told.unwrap_or("–").to_owned()
         };
         let relay_ids: Vec<String> = serde_json::from_str(&row.relay_ids).unwrap_or_default();
         let relay = relay_ids.first().and_then(|id| relays.get(id));
         Self {
-            device: fact("host_name"),
-            system: fact("os_name"),
+            device: fact("host_name", Device::label),
+            system: fact("os_name", |device| device.os.as_str()),
             state: words.sessions.get(&format!("state_{}", row.state)).unwrap_or(words.sessions.state_joining),
             class: if row.connected_at_ms.is_some() { "good" } else { "warning" },
             began: time::seconds(row.entered_at_ms, &login.zone()),

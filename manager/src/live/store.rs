@@ -12,10 +12,13 @@ use crate::{
     list::Params,
     login::SiteLogin,
     organisation::store as organisations,
+    role::Reach,
 };
 
 /// Rows that a board shows; a desk that has more open at once narrows them.
 pub const ROWS_MAX: i64 = 200;
+/// The state of a number that waits for an operator.
+pub const WAITING: &str = "waiting";
 
 /// What a board is narrowed to, beside what the role reaches.
 #[derive(Debug, Clone, Default)]
@@ -33,13 +36,13 @@ pub struct OpenNumber {
     pub reception_id: String,
     /// Its digits, sealed.
     pub locator_sealed: String,
-    /// Who issued it.
+    /// Who issued it; of a number that waits, the only account that may take it, or nothing.
     pub operator_id: String,
-    /// The account's name.
+    /// The account's name; of a number that waits for an operator, whom it is for, or nothing.
     pub operator_name: String,
     /// What the customer is told.
     pub reason: String,
-    /// `issued` or `entered`.
+    /// `waiting` (for an operator), `issued` or `entered`.
     pub state: String,
     /// When it was issued.
     pub issued_at_ms: i64,
@@ -47,6 +50,8 @@ pub struct OpenNumber {
     pub expires_at_ms: i64,
     /// Entries that left unproved.
     pub unproved_count: i64,
+    /// The device as its device management described it, when that started it, JSON.
+    pub managed: Option<String>,
 }
 
 /// A running session.
@@ -68,6 +73,8 @@ pub struct RunningSession {
     pub connected_at_ms: Option<i64>,
     /// What the customer sent about the device, JSON.
     pub device: String,
+    /// The device as its device management described it, when that started it, JSON.
+    pub managed: Option<String>,
     /// Its relays in their order, a JSON array of ids.
     pub relay_ids: String,
 }
@@ -97,15 +104,17 @@ impl Narrowing {
     }
 }
 
-/// Open numbers that the role reaches, the oldest first; one more than [`ROWS_MAX`] says that there are more.
+/// Open numbers that the role reaches, and those that wait for an operator, the oldest first; one more than [`ROWS_MAX`]
+/// says that there are more.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn numbers(tx: &mut Tx, login: &SiteLogin, narrowing: &Narrowing) -> DbResult<Vec<OpenNumber>> {
     let mut select = Select::new(
         "SELECT s.reception_id, s.locator_sealed, s.operator_id, o.name AS operator_name, s.reason, s.state,
-            s.issued_at_ms, s.expires_at_ms, s.unproved_count
-        FROM receptions s",
+            s.issued_at_ms, s.expires_at_ms, s.unproved_count, d.device AS managed
+        FROM receptions s
+        LEFT JOIN device_starts d ON d.reception_id = s.reception_id",
     );
     of_operators(&mut select, login);
     select.add("AND s.open_slot IS NOT NULL");
@@ -117,10 +126,59 @@ pub async fn numbers(tx: &mut Tx, login: &SiteLogin, narrowing: &Narrowing) -> D
         select.add("AND s.state =").bind(state);
     }
     if let Some(search) = &narrowing.search {
-        let pattern = contains(&search.to_lowercase());
-        select.add("AND LOWER(o.name || ' ' || s.reason) LIKE").bind(pattern).add("ESCAPE '!'");
+        select
+            .add("AND (LOWER(o.name || ' ' || s.reason) LIKE")
+            .bind(contains(&search.to_lowercase()))
+            .add("ESCAPE '!' OR d.search LIKE")
+            .bind(contains(&fold(search)))
+            .add("ESCAPE '!')");
     }
     select.add("ORDER BY s.issued_at_ms, s.reception_id LIMIT").bind(ROWS_MAX.saturating_add(1));
+    let mut rows: Vec<OpenNumber> = select.fetch_all(tx).await?;
+    if narrowing.state.as_deref().is_none_or(|state| state == WAITING) {
+        rows.extend(waiting(tx, login, narrowing).await?);
+        rows.sort_by(|a, b| (a.issued_at_ms, &a.reception_id).cmp(&(b.issued_at_ms, &b.reception_id)));
+        rows.truncate(usize::try_from(ROWS_MAX.saturating_add(1)).unwrap_or(usize::MAX));
+    }
+    Ok(rows)
+}
+
+/// Numbers that a device management started and that wait for an operator. Who sees only what is their own sees those that
+/// they may take.
+async fn waiting(tx: &mut Tx, login: &SiteLogin, narrowing: &Narrowing) -> DbResult<Vec<OpenNumber>> {
+    let mut select = Select::new(
+        "SELECT d.reception_id, d.locator_sealed, COALESCE(d.operator_id, '') AS operator_id,
+            COALESCE(o.name, k.name, '') AS operator_name, d.reason, d.state, d.started_at_ms AS issued_at_ms,
+            d.expires_at_ms, CAST(0 AS BIGINT) AS unproved_count, d.device AS managed
+        FROM device_starts d
+        LEFT JOIN operators o ON o.operator_id = d.operator_id
+        LEFT JOIN organisations g ON g.organisation_id = o.organisation_id
+        LEFT JOIN account_groups k ON k.group_id = d.group_id
+        WHERE d.state = 'waiting' AND d.company_id =",
+    );
+    select.bind(login.company_id.to_string()).add("AND (d.operator_id IS NULL OR (d.operator_id IS NOT NULL");
+    login.narrow(&mut select);
+    select.add("))");
+    if login.reach == Reach::Own {
+        select
+            .add("AND (d.group_id IS NULL OR EXISTS (SELECT 1 FROM account_group_members m")
+            .add("WHERE m.group_id = d.group_id AND m.operator_id =")
+            .bind(login.operator_id.to_string())
+            .add("))");
+    }
+    narrowing.organisation(&mut select, login);
+    if let Some(one) = &narrowing.one {
+        select.add("AND d.reception_id =").bind(one);
+    }
+    if let Some(search) = &narrowing.search {
+        select
+            .add("AND (LOWER(COALESCE(o.name, k.name, '') || ' ' || d.reason) LIKE")
+            .bind(contains(&search.to_lowercase()))
+            .add("ESCAPE '!' OR d.search LIKE")
+            .bind(contains(&fold(search)))
+            .add("ESCAPE '!')");
+    }
+    select.add("ORDER BY d.started_at_ms, d.reception_id LIMIT").bind(ROWS_MAX.saturating_add(1));
     select.fetch_all(tx).await
 }
 
@@ -131,7 +189,7 @@ pub async fn numbers(tx: &mut Tx, login: &SiteLogin, narrowing: &Narrowing) -> D
 pub async fn sessions(tx: &mut Tx, login: &SiteLogin, narrowing: &Narrowing) -> DbResult<Vec<RunningSession>> {
     let mut select = Select::new(
         "SELECT s.session_id, s.operator_id, s.operator_name, s.reason, s.state, s.entered_at_ms, s.connected_at_ms,
-            s.device, s.relay_ids
+            s.device, s.managed, s.relay_ids
         FROM sessions s",
     );
     of_operators(&mut select, login);

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     app::App,
+    device::Device,
     error::ApiResult,
     extract::InPath,
     list::Column,
@@ -49,14 +50,14 @@ pub(super) struct OpenReception {
     /// The reception.
     #[schema(value_type = ReceptionId)]
     reception_id: String,
-    /// Who issued it.
-    #[schema(value_type = OperatorId)]
-    operator_id: String,
-    /// The account's name.
+    /// Who issued it; of one that waits, the only account that may take it.
+    #[schema(value_type = Option<OperatorId>)]
+    operator_id: Option<String>,
+    /// The account's name; of one that waits, that of the account or the group that it is for, or nothing.
     operator_name: String,
     /// What the customer is told.
     reason: String,
-    /// `issued` or `entered`.
+    /// `waiting` (for an operator), `issued` or `entered`.
     state: String,
     /// When it was issued.
     issued_at_ms: i64,
@@ -64,6 +65,8 @@ pub(super) struct OpenReception {
     expires_at_ms: i64,
     /// Entries that left unproved.
     unproved_count: i64,
+    /// The device as its device management described it, when that started the reception.
+    managed_device: Option<Device>,
 }
 
 /// A running session.
@@ -87,6 +90,8 @@ pub(super) struct RunningBody {
     connected_at_ms: Option<i64>,
     /// What the customer sent about the device.
     device: Vec<DeviceFact>,
+    /// The device as its device management described it, when that started the reception.
+    managed_device: Option<Device>,
     /// Names of its relays, the one it is sent to first first.
     relays: Vec<String>,
     /// What the customer allows now, for example `view`, `control`.
@@ -97,21 +102,22 @@ impl From<OpenNumber> for OpenReception {
     fn from(row: OpenNumber) -> Self {
         Self {
             reception_id: row.reception_id,
-            operator_id: row.operator_id,
+            operator_id: Some(row.operator_id).filter(|id| !id.is_empty()),
             operator_name: row.operator_name,
             reason: row.reason,
             state: row.state,
             issued_at_ms: row.issued_at_ms,
             expires_at_ms: row.expires_at_ms,
             unproved_count: row.unproved_count,
+            managed_device: Device::stored(row.managed.as_deref()),
         }
     }
 }
 
 impl Asking for Numbers {
     const FILTERS: &'static [Filter] = &[
-        Filter { name: "q", kind: Kind::Text, what: "Words of the operator's name or the reason" },
-        Filter { name: "state", kind: Kind::OneOf(&["issued", "entered"]), what: "The state" },
+        Filter { name: "q", kind: Kind::Text, what: "Words of the operator's name, the reason or the device" },
+        Filter { name: "state", kind: Kind::OneOf(&["waiting", "issued", "entered"]), what: "The state" },
         Filter { name: "organisation", kind: Kind::Text, what: "Id of an organisation; with those below it" },
     ];
     const COLUMNS: &'static [Column] = &[];
@@ -126,7 +132,7 @@ impl Asking for Running {
     const COLUMNS: &'static [Column] = &[];
 }
 
-/// Open numbers.
+/// Open numbers, and those that wait for an operator.
 #[utoipa::path(
     get, path = "/v1/manage/live/receptions", tag = "manage", operation_id = "manage_live_receptions",
     security(("token" = ["receptions.read"])),
@@ -170,6 +176,7 @@ pub(super) async fn sessions(
             permissions: permissions.remove(&row.session_id).unwrap_or_default(),
             relays: relay_ids.iter().filter_map(|id| relays.get(id).cloned()).collect(),
             device: serde_json::from_str(&row.device).unwrap_or_default(),
+            managed_device: Device::stored(row.managed.as_deref()),
             session_id: row.session_id,
             operator_id: row.operator_id,
             operator_name: row.operator_name,

@@ -19,6 +19,7 @@ mod operator_edit;
 mod operators;
 mod receptions;
 mod sessions;
+mod starts;
 mod statistics;
 mod tree;
 mod tree_edit;
@@ -36,8 +37,9 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(operator_edit::start))
         .routes(routes!(operator_edit::unlock))
         .routes(routes!(operator_edit::log_out))
-        .routes(routes!(receptions::list))
+        .routes(routes!(receptions::list, starts::start))
         .routes(routes!(receptions::read))
+        .routes(routes!(starts::read, starts::cancel))
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::read))
         .routes(routes!(sessions::read_case, sessions::write_case))

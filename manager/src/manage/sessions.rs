@@ -16,6 +16,7 @@ use super::{
 use crate::{
     app::App,
     db::Tx,
+    device::{Application, Device},
     error::{ApiError, ApiResult},
     extract::{Body, InPath},
     list::{Asked, Column, Listing, Params},
@@ -75,6 +76,8 @@ pub(super) struct LoggedSession {
     result: String,
     /// Anything else.
     note: String,
+    /// The device as its device management described it, when that started the reception.
+    managed_device: Option<Device>,
 }
 
 /// A session with what happened in it.
@@ -82,6 +85,8 @@ pub(super) struct LoggedSession {
 pub(super) struct SessionDetail {
     /// The session.
     session: LoggedSession,
+    /// What its device management said is installed on the device.
+    applications: Vec<Application>,
     /// What the audit record has about it and its reception, in order.
     events: Vec<SessionEvent>,
 }
@@ -119,6 +124,7 @@ impl From<Row> for LoggedSession {
             category: row.category,
             result: row.result,
             note: row.note,
+            managed_device: Device::stored(row.managed.as_deref()),
         }
     }
 }
@@ -148,6 +154,7 @@ impl Asking for SupportLog {
             kind: Kind::OneOf(&["resolved", "ongoing", "handed_over", "unresolved", "none"]),
             what: "What came of it",
         },
+        Filter { name: "device", kind: Kind::Text, what: "Id of a device in its device management" },
         PAST,
     ];
     const COLUMNS: &'static [Column] = <Self as Listing>::COLUMNS;
@@ -193,7 +200,8 @@ pub(super) async fn read(
         detail: serde_json::from_str(&detail).unwrap_or_default(),
     };
     let events = events.into_iter().map(event).collect();
-    Ok(Json(SessionDetail { session: row.into(), events }))
+    let applications = serde_json::from_str(row.applications.as_deref().unwrap_or_default()).unwrap_or_default();
+    Ok(Json(SessionDetail { session: row.into(), applications, events }))
 }
 
 /// What is written about a session.

@@ -26,6 +26,7 @@ use crate::{
     audit::{self, Actor, AuditEvent},
     company::{is_hidden, policy::ReceptionPolicy},
     db::{DbResult, Tx},
+    device,
     error::{ApiError, ApiResult},
     extract::{Body, IdempotencyKey, InPath},
     login::LoggedIn,
@@ -43,7 +44,8 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(issue, list)).routes(routes!(extend))
 }
 
-/// Issues a number. The same `Idempotency-Key` gives the same reception again.
+/// Issues a number, or takes the one that a device management started. The same `Idempotency-Key` gives the same
+/// reception again.
 #[utoipa::path(
     post,
     path = RECEPTIONS,
@@ -55,6 +57,7 @@ pub fn router() -> OpenApiRouter<App> {
         (status = 200, body = ReceptionBody),
         (status = 400, body = ErrorBody),
         (status = 401, body = ErrorBody),
+        (status = 404, body = ErrorBody, description = "No number with this locator waits for this operator"),
         (status = 409, body = ErrorBody, description = "Three numbers are open already"),
         (status = 429, body = ErrorBody, description = "Too many were issued in this hour or day"),
     ),
@@ -69,7 +72,12 @@ async fn issue(
     let key = key.unwrap_or_else(|| hex::encode(app::draw_id()));
     let proof_key = PublicProofKey::parse(&request.proof_key)?;
     let rules = &login.policy.reception;
-    let reason = checked_reason(request.reason, rules)?;
+    let reason = match request.locator {
+        // That of the start, which was checked then.
+        Some(_) if request.reason.is_empty() => String::new(),
+        Some(_) | None => checked_reason(request.reason, rules)?,
+    };
+    let asked = Asked { key: &key, locator: request.locator, open_max: rules.open_max };
     let life_ms = checked_life(&app, rules, request.life_secs)?;
     for _ in 0..PLACES_MAX {
         let now_ms = app.now_ms();
@@ -85,7 +93,7 @@ async fn issue(
             unproved_count: 0,
             stage: Stage::Issued,
         };
-        if let Some(stored) = try_issue(&app, reception, &key, rules.open_max).await? {
+        if let Some(stored) = try_issue(&app, reception, &asked).await? {
             return Ok(Json(shown(&app, stored)?));
         }
     }
@@ -169,25 +177,48 @@ pub fn shown(app: &App, stored: Stored) -> ApiResult<ReceptionBody> {
     })
 }
 
+/// How a number is asked for.
+struct Asked<'a> {
+    key: &'a str,
+    /// Of the start whose number is taken.
+    locator: Option<Locator>,
+    /// Numbers that the company lets one operator have open.
+    open_max: i64,
+}
+
 /// Stores a new reception, or finds the one of this key; `None` when the place was taken at the same moment.
-async fn try_issue(app: &App, reception: Reception, key: &str, open_max: i64) -> ApiResult<Option<Stored>> {
+async fn try_issue(app: &App, reception: Reception, asked: &Asked<'_>) -> ApiResult<Option<Stored>> {
     let operator_id = reception.operator_id;
     let mut tx = app.db.begin().await?;
-    if let Some(found) = store::find_by_key(&mut tx, operator_id, key).await? {
+    if let Some(found) = store::find_by_key(&mut tx, operator_id, asked.key).await? {
         return Ok(Some(found));
     }
-    if open_max.min(limits::RECEPTIONS_OPEN_MAX.into()) <= store::count_open(&mut tx, operator_id).await? {
+    if asked.open_max.min(limits::RECEPTIONS_OPEN_MAX.into()) <= store::count_open(&mut tx, operator_id).await? {
         return Err(ApiError::new(ErrorCode::TooManyOpen));
     }
     if let Some(retry_after_secs) = issued_too_often(app, &mut tx, operator_id, reception.issued_at_ms).await? {
         tx.commit().await?;
         return Err(ApiError::throttled(retry_after_secs));
     }
-    let locator = free_locator(app, &mut tx, &reception).await?;
-    let locator_sealed =
-        app.locators.seal(locator, reception.id).ok_or_else(|| ApiError::internal("the locator cannot be sealed"))?;
-    let stored = Stored { reception, locator_sealed };
-    if !store::insert(&mut tx, &stored, &app.locators.mac(locator), key).await? {
+    let (locator, stored) = match asked.locator {
+        None => {
+            let locator = free_locator(app, &mut tx, reception.expires_at_ms, reception.issued_at_ms).await?;
+            let locator_sealed = app
+                .locators
+                .seal(locator, reception.id)
+                .ok_or_else(|| ApiError::internal("the locator cannot be sealed"))?;
+            (locator, Stored { reception, locator_sealed })
+        }
+        Some(locator) => {
+            let Some(stored) = take(app, &mut tx, reception, locator).await? else {
+                // It counts, so that nobody guesses.
+                tx.commit().await?;
+                return Err(ApiError::new(ErrorCode::NumberUnusable));
+            };
+            (locator, stored)
+        }
+    };
+    if !store::insert(&mut tx, &stored, &app.locators.mac(locator), asked.key).await? {
         return Ok(None);
     }
     let reception = &stored.reception;
@@ -198,6 +229,22 @@ async fn try_issue(app: &App, reception: Reception, key: &str, open_max: i64) ->
     let id = reception.id;
     tracing::info!(reception.id = %id, event = "reception.issued", "Reception {id} issued");
     Ok(Some(stored))
+}
+
+/// Makes a reception of the start that waits with this number; nothing when none waits for its operator.
+async fn take(app: &App, tx: &mut Tx, reception: Reception, locator: Locator) -> DbResult<Option<Stored>> {
+    let by = (reception.company_id, reception.operator_id);
+    let taken = device::store::take(tx, &app.locators.mac(locator), by, reception.issued_at_ms).await?;
+    Ok(taken.map(|start| Stored {
+        locator_sealed: start.locator_sealed,
+        reception: Reception {
+            id: start.reception_id,
+            reason: if reception.reason.is_empty() { start.reason } else { reception.reason },
+            life_ms: start.life_ms,
+            expires_at_ms: start.expires_at_ms,
+            ..reception
+        },
+    }))
 }
 
 /// Counts a number that is being issued; the seconds to wait when there were too many.
@@ -225,11 +272,14 @@ async fn issued_too_often(
 }
 
 /// Draws locators until one is neither in use nor resting.
-async fn free_locator(app: &App, tx: &mut Tx, reception: &Reception) -> ApiResult<Locator> {
-    let free_at_ms = reception.expires_at_ms.saturating_add(millis(limits::LOCATOR_REST));
+///
+/// # Errors
+/// `Busy` when none was found, or what the database says.
+pub async fn free_locator(app: &App, tx: &mut Tx, expires_at_ms: UnixMillis, now_ms: UnixMillis) -> ApiResult<Locator> {
+    let free_at_ms = expires_at_ms.saturating_add(millis(limits::LOCATOR_REST));
     for _ in 0..DRAWS_MAX {
         let locator = Locator::random(&mut app::os_rng());
-        if store::take_locator(tx, &app.locators.mac(locator), free_at_ms, reception.issued_at_ms).await? {
+        if store::take_locator(tx, &app.locators.mac(locator), free_at_ms, now_ms).await? {
             return Ok(locator);
         }
     }
@@ -248,7 +298,11 @@ fn audited(reception: &Reception, event: &'static str, at_ms: UnixMillis, detail
     }
 }
 
-fn checked_reason(reason: String, rules: &ReceptionPolicy) -> ApiResult<String> {
+/// A reason that can be stored, and that the company needs.
+///
+/// # Errors
+/// `BadRequest`.
+pub fn checked_reason(reason: String, rules: &ReceptionPolicy) -> ApiResult<String> {
     if rules.reason_required && reason.trim().is_empty() {
         return Err(ApiError::bad_request("this company needs a reason for every number"));
     }
@@ -262,7 +316,10 @@ fn checked_reason(reason: String, rules: &ReceptionPolicy) -> ApiResult<String> 
 }
 
 /// The life that was asked for, or the company's when that is shorter or nothing was asked.
-fn checked_life(app: &App, rules: &ReceptionPolicy, life_secs: Option<u64>) -> ApiResult<i64> {
+///
+/// # Errors
+/// `BadRequest`.
+pub fn checked_life(app: &App, rules: &ReceptionPolicy, life_secs: Option<u64>) -> ApiResult<i64> {
     let own = u64::try_from(rules.life_minutes).ok().filter(|minutes| 0 < *minutes).map(Duration::from_mins);
     let longest = own.unwrap_or(limits::RECEPTION_LIFE_MAX);
     let usual = own.unwrap_or(app.config.reception.life.get());

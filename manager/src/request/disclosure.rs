@@ -90,7 +90,7 @@ impl Listing for Disclosure {
             .add("r.state AS what, r.reason AS note, '' AS detail FROM receptions r WHERE r.company_id =");
         self.bound(select, "AND r.issued_at_ms >=", "AND r.issued_at_ms <");
         select.add("UNION ALL SELECT 'session', s.session_id, s.entered_at_ms, s.operator_id,").add(
-            "s.state || COALESCE(' ' || s.end_reason, ''), s.reason, s.device FROM sessions s WHERE s.company_id =",
+            "s.state || COALESCE(' ' || s.end_reason, ''), s.reason, s.device || COALESCE(' ' || s.managed, '') FROM sessions s WHERE s.company_id =",
         );
         self.bound(select, "AND s.entered_at_ms >=", "AND s.entered_at_ms <");
         select

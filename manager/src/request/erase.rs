@@ -29,7 +29,7 @@ const STRETCH: i64 = 2000;
 
 /// What of a table belongs to a company, as the statement that deletes a stretch of it: `$1` is the company, `$2` how
 /// many rows, or how many of those that they hang on. A row comes before what it refers to.
-pub const TABLES: [(&str, &str); 33] = [
+pub const TABLES: [(&str, &str); 34] = [
     (
         "consents",
         "DELETE FROM consents WHERE session_id IN (SELECT s.session_id FROM sessions s WHERE s.company_id = $1
@@ -69,6 +69,11 @@ pub const TABLES: [(&str, &str); 33] = [
         "receptions",
         "DELETE FROM receptions WHERE reception_id IN
         (SELECT reception_id FROM receptions WHERE company_id = $1 LIMIT $2)",
+    ),
+    (
+        "device_starts",
+        "DELETE FROM device_starts WHERE reception_id IN
+        (SELECT reception_id FROM device_starts WHERE company_id = $1 LIMIT $2)",
     ),
     (
         "events",

@@ -33,6 +33,7 @@ use crate::{
     audit::{self, Actor, AuditEvent},
     bearer::BearerToken,
     db::{DbResult, Tx},
+    device,
     error::{ApiError, ApiResult},
     events,
     extract::{Body, Source},
@@ -194,6 +195,9 @@ async fn begin(
         relay_ids: &relay_ids,
     };
     store::insert(tx, new).await?;
+    if device::store::attach(tx, reception.id, session.id).await? {
+        store::refold(tx, session.id).await?;
+    }
     let told = Event::Entered { reception_id: reception.id, pairing: operator_side };
     events::store::append(tx, session.operator_id, &told, now_ms).await?;
     let detail = json!({ "relays": relay_ids });

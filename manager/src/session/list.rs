@@ -9,6 +9,7 @@ use crate::{
         DbResult, Tx,
         select::{Select, contains},
     },
+    device::Device,
     fold::fold,
     list::{Asked, Column, Kind, Listing, Newest, Params, Reach},
     login::SiteLogin,
@@ -32,6 +33,7 @@ pub struct SupportLog {
     duration_min_ms: Option<i64>,
     category: Option<String>,
     result: Option<String>,
+    device: Option<String>,
     one: Option<String>,
 }
 
@@ -74,6 +76,10 @@ pub struct Row {
     pub result: String,
     /// Anything else.
     pub note: String,
+    /// The device as its device management described it, when that started it, JSON.
+    pub managed: Option<String>,
+    /// What was installed on it then, JSON.
+    pub applications: Option<String>,
 }
 
 impl SupportLog {
@@ -96,6 +102,7 @@ impl SupportLog {
             duration_min_ms: minutes.map(|minutes| minutes.saturating_mul(60_000)),
             category: text("category"),
             result: text("result"),
+            device: text("device"),
             one: None,
         }
     }
@@ -126,7 +133,9 @@ impl Listing for SupportLog {
         s.entered_at_ms, s.connected_at_ms, s.ended_at_ms, s.duration_ms, s.end_reason, s.device, \
         EXISTS (SELECT 1 FROM consents k WHERE k.session_id = s.session_id AND k.kind = 'control' AND k.answer = 'granted') \
         AS controlled, s.case_number, s.customer_name, \
-        (SELECT y.name FROM categories y WHERE y.category_id = s.category_id) AS category, s.result, s.note";
+        (SELECT y.name FROM categories y WHERE y.category_id = s.category_id) AS category, s.result, s.note, s.managed, \
+        CASE WHEN s.managed IS NOT NULL THEN \
+        (SELECT d.applications FROM device_starts d WHERE d.reception_id = s.reception_id) END AS applications";
 
     async fn reach(&self, tx: &mut Tx, _asked: &Asked) -> DbResult<Reach> {
         if self.search.is_none() {
@@ -204,6 +213,9 @@ impl Listing for SupportLog {
             }
             None => {}
         }
+        if let Some(device_id) = &self.device {
+            select.add("AND s.managed_device =").bind(device_id);
+        }
         if let Some(search) = &self.search {
             select.add("AND s.search LIKE").bind(contains(&fold(search))).add("ESCAPE '!'");
         }
@@ -211,7 +223,7 @@ impl Listing for SupportLog {
 }
 
 /// Columns of the file.
-pub const HEADS: [&str; 16] = [
+pub const HEADS: [&str; 22] = [
     "session_id",
     "began",
     "connected",
@@ -228,6 +240,12 @@ pub const HEADS: [&str; 16] = [
     "category",
     "result",
     "note",
+    "device_id",
+    "device_name",
+    "device_model",
+    "device_os",
+    "device_serial",
+    "applications",
 ];
 
 /// Cells of one session in the file.
@@ -249,4 +267,9 @@ pub fn cells(row: &Row, zone: &TimeZone, cell: &mut dyn FnMut(Cow<'_, str>)) {
     cell(Cow::Borrowed(row.category.as_deref().unwrap_or_default()));
     cell(Cow::Borrowed(&row.result));
     cell(Cow::Borrowed(&row.note));
+    let managed = Device::stored(row.managed.as_deref()).unwrap_or_default();
+    for text in managed.texts() {
+        cell(Cow::Borrowed(text));
+    }
+    cell(Cow::Borrowed(row.applications.as_deref().unwrap_or_default()));
 }

@@ -22,6 +22,7 @@ use crate::{
     app::App,
     audit,
     category::{self, store::Category},
+    device::Device,
     list::{
         Asked, Page, Params, csv,
         saved::{self, Saved},
@@ -124,6 +125,14 @@ pub(super) fn shown(at: Option<i64>, zone: &TimeZone) -> String {
     at.map_or_else(|| "–".to_owned(), |at| time::seconds(at, zone))
 }
 
+/// A device in a few words: what the customer sent about it, or else what its device management says.
+fn shown_device(facts: &[DeviceFact], managed: Option<&Device>) -> String {
+    let sent: Vec<&str> = facts.iter().take(2).map(|fact| fact.value.as_str()).collect();
+    let managed = managed.into_iter().flat_map(|device| [device.label(), &device.model]);
+    let told = if sent.is_empty() { managed.filter(|text| !text.is_empty()).collect() } else { sent };
+    told.join(" / ")
+}
+
 impl Line {
     pub(super) fn new(row: Row, words: &'static Words, zone: &TimeZone) -> Self {
         let reason = row.end_reason.as_deref().and_then(|reason| words.ends.get(reason));
@@ -145,7 +154,7 @@ impl Line {
             duration: row.duration_ms.map_or_else(|| "–".to_owned(), time::duration),
             state: reason.unwrap_or(state),
             class,
-            device: facts.iter().take(2).map(|fact| fact.value.clone()).collect::<Vec<_>>().join(" / "),
+            device: shown_device(&facts, Device::stored(row.managed.as_deref()).as_ref()),
             result: words.cases.get(&format!("result_{}", row.result)).unwrap_or(""),
             row,
         }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::{
     case::{self, Case, WriteError, Writing, Wrong},
-    list::SupportLog,
+    list::{Row, SupportLog},
     page::{Line, shown},
 };
 use crate::{
@@ -19,6 +19,7 @@ use crate::{
     audit::{self, change},
     category::{self, store::Category},
     db::{DbResult, Tx},
+    device::{self, Application, Device},
     extract::InPath,
     fetch_all,
     list::{Asked, Params},
@@ -34,6 +35,7 @@ struct ShowPage {
     line: Line,
     connected: String,
     facts: Vec<DeviceFact>,
+    managed: Option<Managed>,
     events: Vec<Event>,
     filled: Filled,
     mistakes: Vec<Wrong>,
@@ -41,6 +43,16 @@ struct ShowPage {
     categories: Vec<Category>,
     results: Vec<(&'static str, &'static str)>,
     changes: Vec<ShownChange>,
+}
+
+/// The device as its device management described it.
+struct Managed {
+    device: Device,
+    applications: Vec<Application>,
+    /// Sessions of this device that there are, this one included.
+    sessions: i64,
+    /// Leads to them.
+    link: String,
 }
 
 /// What happened in a session, in order.
@@ -136,6 +148,7 @@ async fn page(
     categories.retain(|category| !category.retired || Some(&category.id) == stored.case.category_id.as_ref());
     let events = events(&mut tx, login, &row.session_id, &row.reception_id).await?;
     let changes = change::of_subject(&mut tx, login.company_id, &case::subject(id)).await?;
+    let managed = Managed::of(&mut tx, login, &row).await?;
     drop(tx);
     let event = |(at, event, detail): (i64, String, String)| Event {
         at: time::seconds(at, &zone),
@@ -148,6 +161,7 @@ async fn page(
         frame: Frame::of(app, login, headers, Here::SupportLog),
         connected: shown(row.connected_at_ms, &zone),
         facts: serde_json::from_str(&row.device).unwrap_or_default(),
+        managed,
         line: Line::new(row, words, &zone),
         events: events.into_iter().map(event).collect(),
         filled,
@@ -225,6 +239,24 @@ impl Filled {
             // Browsers end the lines of a form with both characters.
             note: self.note.replace("\r\n", "\n").trim_end().to_owned(),
         })
+    }
+}
+
+impl Managed {
+    async fn of(tx: &mut Tx, login: &SiteLogin, row: &Row) -> DbResult<Option<Self>> {
+        let Some(device) = Device::stored(row.managed.as_deref()) else { return Ok(None) };
+        let sessions = device::store::count_sessions(tx, login.company_id, &device.id).await?;
+        let query = serde_html_form::to_string([("device", &device.id)]).unwrap_or_default();
+        let applications = serde_json::from_str(row.applications.as_deref().unwrap_or_default()).unwrap_or_default();
+        Ok(Some(Self { link: format!("/log/sessions?{query}"), device, applications, sessions }))
+    }
+
+    /// What is told of the device, each under its caption, without what is empty.
+    fn facts(&self, words: &'static Words) -> impl Iterator<Item = (&'static str, &str)> {
+        let w = &words.devices;
+        let [id, name, model, os, serial] = self.device.texts();
+        let facts = [(w.name, name), (w.model, model), (w.os, os), (w.serial, serial), (w.id, id)];
+        facts.into_iter().filter(|(_, value)| !value.is_empty())
     }
 }
 

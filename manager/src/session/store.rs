@@ -16,6 +16,7 @@ use super::state::{Ended, Session, Stage, name};
 use crate::{
     bearer::BearerHash,
     db::{DbError, DbResult, Tx},
+    device::Device,
     execute, fetch_all, fetch_one, fetch_optional,
     fold::fold_all,
 };
@@ -99,6 +100,7 @@ struct SearchRow {
     operator_name: String,
     reason: String,
     device: String,
+    managed: Option<String>,
     case_number: String,
     customer_name: String,
     note: String,
@@ -308,21 +310,23 @@ pub(super) async fn refold(tx: &mut Tx, session_id: SessionId) -> DbResult<()> {
     let row = fetch_one!(
         tx,
         SearchRow,
-        "SELECT operator_name, reason, device, case_number, customer_name, note
+        "SELECT operator_name, reason, device, managed, case_number, customer_name, note
         FROM sessions
         WHERE session_id = $1",
         session_id.to_string()
     )?;
     let facts: Vec<DeviceFact> = serde_json::from_str(&row.device).unwrap_or_default();
     let texts = [&row.operator_name, &row.reason, &row.case_number, &row.customer_name, &row.note];
-    let texts = texts.into_iter().chain(facts.iter().map(|fact| &fact.value));
+    let managed = Device::stored(row.managed.as_deref());
+    let texts = texts.into_iter().chain(facts.iter().map(|fact| &fact.value)).map(String::as_str);
+    let texts = texts.chain(managed.iter().flat_map(Device::texts));
     execute!(
         tx,
         "UPDATE sessions
         SET search = $2
         WHERE session_id = $1",
         session_id.to_string(),
-        fold_all(texts.map(String::as_str))
+        fold_all(texts)
     )?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::{
     app::App,
     audit::Actor,
     db::{DbError, DbResult},
-    fetch_all, reception, relays,
+    device, fetch_all, reception, relays,
     throttle::millis,
 };
 
@@ -91,6 +91,7 @@ impl Sweep {
         }
         reception::sweep::sweep(app).await?;
         reception::sweep::cancel_revoked(app).await?;
+        device::sweep::sweep(app).await?;
         self.count_relays(app, now_ms).await?;
         if self.forgot_at.saturating_add(FORGET_EVERY_MS) <= now_ms {
             self.forgot_at = now_ms;

@@ -16,6 +16,8 @@ pub enum Scope {
     ReceptionsRead,
     /// Cancel and extend open numbers.
     ReceptionsWrite,
+    /// Start receptions for devices, as a device management does, and call them off.
+    ReceptionsStart,
     /// Read the support log, cases, categories and running sessions.
     SessionsRead,
     /// Write cases, and end sessions.
@@ -58,17 +60,18 @@ macro_rules! needed {
 }
 
 needed! {
-    AccountsRead AccountsWrite ReceptionsRead ReceptionsWrite SessionsRead SessionsWrite StatisticsRead LogsRead
-    NoticesRead SettingsWrite
+    AccountsRead AccountsWrite ReceptionsRead ReceptionsWrite ReceptionsStart SessionsRead SessionsWrite
+    StatisticsRead LogsRead NoticesRead SettingsWrite
 }
 
 impl Scope {
     /// Every scope, in the order of the form.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::AccountsRead,
         Self::AccountsWrite,
         Self::ReceptionsRead,
         Self::ReceptionsWrite,
+        Self::ReceptionsStart,
         Self::SessionsRead,
         Self::SessionsWrite,
         Self::StatisticsRead,
@@ -84,6 +87,7 @@ impl Scope {
             Self::AccountsWrite => "accounts.write",
             Self::ReceptionsRead => "receptions.read",
             Self::ReceptionsWrite => "receptions.write",
+            Self::ReceptionsStart => "receptions.start",
             Self::SessionsRead => "sessions.read",
             Self::SessionsWrite => "sessions.write",
             Self::StatisticsRead => "statistics.read",
@@ -101,6 +105,7 @@ impl Scope {
             Self::AccountsWrite => w.scope_accounts_write,
             Self::ReceptionsRead => w.scope_receptions_read,
             Self::ReceptionsWrite => w.scope_receptions_write,
+            Self::ReceptionsStart => w.scope_receptions_start,
             Self::SessionsRead => w.scope_sessions_read,
             Self::SessionsWrite => w.scope_sessions_write,
             Self::StatisticsRead => w.scope_statistics_read,

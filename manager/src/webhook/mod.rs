@@ -28,7 +28,8 @@ pub use self::{
 };
 
 /// What can be told, by the names of the operation log.
-pub const EVENTS: [&str; 6] = [
+pub const EVENTS: [&str; 7] = [
+    "reception.started",
     "reception.issued",
     "reception.entered",
     "reception.cancelled",

@@ -14,6 +14,7 @@ mod cases;
 mod cli;
 mod company_settings;
 mod config;
+mod devices;
 mod doors;
 mod events;
 mod example;

@@ -23,7 +23,7 @@ use manager::{
     },
 };
 use proto::{
-    api::error::ErrorCode,
+    api::{error::ErrorCode, reception::ReceptionBody},
     id::{CompanyId, OperatorId},
 };
 use serde_json::{Value, json};
@@ -114,7 +114,11 @@ pub(crate) async fn token(manager: &Manager, maker: OperatorId, scopes: &[Scope]
 /// One thing of each kind that has an id, of the company of a desk.
 async fn things(desk: &Desk) -> BTreeMap<&'static str, String> {
     let entered = desk.connected().await;
-    let reception = desk.issue().await;
+    let admin = desk.manager.account(desk.operator.company_id, "mdm", Role::CompanyAdmin).await;
+    let own = token(&desk.manager, admin, &[Scope::ReceptionsStart]).await;
+    let started: Value = crate::devices::start(desk, &own, &crate::devices::laptop()).await.json();
+    let reception = crate::devices::take(desk, &desk.operator.token, &started).await;
+    let reception: ReceptionBody = reception.json();
     let mut tx = desk.manager.app.db.begin().await.unwrap();
     let new = NewNotice {
         writer: Writer::Company(desk.operator.company_id),

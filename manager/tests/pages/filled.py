@@ -120,11 +120,27 @@ class Filled:
         """A running session and an open number."""
         self.house.start_relay()
         operator = tools.operator(self.house, COMPANY, "goto", PASSWORD)
-        number = operator.ask("issue", "number", reason="プリンターの設定")["number"]
+        mdm = self.api_token("company_admin", "端末管理", "receptions.start")
+        # Four digits that only the device management and the tools know.
+        number = self.start(mdm, "MDM-000123", "営業3号")["locator"] + "3381"
+        assert operator.ask("issue", "number", number=number)["number"].replace("-", "") == number
         tools.client(self.house, number)
         operator.wait_for("first_picture")
         operator.ask("ask", "granted", grant="control")
         operator.ask("issue", "number", reason="メールの設定")
+        self.start(mdm, "MDM-000124", "受付タブレット")
+
+    def start(self, token, device, name):
+        """A device management starts a reception."""
+        body = {"device": {"id": device, "name": name, "model": "ThinkPad X1 Carbon", "os": "Windows 11 24H2",
+                           "serial": "PF-3A9K2"},
+                "applications": [{"name": name, "version": f"{version}.0.1"} for version, name in
+                                 enumerate(["表計算", "メール", "営業支援クライアント", "PDFビューアー", "VPN"], 14)],
+                "customer_name": "佐藤 花子", "case_number": "T-2041", "reason": "プリンターの設定"}
+        answer = httpx.post(f"{self.house.url}/v1/manage/receptions", json=body, verify=False, trust_env=False,
+                            headers={"authorization": f"Bearer {token}"}, timeout=30)
+        assert answer.status_code == 201, answer.text
+        return answer.json()
 
     def api_token(self, role, name, *scopes):
         """A token of the API, made at the site; with every scope when none is named."""

@@ -87,6 +87,8 @@ pub enum Wish {
         reason: String,
         /// Life of the number; the company's usual one when absent.
         life_secs: Option<u64>,
+        /// A number that a device management started, instead of a new one.
+        given: Option<ReceptionNumber>,
     },
     /// Make a number unusable.
     Cancel(ReceptionId),
@@ -244,6 +246,8 @@ pub enum Effect {
         reason: String,
         /// Life of the number.
         life_secs: Option<u64>,
+        /// The number, when it is no new one.
+        given: Option<ReceptionNumber>,
     },
     /// Cancel.
     Cancel(ReceptionId),

@@ -208,7 +208,7 @@ impl App {
         match wish {
             Wish::Login(request) => self.log_in(request),
             Wish::Logout => self.log_out(),
-            Wish::Issue { reason, life_secs } => self.issue(reason, life_secs),
+            Wish::Issue { reason, life_secs, given } => self.issue(reason, life_secs, given),
             Wish::Cancel(id) => self.cancel(id),
             Wish::Extend(id) => self.extend(id),
             Wish::ShowNumber(id) => self.show_number(id),

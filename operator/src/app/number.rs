@@ -7,7 +7,7 @@ use proto::{
     },
     id::{ReceptionId, SessionId},
     limits,
-    number::Locator,
+    number::{Locator, ReceptionNumber},
 };
 
 use super::{
@@ -109,7 +109,12 @@ const fn is_open(state: ReceptionState) -> bool {
 }
 
 impl App {
-    pub(super) fn issue(&mut self, reason: String, life_secs: Option<u64>) -> Vec<Effect> {
+    pub(super) fn issue(
+        &mut self,
+        reason: String,
+        life_secs: Option<u64>,
+        given: Option<ReceptionNumber>,
+    ) -> Vec<Effect> {
         if self.issuing {
             return refuse("wrong_state", "a number is being issued");
         }
@@ -122,7 +127,7 @@ impl App {
         }
         self.issuing = true;
         self.notice = None;
-        vec![Effect::Issue { reason, life_secs }]
+        vec![Effect::Issue { reason, life_secs, given }]
     }
 
     pub(super) fn issued(&mut self, own: Own, body: ReceptionBody) -> Vec<Effect> {

@@ -28,6 +28,9 @@ pub enum Command {
         /// Life of the number.
         #[serde(default)]
         life_secs: Option<u64>,
+        /// All ten digits of a number that a device management started, instead of a new one.
+        #[serde(default)]
+        number: Option<String>,
     },
     /// Make a number unusable; the newest open one when none is named.
     Cancel {

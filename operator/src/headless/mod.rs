@@ -14,7 +14,7 @@ use desk::{
     signals::Signals,
 };
 use link::transport::Transport;
-use proto::api::login::LoginRequest;
+use proto::{api::login::LoginRequest, number::ReceptionNumber};
 use serde_json::{Value, json};
 use tokio::{
     sync::mpsc,
@@ -170,7 +170,13 @@ impl Headless {
             Err(message) => return self.error("bad_value", &message, Some(verb)),
         }
         let wish = match command {
-            Command::Issue { reason, life_secs } => Wish::Issue { reason, life_secs },
+            Command::Issue { reason, life_secs, number } => {
+                let given = number.map(|number| ReceptionNumber::parse(&number)).transpose();
+                match given {
+                    Ok(given) => Wish::Issue { reason, life_secs, given },
+                    Err(error) => return self.error("bad_value", &error.to_string(), Some(verb)),
+                }
+            }
             Command::Cancel { reception_id } | Command::Extend { reception_id } => {
                 let newest = engine.app().newest_open().map(|number| number.reception_id);
                 let Some(id) = reception_id.or(newest) else {

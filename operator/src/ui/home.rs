@@ -9,6 +9,7 @@ use proto::{
     },
     id::ReceptionId,
     limits,
+    number::ReceptionNumber,
 };
 
 use super::{Scene, badge, left, lone, state};
@@ -22,10 +23,15 @@ const WIDTH: f32 = 1080.0;
 /// Recent sessions shown.
 const SESSIONS_SHOWN: usize = 8;
 
+/// Characters of a typed number: ten digits, and what people put between them.
+const NUMBER_LEN_MAX: usize = 24;
+
 /// What is typed.
 #[derive(Default)]
 pub(super) struct Form {
     reason: String,
+    /// The number that a device management started, once somebody wants to take one.
+    given: Option<String>,
     /// Once there is a newer number than this, the reason is used up.
     asked: Option<Asked>,
 }
@@ -61,6 +67,7 @@ impl Form {
     fn issue(&mut self, ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
         if self.asked.take_if(|asked| asked.newest != newest(scene)).is_some() {
             self.reason.clear();
+            self.given = None;
         }
         ui.set_min_height(236.0);
         ui.set_width(ui.available_width());
@@ -82,7 +89,36 @@ impl Form {
         if ui.add_enabled_ui(!busy, |ui| lone(ui, widget::primary, &caption).clicked()).inner {
             // Kept until there is a number: what was typed is not lost when the manager cannot be reached.
             self.asked = Some(Asked { newest: newest(scene) });
-            wishes.push(Wish::Issue { reason: self.reason.trim().to_owned(), life_secs: None });
+            wishes.push(Wish::Issue { reason: self.reason.trim().to_owned(), life_secs: None, given: None });
+        }
+        ui.add_space(look::GAP);
+        self.take(ui, scene, wishes);
+    }
+
+    /// A number that a device management started: its ten digits are typed here, and no new number is issued.
+    fn take(&mut self, ui: &mut Ui, scene: &Scene<'_>, wishes: &mut Vec<Wish>) {
+        let Some(typed) = &mut self.given else {
+            if widget::link(ui, &scene.say("home.take_open")).clicked() {
+                self.given = Some(String::new());
+            }
+            return;
+        };
+        let label = ui.label(scene.say("home.take_number"));
+        ui.add(
+            TextEdit::singleline(typed)
+                .hint_text(RichText::new("412-905-3381").color(colour::TEXT_QUIET))
+                .char_limit(NUMBER_LEN_MAX)
+                .margin(Margin::symmetric(12, 10))
+                .desired_width(f32::INFINITY),
+        )
+        .labelled_by(label.id);
+        widget::explain(ui, &scene.say("home.take_hint"));
+        ui.add_space(look::GAP);
+        let number = ReceptionNumber::parse(typed).ok();
+        let ready = number.is_some() && !scene.app.issuing;
+        if ui.add_enabled_ui(ready, |ui| lone(ui, widget::primary, &scene.say("home.take")).clicked()).inner {
+            self.asked = Some(Asked { newest: newest(scene) });
+            wishes.push(Wish::Issue { reason: String::new(), life_secs: None, given: number });
         }
     }
 }

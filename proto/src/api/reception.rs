@@ -32,6 +32,10 @@ pub struct IssueRequest {
     /// Life of the number in seconds; [`crate::limits::RECEPTION_LIFE`] when absent.
     #[serde(default)]
     pub life_secs: Option<u64>,
+    /// Takes the number that a device management started, instead of a new one; the tool was told all ten digits. Its
+    /// life, and its reason when this one is empty, are those of the start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locator: Option<Locator>,
 }
 
 /// A reception as its operator sees it.

@@ -115,7 +115,7 @@ fn login_bodies_are_as_documented() {
 
 #[test]
 fn reception_bodies_are_as_documented() {
-    let request = IssueRequest { proof_key: KEY.into(), reason: "印刷".into(), life_secs: Some(600) };
+    let request = IssueRequest { proof_key: KEY.into(), reason: "印刷".into(), life_secs: Some(600), locator: None };
     body(&request, &json!({"proof_key": KEY, "reason": "印刷", "life_secs": 600}));
     let short: IssueRequest = serde_json::from_value(json!({"proof_key": KEY})).unwrap();
     assert_eq!((short.reason.as_str(), short.life_secs), ("", None));

@@ -192,6 +192,7 @@ async fn plant(desk: &Desk) {
         &operator
     )
     .unwrap();
+    plant_start(tx, &company, &operator, &id(8)).await;
     plant_webhook(tx, &company, [&id(6), &id(7)]).await;
     plant_token(tx, &company, &operator, &id(7)).await;
     execute!(tx, "INSERT INTO account_groups VALUES ($1, $2, $3, $3, 1, 0)", id(4), &company, MARK).unwrap();
@@ -210,6 +211,20 @@ async fn plant(desk: &Desk) {
     };
     manager::audit::append(tx, event).await.unwrap();
     whole.commit().await.unwrap();
+}
+
+/// A reception that a device management started.
+async fn plant_start(tx: &mut Tx, company: &str, operator: &str, reception_id: &str) {
+    execute!(
+        tx,
+        "INSERT INTO device_starts VALUES
+        ($1, $2, $4, $4, $4, $4, $4, $4, $4, $4, $4, $3, $4, $4, $4, 'waiting', 1, 1, 9000000000000000, NULL)",
+        reception_id,
+        company,
+        operator,
+        MARK
+    )
+    .unwrap();
 }
 
 /// A webhook and a call of it.
@@ -288,7 +303,8 @@ async fn mark(tx: &mut Tx, company: &str, operator: &str, [organisation_id, role
         tx,
         "UPDATE sessions
         SET operator_name = $2, reason = $2, device = $2, customer_key_hash = $2, operator_key_hash = $2,
-            lost_reason = $2, case_number = $2, result = $2, customer_name = $2, note = $2, search = $2
+            lost_reason = $2, case_number = $2, result = $2, customer_name = $2, note = $2, search = $2,
+            managed_device = $2, managed = $2
         WHERE company_id = $1",
         company,
         MARK
