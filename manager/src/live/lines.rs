@@ -43,10 +43,8 @@ pub(super) struct NumberLine {
     pub waited: String,
     /// Whom it is for, or who issued it.
     pub who: String,
-    /// The device, when a device management started it.
+    /// Name, model and system of the device when a device management started it; otherwise empty.
     pub device: String,
-    /// Its model and system.
-    pub model: String,
     /// Whether who looks may cancel it.
     pub may_act: bool,
     /// Whether it can be extended: one that waits for an operator cannot.
@@ -134,7 +132,7 @@ pub(super) fn may_act(login: &SiteLogin, operator_id: &str) -> bool {
 }
 
 /// What is there of these, in one line.
-fn joined(texts: [&str; 2]) -> String {
+fn joined(texts: [&str; 3]) -> String {
     texts.into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>().join(" / ")
 }
 
@@ -150,15 +148,11 @@ impl NumberLine {
         };
         let may_act = may_act(login, &row.operator_id);
         let device = Device::stored(row.managed.as_deref());
-        let (label, model) = match &device {
-            Some(device) => (device.label().to_owned(), joined([&device.model, &device.os])),
-            None => ("–".to_owned(), String::new()),
-        };
+        let device = device.map_or_else(String::new, |device| joined([device.label(), &device.model, &device.os]));
         let who: &str = if row.operator_name.is_empty() { words.live.anybody } else { &row.operator_name };
         Self {
             who: who.to_owned(),
-            device: label,
-            model,
+            device,
             number: format!("{shown:•<3}-•••-••••"),
             state,
             class,
