@@ -3,6 +3,7 @@
 use std::{error::Error, io};
 
 use reqwest::StatusCode;
+use rustls::pki_types::InvalidDnsNameError;
 
 use super::{
     AddressError,
@@ -170,7 +171,7 @@ fn kind_of(error: &(dyn Error + 'static)) -> Option<Kind> {
     }
     if error.is::<NotPublic>() {
         Some(Kind::Address)
-    } else if error.is::<NotFound>() {
+    } else if error.is::<NotFound>() || error.is::<InvalidDnsNameError>() {
         Some(Kind::Name)
     } else {
         None

@@ -472,7 +472,7 @@ async fn no_address_inside_is_called() {
         assert_eq!(call_due(&desk.manager, &strict).await, 1);
 
         assert!(receiver.said().is_empty());
-        admin.get(&page).await.says("公開されているアドレスではありません");
+        admin.get(&page).await.says("公開されていないアドレスなので送れません");
         for (url, text) in [
             ("https://127.0.0.1/", "このアドレスへは送れません"),
             ("https://2130706433/", "このアドレスへは送れません"),

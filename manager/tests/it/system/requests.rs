@@ -167,7 +167,7 @@ async fn plant(desk: &Desk) {
     .unwrap();
     execute!(
         tx,
-        "INSERT INTO notices VALUES ($1, $2, FALSE, 'other', FALSE, $3, $3, 1, 2, 2, $3, 1)",
+        "INSERT INTO notices VALUES ($1, $2, FALSE, 'other', FALSE, $3, $3, 1, 2, 2, $3, 1, NULL, FALSE, 0, NULL)",
         id(6),
         &company,
         MARK
