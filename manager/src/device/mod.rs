@@ -12,4 +12,4 @@ pub mod state;
 pub mod store;
 pub mod sweep;
 
-pub use self::state::{Application, Device, Start, Waiting};
+pub use self::state::{Application, Device, Start, StartState};

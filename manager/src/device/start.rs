@@ -6,7 +6,7 @@ use proto::id::{OperatorId, ReceptionId, TokenId};
 use serde_json::json;
 
 use super::{
-    state::{self, Application, Device, Start, Waiting},
+    state::{self, Application, Device, Start, StartState},
     store,
 };
 use crate::{
@@ -71,7 +71,7 @@ pub async fn start(app: &App, login: &SiteLogin, token_id: TokenId, asked: &Aske
             operator_id: asked.operator_id,
             group_id: asked.group_id.clone(),
             locator_sealed: String::new(),
-            state: Waiting::Waiting,
+            state: StartState::Waiting,
             started_at_ms: now_ms,
             life_ms,
             expires_at_ms: now_ms.saturating_add(life_ms),
@@ -102,10 +102,10 @@ pub async fn cancel(tx: &mut Tx, login: &SiteLogin, reception_id: ReceptionId, n
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn call_off(tx: &mut Tx, login: &SiteLogin, reception_id: ReceptionId, now_ms: i64) -> DbResult<bool> {
-    if !store::close(tx, reception_id, Waiting::Cancelled, now_ms).await? {
+    if !store::close(tx, reception_id, StartState::Cancelled, now_ms).await? {
         return Ok(false);
     }
-    let detail = json!({ "state": Waiting::Cancelled.as_str() });
+    let detail = json!({ "state": StartState::Cancelled.as_str() });
     let event = AuditEvent { reception: Some(reception_id), ..login.event("reception.cancelled", detail, now_ms) };
     audit::append(tx, event).await?;
     Ok(true)

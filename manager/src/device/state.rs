@@ -55,7 +55,7 @@ pub struct Application {
 
 /// How far a start has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Waiting {
+pub enum StartState {
     /// No operator has taken its number yet.
     Waiting,
     /// An operator has; its reception says more.
@@ -92,7 +92,7 @@ pub struct Start {
     /// Its digits, sealed.
     pub locator_sealed: String,
     /// How far it has come.
-    pub state: Waiting,
+    pub state: StartState,
     /// When it was started.
     pub started_at_ms: UnixMillis,
     /// How long its number lives.
@@ -101,7 +101,7 @@ pub struct Start {
     pub expires_at_ms: UnixMillis,
 }
 
-impl Waiting {
+impl StartState {
     /// Every state.
     pub const ALL: [Self; 4] = [Self::Waiting, Self::Taken, Self::Expired, Self::Cancelled];
 
@@ -215,8 +215,8 @@ mod tests {
         assert_eq!(Device::stored(Some(&text)), Some(named.clone()));
         assert_eq!((named.label(), device("a").label()), ("営業3号", "a"));
         assert_eq!(Device::stored(None), None);
-        for state in Waiting::ALL {
-            assert_eq!(Waiting::stored(state.as_str()), Some(state));
+        for state in StartState::ALL {
+            assert_eq!(StartState::stored(state.as_str()), Some(state));
         }
     }
 }

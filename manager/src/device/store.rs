@@ -6,7 +6,7 @@ use proto::{
 };
 use serde_json::json;
 
-use super::state::{Device, Start, Waiting};
+use super::state::{Device, Start, StartState};
 use crate::{
     db::{DbError, DbResult, Tx},
     execute, fetch_all, fetch_one, fetch_optional,
@@ -223,7 +223,7 @@ pub async fn take(
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn close(tx: &mut Tx, reception_id: ReceptionId, state: Waiting, now_ms: UnixMillis) -> DbResult<bool> {
+pub async fn close(tx: &mut Tx, reception_id: ReceptionId, state: StartState, now_ms: UnixMillis) -> DbResult<bool> {
     let closed = execute!(
         tx,
         "UPDATE device_starts
@@ -340,7 +340,7 @@ impl TryFrom<Row> for Start {
             operator_id: row.operator_id.map(|id| id.parse()).transpose().map_err(|_not_an_id| wrong("operator_id"))?,
             device: Device::stored(Some(&row.device)).ok_or_else(|| wrong("device"))?,
             applications: serde_json::from_str(&row.applications).map_err(|_no_list| wrong("applications"))?,
-            state: Waiting::stored(&row.state).ok_or_else(|| wrong("state"))?,
+            state: StartState::stored(&row.state).ok_or_else(|| wrong("state"))?,
             token_id: row.token_id,
             customer_name: row.customer_name,
             case_number: row.case_number,

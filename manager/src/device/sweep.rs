@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::{state::Waiting, store};
+use super::{state::StartState, store};
 use crate::{
     app::App,
     audit::{self, Actor, AuditEvent},
@@ -27,9 +27,9 @@ pub async fn sweep(app: &App) -> DbResult<u64> {
         let reception_id = over.reception_id.parse().map_err(|_not_an_id| wrong("reception_id"))?;
         let company_id = over.company_id.parse().map_err(|_not_an_id| wrong("company_id"))?;
         let (state, event) = if over.late {
-            (Waiting::Expired, "reception.expired")
+            (StartState::Expired, "reception.expired")
         } else {
-            (Waiting::Cancelled, "reception.cancelled")
+            (StartState::Cancelled, "reception.cancelled")
         };
         let mut tx = app.db.begin().await?;
         // Taken or called off since the look: then there is nothing to do.

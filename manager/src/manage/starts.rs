@@ -13,7 +13,7 @@ use crate::{
     app::{self, App},
     db::Tx,
     device::{
-        Application, Device, Start, Waiting,
+        Application, Device, Start, StartState,
         start::{self, Asked},
         store,
     },
@@ -179,8 +179,8 @@ pub(super) async fn cancel(
 /// A start as it stands; the digits only for the token that started it, and only while they are good for something.
 async fn shown(app: &App, tx: &mut Tx, by: &By<ReceptionsStart>, start: Start) -> ApiResult<StartedReception> {
     let taken = match start.state {
-        Waiting::Taken => store::taken(tx, start.reception_id).await?,
-        Waiting::Waiting | Waiting::Expired | Waiting::Cancelled => None,
+        StartState::Taken => store::taken(tx, start.reception_id).await?,
+        StartState::Waiting | StartState::Expired | StartState::Cancelled => None,
     };
     let state = taken.as_ref().map_or(start.state.as_str(), |taken| taken.state.as_str());
     let usable = matches!(state, "waiting" | "issued" | "entered");

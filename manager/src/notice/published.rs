@@ -323,19 +323,18 @@ impl Shown {
         codes.sort_unstable();
         codes.dedup();
         let kind = written.class.as_str();
-        Self::new([&written.title, &written.body, kind], written.important, period, only.is_empty(), codes)
+        Self::new([&written.title, &written.body, kind], period, [written.important, only.is_empty()], codes)
     }
 
     fn of_row(row: &Row, codes: &[String]) -> Self {
         let period = (row.begins_at_ms, row.ends_at_ms);
-        Self::new([&row.title, &row.body, &row.kind], row.important, period, row.to_all, codes.to_vec())
+        Self::new([&row.title, &row.body, &row.kind], period, [row.important, row.to_all], codes.to_vec())
     }
 
     fn new(
         [title, body, kind]: [&str; 3],
-        important: bool,
         (begins_at_ms, ends_at_ms): (UnixMillis, UnixMillis),
-        to_all: bool,
+        [important, to_all]: [bool; 2],
         codes: Vec<String>,
     ) -> Self {
         let zone = time::zone(time::TOKYO);

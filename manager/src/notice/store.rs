@@ -100,7 +100,7 @@ impl Running {
     /// Its line, which says when it is a partner's.
     pub fn told(&self, words: &Words) -> String {
         match &self.partner {
-            Some(partner) => words.notices.from_partner(partner, &self.title),
+            Some(partner) => words.notices.with_partner(partner, &self.title),
             None => self.title.clone(),
         }
     }
