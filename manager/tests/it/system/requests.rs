@@ -167,7 +167,7 @@ async fn plant(desk: &Desk) {
     .unwrap();
     execute!(
         tx,
-        "INSERT INTO notices VALUES ($1, $2, FALSE, 'other', FALSE, $3, $3, 1, 2, 2, $3, 1, NULL, FALSE, 0, NULL)",
+        "INSERT INTO notices VALUES ($1, $2, FALSE, 'other', FALSE, $3, $3, 1, 2, 2, $3, 1, NULL, FALSE, 0, $3)",
         id(6),
         &company,
         MARK
@@ -232,7 +232,7 @@ async fn plant_webhook(tx: &mut Tx, company: &str, [webhook_id, call_id]: [&str;
     execute!(tx, "INSERT INTO webhooks VALUES ($1, $2, $3, $3, $3, FALSE, 1, 0)", webhook_id, company, MARK).unwrap();
     execute!(
         tx,
-        "INSERT INTO webhook_calls VALUES ($1, $2, $3, $4, 1, $4, $4, 'queued', 0, 1, NULL, $4, $4, 0)",
+        "INSERT INTO webhook_calls VALUES ($1, $2, $3, $4, 1, $4, $4, 'queued', 0, 1, NULL, $4, $4, 0, $4)",
         call_id,
         webhook_id,
         company,
