@@ -184,6 +184,10 @@ impl Entrance {
         match seated {
             Ok(seated) => {
                 drop(handshake);
+                // Who comes back to its seat meanwhile was not there when the others were told.
+                if self.shutdown.draining().is_cancelled() {
+                    seated.say_goaway();
+                }
                 self.hand_over(seated, connection, place);
             }
             Err(not_admitted) => self.refuse(connection, not_admitted).await,

@@ -97,6 +97,11 @@ impl Seated {
         self.home
     }
 
+    /// Tells the tool that the relay is being stopped.
+    pub(crate) fn say_goaway(&self) {
+        self.seat.say_goaway();
+    }
+
     /// Gives the seat back and tells the other side, which keeps its own unless the session is over by that; then the
     /// manager is told, too.
     fn leave(&mut self, reason: CloseReason) {

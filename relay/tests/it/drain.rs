@@ -35,6 +35,21 @@ async fn a_draining_relay_takes_nobody_new_and_ends_when_its_last_session_has() 
 }
 
 #[tokio::test]
+async fn who_comes_back_to_a_draining_relay_is_sent_on_too() {
+    let world = World::start().await;
+    let (customer, operator) = (world.side(Role::Customer, 1), world.side(Role::Operator, 1));
+    let _first = world.try_join(&customer, 1).await.unwrap();
+    let (mut peer, _) = world.try_join(&operator, 1).await.unwrap();
+    world.shutdown.drain();
+    assert_eq!(peer.next().await.unwrap().kind, FrameType::Goaway);
+
+    let (mut back, present) = world.try_join(&customer, 2).await.unwrap();
+
+    assert!(present, "its session is here still");
+    assert_eq!(back.next().await.unwrap().kind, FrameType::Goaway, "else it would stay until it is ended by force");
+}
+
+#[tokio::test]
 async fn a_second_signal_ends_every_session_at_once() {
     let world = World::start().await;
     let (mut customer, mut operator) = world.pair(1).await;
