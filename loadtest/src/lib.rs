@@ -1,7 +1,8 @@
 //! Proves the whole: real servers and real tools on this machine, driven from outside.
 //!
 //! Reading order: [`world`] starts the three servers, [`desktop`] a customer's X11 desktop, [`tool`] the two tools in
-//! headless mode, [`editor`] types with them; [`demo`] runs one support session with all of them; [`figures`], [`memory`] and [`process`] measure;
+//! headless mode, [`editor`] types with them; [`demo`] runs one support session with all of them; [`figures`], [`memory`],
+//! [`process`] and `private` measure;
 //! [`trace`] judges what a server asked the kernel for; [`evil`] is a relay and a manager gone bad; [`load`] makes many
 //! sessions at once, [`bench`] measures what the relay costs, [`run`] plays a scenario, [`fault`] lets relays die under
 //! load, [`report`] shows what was found.
@@ -20,6 +21,7 @@ pub mod load;
 pub mod memory;
 pub mod meter;
 pub mod picture;
+mod private;
 pub mod process;
 pub mod progress;
 pub mod proxy;

@@ -17,8 +17,9 @@ use crate::{
         tls::{Identity, KeyExchange},
     },
     meter::Meter,
+    private::wait_ready,
     process::{Process, installed, our_binary},
-    world::{free_address, wait_ready},
+    world::free_address,
 };
 
 /// How long a server may take to listen.

@@ -42,8 +42,9 @@ use super::{
 };
 use crate::{
     desktop::pause,
+    private::{metric, metric_by, wait_ready},
     process::{Process, our_binary},
-    world::{World, free_address, metric, metric_by, wait_ready},
+    world::{World, free_address},
 };
 
 /// A relay that was asked to leave, or to start, does so within this time.

@@ -316,25 +316,36 @@ struct Shown {
 /// Their names, in the same order.
 const NAMES: [&str; 7] = ["title", "body", "kind", "important", "starts", "ends", "audience"];
 
+/// The value of a switch.
+const fn yes_no(on: bool) -> &'static str {
+    if on { "yes" } else { "no" }
+}
+
+/// Whom a notice is for.
+const fn audience(to_all: bool) -> &'static str {
+    if to_all { "all" } else { "some" }
+}
+
 impl Shown {
     fn of(written: &Written, only: &[Addressee]) -> Self {
         let period = (written.begins_at_ms, written.ends_at_ms);
         let mut codes: Vec<String> = only.iter().map(|addressee| addressee.code.clone()).collect();
         codes.sort_unstable();
         codes.dedup();
-        let kind = written.class.as_str();
-        Self::new([&written.title, &written.body, kind], period, [written.important, only.is_empty()], codes)
+        let (kind, important, audience) =
+            (written.class.as_str(), yes_no(written.important), audience(only.is_empty()));
+        Self::new([&written.title, &written.body, kind, important, audience], period, codes)
     }
 
     fn of_row(row: &Row, codes: &[String]) -> Self {
         let period = (row.begins_at_ms, row.ends_at_ms);
-        Self::new([&row.title, &row.body, &row.kind], period, [row.important, row.to_all], codes.to_vec())
+        let (important, audience) = (yes_no(row.important), audience(row.to_all));
+        Self::new([&row.title, &row.body, &row.kind, important, audience], period, codes.to_vec())
     }
 
     fn new(
-        [title, body, kind]: [&str; 3],
+        [title, body, kind, important, audience]: [&str; 5],
         (begins_at_ms, ends_at_ms): (UnixMillis, UnixMillis),
-        [important, to_all]: [bool; 2],
         codes: Vec<String>,
     ) -> Self {
         let zone = time::zone(time::TOKYO);
@@ -342,10 +353,10 @@ impl Shown {
             title.to_owned(),
             body.to_owned(),
             kind.to_owned(),
-            if important { "yes" } else { "no" }.to_owned(),
+            important.to_owned(),
             time::to_the_minute(begins_at_ms, &zone),
             time::to_the_minute(ends_at_ms, &zone),
-            if to_all { "all" } else { "some" }.to_owned(),
+            audience.to_owned(),
         ];
         Self { values, codes }
     }

@@ -220,6 +220,7 @@ mod tests {
         assert_eq!(kind_of(&tls(expired)), Some(Kind::Certificate));
         assert_eq!(kind_of(&tls(rustls::Error::DecryptError)), Some(Kind::Tls));
         assert_eq!(kind_of(&io::Error::other(NotPublic)), Some(Kind::Address));
+        assert_eq!(kind_of(&io::Error::other(InvalidDnsNameError)), Some(Kind::Name));
         assert_eq!(kind_of(&io::Error::from(io::ErrorKind::ConnectionReset)), Some(Kind::Cut));
         assert_eq!(kind_of(&io::Error::new(io::ErrorKind::UnexpectedEof, "tls handshake eof")), Some(Kind::Cut));
         assert_eq!(kind_of(&io::Error::other("x")), None);

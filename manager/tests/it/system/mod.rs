@@ -5,6 +5,7 @@ mod age;
 mod contracts;
 mod out;
 mod partners;
+mod planted;
 pub(crate) mod requests;
 pub(crate) mod wall;
 
