@@ -8,6 +8,7 @@ use std::{sync::Arc, time::Duration};
 use anyhow::{Context as _, Result};
 use link::{BoxFuture, sealed::Sealed};
 use proto::id::RelayId;
+use tokio::time::Instant;
 
 use super::{
     Call, bounds,
@@ -22,6 +23,8 @@ use super::{
 
 /// Whatever must come about does so within this time, also on a machine that is busy with other things.
 pub const PATIENCE: Duration = Duration::from_mins(1);
+/// A session on which nothing said within this time has come is silent.
+const RECENT: Duration = Duration::from_secs(5);
 /// Times are not judged, but this long nobody waits.
 const QUICK_GAP_MAX_MS: f64 = 30_000.0;
 /// How often a condition on the servers is looked at.
@@ -99,9 +102,13 @@ impl Trial {
     pub async fn ready(&mut self) -> Result<()> {
         let pairs = if self.spares { 2 * self.crowd.len() } else { self.crowd.len() };
         let are_there = self.relays.wait_for_pairs(pairs, PATIENCE).await?;
+        if are_there {
+            return Ok(());
+        }
         let (held, missed) = (self.relays.held().await?, &self.outcome.missed);
-        anyhow::ensure!(are_there, "not {pairs} pairs within {PATIENCE:?}, but {held:?}; before that: {missed:?}");
-        Ok(())
+        let now = Instant::now();
+        let whereabouts = self.crowd.whereabouts(now.checked_sub(RECENT).unwrap_or(now));
+        anyhow::bail!("not {pairs} pairs within {PATIENCE:?}, but {held:?}; {whereabouts}; before that: {missed:?}")
     }
 
     /// Counts what the servers hold in memory now as what they need: a first flood has shown how much that is, and an

@@ -101,6 +101,9 @@ struct State {
     keepalive: KeepAlive,
     /// Pong this side owes the relay; only the newest.
     pong: Option<Bytes>,
+    /// The tool itself ends the session. A relay takes a goodbye for that, so a path that is only dropped says none, also
+    /// when its task sees that nothing more will be given before it sees that it is to stop.
+    says_goodbye: bool,
 }
 
 impl Path {
@@ -157,7 +160,8 @@ impl Path {
 
     fn new(transport: Option<Transport>) -> (Self, Ends) {
         let (to, given) = mpsc::channel(BATCHES_MAX);
-        let state = State { keepalive: KeepAlive::new(Instant::now(), rand::random()), pong: None };
+        let state =
+            State { keepalive: KeepAlive::new(Instant::now(), rand::random()), pong: None, says_goodbye: false };
         let ears = Arc::new(Ears { state: Mutex::new(state), kick: Notify::new(), pulse: Notify::new() });
         let stop = CancellationToken::new();
         let ends = Ends { given, ears: Arc::clone(&ears), stop: stop.clone() };
@@ -190,6 +194,7 @@ impl Path {
 
     /// Writes what was given, then says goodbye to the relay.
     pub(crate) fn finish(self) -> Finishing {
+        self.ears.lock().says_goodbye = true;
         drop(self.to);
         Finishing { _stop: self.stop }
     }
@@ -256,7 +261,8 @@ where
         tokio::select! {
             reason = &mut inbound => Some(reason),
             written = outbound(&mut writer, &mut given, &ears, &desk) => match written {
-                Ok(()) => None,
+                Ok(()) if ears.lock().says_goodbye => None,
+                Ok(()) => Some(CloseReason::PeerLost),
                 // What the relay said last may be among the bytes that arrived before the connection broke.
                 Err(CloseReason::TransportLost) => {
                     Some(timeout(FAREWELL_TIMEOUT, inbound).await.unwrap_or(CloseReason::TransportLost))
@@ -434,5 +440,42 @@ const fn reason(error: JoinError) -> CloseReason {
         JoinError::Refused(reason) | JoinError::PeerGone(reason) | JoinError::Timeout(reason) => reason,
         JoinError::Broken => CloseReason::TransportLost,
         JoinError::Malformed => CloseReason::Malformed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    /// A path, what it tells, and the relay's end of its connection.
+    fn adopted() -> (Path, mpsc::Receiver<(PathId, PathNews)>, DuplexStream) {
+        let (tool, relay) = duplex(64 * 1024);
+        let (news, told) = mpsc::channel(8);
+        let desk = Desk { id: 1, news, written: Arc::default(), beside: Arc::default() };
+        (Path::adopt(Connection::new(tool, [0; 32], Transport::Tcp), desk), told, relay)
+    }
+
+    /// Whether the tool has only stopped to write, and still reads; a path that is cut does neither.
+    async fn says_goodbye(relay: &mut DuplexStream) -> bool {
+        assert_eq!(relay.read_to_end(&mut Vec::new()).await.unwrap(), 0);
+        relay.write_all(b"x").await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_finished_says_goodbye() {
+        let (path, _told, mut relay) = adopted();
+        let _finishing = path.finish();
+        assert!(says_goodbye(&mut relay).await);
+    }
+
+    #[tokio::test]
+    async fn a_path_that_is_dropped_says_none_even_when_its_task_sees_the_end_of_its_queue_first() {
+        let (Path { to, stop, ears: _ears, transport: _ }, mut told, mut relay) = adopted();
+        drop(to);
+        assert!(matches!(told.recv().await, Some((1, PathNews::Gone(_)))));
+        assert!(!says_goodbye(&mut relay).await);
+        drop(stop);
     }
 }
