@@ -43,6 +43,13 @@ pub struct Now {
     pub spread: f64,
 }
 
+impl Now {
+    /// A random share of up to a half, which is added to a pause.
+    fn half(self) -> f64 {
+        self.spread.clamp(0.0, 1.0) / 2.0
+    }
+}
+
 /// What happened on a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PathEvent {
@@ -60,7 +67,10 @@ pub enum PathEvent {
     /// The connection is over, or never came about.
     Gone,
     /// The other tool said `Resume` here, and it opened.
-    Resumed,
+    Resumed {
+        /// It had heard every `Resume` of this tool by then.
+        heard_all: bool,
+    },
     /// The other tool was started again and has rejoined the session here.
     Rejoined,
 }
@@ -96,6 +106,10 @@ pub struct Roam {
     lost_since: Option<Instant>,
     /// No spare is dialed before, because the session has just moved.
     calm_until: Option<Instant>,
+    /// All relays are dialed until the tools meet.
+    searches: bool,
+    /// Relays that were dialed since there was last a warm spare, the last one last.
+    tried: Vec<RelayId>,
     next_id: PathId,
     over: bool,
 }
@@ -107,6 +121,8 @@ struct Path {
     stage: Stage,
     since: Instant,
     leaving: bool,
+    /// The other tool has come here since this one said its last `Resume` here, which may be lost.
+    unheard: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,13 +147,15 @@ impl Roam {
         Self {
             role,
             relays,
-            paths: vec![Path { id: active, relay, stage: Stage::Paired, since: now, leaving: false }],
+            paths: vec![Path { id: active, relay, stage: Stage::Paired, since: now, leaving: false, unheard: false }],
             rests: Vec::new(),
             active: Some(active),
             unanswered_since: None,
             offered: None,
             lost_since: None,
             calm_until: None,
+            searches: false,
+            tried: Vec::new(),
             next_id: active.saturating_add(1),
             over: false,
         }
@@ -155,6 +173,8 @@ impl Roam {
             offered: None,
             lost_since: None,
             calm_until: None,
+            searches: false,
+            tried: Vec::new(),
             next_id: first,
             over: false,
         }
@@ -209,7 +229,12 @@ impl Roam {
         let Some(place) = self.paths.iter().position(|path| path.id == id) else { return Vec::new() };
         let mut effects = Vec::new();
         match event {
-            PathEvent::Joined { peer_present: true } | PathEvent::PeerPresent => self.pair(place, now),
+            PathEvent::Joined { peer_present: true } | PathEvent::PeerPresent => {
+                self.pair(place, now);
+                if let Some(path) = self.paths.get_mut(place) {
+                    path.unheard = true;
+                }
+            }
             PathEvent::Joined { peer_present: false } => self.set_stage(place, Stage::Lone, now),
             PathEvent::PeerGone => {
                 self.set_stage(place, Stage::Lone, now);
@@ -228,14 +253,14 @@ impl Roam {
                 self.rest(path.relay, now);
                 self.lose(id);
             }
-            PathEvent::Resumed => {
+            PathEvent::Resumed { heard_all } => {
                 self.pair(place, now);
-                effects.extend(self.resumed(id, now));
+                effects.extend(self.resumed(id, heard_all, now));
             }
             PathEvent::Rejoined => {
                 self.pair(place, now);
                 (self.active, self.unanswered_since, self.offered) = (Some(id), None, None);
-                effects.extend([Effect::Resume(id), Effect::Settle(id)]);
+                effects.extend([self.say_resume(id), Effect::Settle(id)]);
             }
         }
         effects.extend(self.tick(now));
@@ -266,6 +291,7 @@ impl Roam {
             return effects;
         }
         let kept = if self.is_settled() {
+            self.searches = false;
             self.keep_spare(now)
         } else if self.unanswered_since.is_some_and(|since| now.at < since + SEARCH_AFTER) {
             Vec::new()
@@ -297,10 +323,12 @@ impl Roam {
     }
 
     /// The other tool said `Resume` on this path.
-    fn resumed(&mut self, id: PathId, now: Now) -> Vec<Effect> {
+    fn resumed(&mut self, id: PathId, heard_all: bool, now: Now) -> Vec<Effect> {
         if self.active == Some(id) {
             let answered = self.unanswered_since.take().is_some();
-            let answer = (!answered).then_some(Effect::Resume(id));
+            // What is on its way there is the answer; with another one each would answer the other for ever.
+            let is_due = !answered && (heard_all || self.path(id).is_some_and(|path| path.unheard));
+            let answer = is_due.then(|| self.say_resume(id));
             return answer.into_iter().chain([Effect::Settle(id)]).collect();
         }
         if self.role == Role::Operator && self.active.is_some() && self.unanswered_since.is_some() {
@@ -310,7 +338,14 @@ impl Roam {
         self.active = Some(id);
         self.unanswered_since = None;
         self.calm(now);
-        vec![Effect::Resume(id), Effect::Settle(id)]
+        vec![self.say_resume(id), Effect::Settle(id)]
+    }
+
+    fn say_resume(&mut self, id: PathId) -> Effect {
+        if let Some(path) = self.paths.iter_mut().find(|path| path.id == id) {
+            path.unheard = false;
+        }
+        Effect::Resume(id)
     }
 
     /// Moves to a paired path when the active one is gone or leaving.
@@ -329,7 +364,7 @@ impl Roam {
         self.calm(now);
         let heard = self.offered.take() == Some(id);
         self.unanswered_since = (!heard).then_some(now.at);
-        [Effect::Resume(id)].into_iter().chain(heard.then_some(Effect::Settle(id))).collect()
+        [self.say_resume(id)].into_iter().chain(heard.then_some(Effect::Settle(id))).collect()
     }
 
     /// The session has moved: the next spare waits a moment.
@@ -337,8 +372,14 @@ impl Roam {
         self.calm_until = Some(now.at + CALM_MAX.mul_f64(now.spread.clamp(0.0, 1.0)));
     }
 
-    /// Dials every relay that rests no longer.
+    /// Dials every relay that rests no longer. How long each one rests begins anew with the search: a relay that was away
+    /// while a spare was wanted may be the only one that is there now.
     fn search(&mut self, now: Now) -> Vec<Effect> {
+        if !std::mem::replace(&mut self.searches, true) {
+            for rest in &mut self.rests {
+                (rest.pause, rest.until) = (REST_MIN, rest.until.min(now.at + REST_MIN.mul_f64(1.0 + now.half())));
+            }
+        }
         let free: Vec<_> = self.relays.iter().copied().filter(|relay| self.may_dial(*relay, now.at)).collect();
         free.into_iter().map(|relay| self.dial(relay, now.at)).collect()
     }
@@ -356,20 +397,34 @@ impl Roam {
         let mut spares: Vec<_> = self.paths.iter().filter(|path| Some(path.id) != self.active).copied().collect();
         spares.sort_by_key(|path| (path.leaving, path.stage != Stage::Paired, distance(path.relay), path.id));
         let has_paired = spares.first().is_some_and(|path| path.stage == Stage::Paired && !path.leaving);
-        let kept = if has_paired { 1 } else { SPARES_MAX };
+        // Who stands on a relay that is being stopped does not wait, and tries all others.
+        let is_urgent = active.is_some_and(|path| path.leaving);
+        let kept = match (has_paired, is_urgent) {
+            (true, _) => 1,
+            (false, true) => count,
+            (false, false) => SPARES_MAX,
+        };
         let mut effects: Vec<_> =
             spares.iter().enumerate().filter(|(place, path)| kept <= *place || path.leaving).map(drop_path).collect();
         let waits_long = |path: &Path| path.since + LONE_TIMEOUT <= now.at;
-        // Who stands on a relay that is being stopped does not wait.
-        let is_calm = self.calm_until.is_none_or(|until| until <= now.at) || active.is_some_and(|path| path.leaving);
-        let wants = !has_paired && is_calm && spares.iter().all(waits_long);
-        if wants && SPARES_MAX <= spares.len() {
+        let is_calm = self.calm_until.is_none_or(|until| until <= now.at);
+        let wants = !has_paired && (is_urgent || (is_calm && spares.iter().all(waits_long)));
+        if wants && kept <= spares.len() {
             effects.extend(spares.iter().min_by_key(|path| path.since).map(|path| Effect::Drop(path.id)));
         }
         let dropped = effects.clone();
         self.forget(&dropped);
-        let next = self.relays.iter().copied().filter(|relay| wants && self.may_dial(*relay, now.at));
-        if let Some(relay) = next.min_by_key(|relay| distance(*relay)) {
+        if has_paired {
+            self.tried.clear();
+        }
+        let mut next: Vec<_> =
+            self.relays.iter().copied().filter(|relay| wants && self.may_dial(*relay, now.at)).collect();
+        // The one that was given up just now is the last to be tried again.
+        next.sort_by_key(|relay| (self.tried.iter().position(|tried| tried == relay), distance(*relay)));
+        next.truncate(if is_urgent { count } else { 1 });
+        for relay in next {
+            self.tried.retain(|tried| *tried != relay);
+            self.tried.push(relay);
             effects.push(self.dial(relay, now.at));
         }
         effects.dedup();
@@ -379,7 +434,7 @@ impl Roam {
     fn dial(&mut self, relay: RelayId, now: Instant) -> Effect {
         let id = self.next_id;
         self.next_id = self.next_id.saturating_add(1);
-        self.paths.push(Path { id, relay, stage: Stage::Dialing, since: now, leaving: false });
+        self.paths.push(Path { id, relay, stage: Stage::Dialing, since: now, leaving: false, unheard: false });
         Effect::Dial(id, relay)
     }
 
@@ -392,7 +447,7 @@ impl Roam {
     fn rest(&mut self, relay: RelayId, now: Now) {
         let before = self.rests.iter().position(|rest| rest.relay == relay).map(|place| self.rests.swap_remove(place));
         let pause = before.map_or(REST_MIN, |rest| rest.pause.saturating_mul(2).min(REST_MAX));
-        let until = now.at + pause.mul_f64(1.0 + now.spread.clamp(0.0, 1.0) / 2.0);
+        let until = now.at + pause.mul_f64(1.0 + now.half());
         self.rests.push(Rest { relay, until, pause });
     }
 

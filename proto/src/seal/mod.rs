@@ -58,7 +58,7 @@ use zeroize::Zeroizing;
 use self::{
     handshake::expand,
     rejoin::RejoinSecret,
-    resume::{Due, Resume},
+    resume::{Arrived, Due, Resume},
 };
 use crate::{
     frame::{FLAG_MORE, Frame, FrameHeader, FrameType, Lane},
@@ -245,12 +245,17 @@ impl Sealer {
 }
 
 impl Sealer {
-    /// Says over a new relay what has arrived here: [`Opener::due`].
+    /// Says over a new relay what has arrived here: [`Opener::arrived`].
     ///
     /// # Errors
     /// [`SealError::Exhausted`] after 2⁶¹ of them.
-    pub fn seal_resume(&mut self, arrived: Due) -> Result<Frame, SealError> {
+    pub fn seal_resume(&mut self, arrived: Arrived) -> Result<Frame, SealError> {
         self.resume.seal(arrived)
+    }
+
+    /// The serial number that the next `Resume` gets.
+    pub const fn resumes(&self) -> u64 {
+        self.resume.serial()
     }
 
     /// The sequence number that the next frame of each lane gets.
@@ -264,13 +269,18 @@ impl Opener {
         Self { lanes, resume, broken: false, stale: None, ahead: [0; 4] }
     }
 
-    /// Reads what the other side says over a new relay: the numbers that are due next there.
+    /// Reads what the other side says over a new relay: what has arrived there.
     ///
     /// # Errors
     /// [`SealError::NotSealed`], [`SealError::Sequence`] (an old one again) and [`SealError::Altered`]. None of them
     /// breaks the seal: whoever made the bytes up is the relay.
-    pub fn open_resume(&mut self, frame: &Frame) -> Result<Due, SealError> {
+    pub fn open_resume(&mut self, frame: &Frame) -> Result<Arrived, SealError> {
         self.resume.open(frame)
+    }
+
+    /// What has arrived here.
+    pub fn arrived(&self) -> Arrived {
+        Arrived { due: self.due(), resumes: self.resume.serial() }
     }
 
     /// The sequence number that is due next on each lane.

@@ -7,8 +7,8 @@
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 8 | serial number, little-endian, below 2⁶¹ |
-//! | 8 | 32 | ciphertext of four u64, little-endian: the sequence number due next on each lane |
-//! | 40 | 16 | tag |
+//! | 8 | 40 | ciphertext of five u64, little-endian: the sequence number due next on each lane, and the serial number due next of the other side's `Resume` |
+//! | 48 | 16 | tag |
 //!
 //! Nonce: 0xFF ‖ three zero bytes ‖ serial number 8 bytes, little-endian. Associated data: the header of the frame.
 //!
@@ -27,8 +27,17 @@ use crate::{
 /// The sequence number that is due next on each lane, in the order of [`Lane::ALL`].
 pub type Due = [u64; 4];
 
-/// Bytes of four sequence numbers.
-const PLAIN_LEN: usize = 32;
+/// What has arrived at one side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrived {
+    /// The frames.
+    pub due: Due,
+    /// The serial number that the next `Resume` of the other side has at the least.
+    pub resumes: u64,
+}
+
+/// Bytes of five numbers.
+const PLAIN_LEN: usize = 40;
 
 /// Seals or opens the words of one direction. Prints as nothing.
 #[derive(Clone)]
@@ -43,13 +52,18 @@ impl Resume {
         Self { key: expand(direction, &[b"uketsuke v1 resume"]), serial: 0 }
     }
 
-    pub(super) fn seal(&mut self, due: Due) -> Result<Frame, SealError> {
+    /// The smallest serial number that was not used yet.
+    pub(super) const fn serial(&self) -> u64 {
+        self.serial
+    }
+
+    pub(super) fn seal(&mut self, Arrived { due, resumes }: Arrived) -> Result<Frame, SealError> {
         if SEQUENCE_END <= self.serial {
             return Err(SealError::Exhausted);
         }
         let header = header();
         let mut body = Vec::with_capacity(PLAIN_LEN);
-        for next in due {
+        for next in due.into_iter().chain([resumes]) {
             body.extend_from_slice(&next.to_le_bytes());
         }
         let tag = self
@@ -64,7 +78,7 @@ impl Resume {
         Ok(Frame { kind: FrameType::Resume, lane: Lane::Control, flags: 0, payload: Bytes::from(payload) })
     }
 
-    pub(super) fn open(&mut self, frame: &Frame) -> Result<Due, SealError> {
+    pub(super) fn open(&mut self, frame: &Frame) -> Result<Arrived, SealError> {
         if frame.header() != Ok(header()) {
             return Err(SealError::NotSealed);
         }
@@ -79,11 +93,12 @@ impl Resume {
             .decrypt_in_place_detached(&nonce(found), &header().to_bytes(), &mut plain, Tag::from_slice(tag))
             .map_err(|_wrong_tag| SealError::Altered)?;
         self.serial = found.saturating_add(1);
-        let mut due = [0; 4];
-        for (next, bytes) in due.iter_mut().zip(plain.as_chunks::<8>().0) {
+        let mut numbers = [0; 5];
+        for (next, bytes) in numbers.iter_mut().zip(plain.as_chunks::<8>().0) {
             *next = u64::from_le_bytes(*bytes);
         }
-        Ok(due)
+        let [due @ .., resumes] = numbers;
+        Ok(Arrived { due, resumes })
     }
 
     fn cipher(&self) -> ChaCha20Poly1305 {
@@ -96,9 +111,9 @@ const fn header() -> FrameHeader {
     FrameHeader { kind: FrameType::Resume, lane: Lane::Control, flags: 0, len: PAYLOAD_LEN }
 }
 
-/// Bytes of the payload: serial number, four sequence numbers, tag.
-const PAYLOAD_LEN: u16 = 56;
-const _: () = assert!(PLAIN_LEN + SEAL_OVERHEAD == 56, "both are the same length");
+/// Bytes of the payload: serial number, what has arrived, tag.
+const PAYLOAD_LEN: u16 = 64;
+const _: () = assert!(PLAIN_LEN + SEAL_OVERHEAD == 64, "both are the same length");
 
 fn nonce(serial: u64) -> Nonce {
     let mut nonce = Nonce::default();
@@ -119,28 +134,33 @@ mod tests {
         (Resume::new(&key), Resume::new(&key))
     }
 
+    fn numbers(next: u64) -> Arrived {
+        Arrived { due: [next; 4], resumes: next }
+    }
+
     #[test]
     fn what_one_side_received_the_other_reads() {
         let (mut seals, mut opens) = pair();
-        for due in [[0, 0, 0, 0], [1, 2, 3, u64::MAX]] {
-            assert_eq!(opens.open(&seals.seal(due).unwrap()), Ok(due));
+        for (due, resumes) in [([0, 0, 0, 0], 0), ([1, 2, 3, u64::MAX], 5)] {
+            let arrived = Arrived { due, resumes };
+            assert_eq!(opens.open(&seals.seal(arrived).unwrap()), Ok(arrived));
         }
     }
 
     #[test]
     fn a_lost_word_harms_nothing_and_a_repeated_one_does_not_open() {
         let (mut seals, mut opens) = pair();
-        let (first, second) = (seals.seal([1; 4]).unwrap(), seals.seal([2; 4]).unwrap());
-        assert_eq!(opens.open(&second), Ok([2; 4]));
+        let (first, second) = (seals.seal(numbers(1)).unwrap(), seals.seal(numbers(2)).unwrap());
+        assert_eq!(opens.open(&second), Ok(numbers(2)));
         assert_eq!(opens.open(&second), Err(SealError::Sequence { found: 1, expected: 2 }));
         assert_eq!(opens.open(&first), Err(SealError::Sequence { found: 0, expected: 2 }));
-        assert_eq!(opens.open(&seals.seal([3; 4]).unwrap()), Ok([3; 4]));
+        assert_eq!(opens.open(&seals.seal(numbers(3)).unwrap()), Ok(numbers(3)));
     }
 
     #[test]
     fn an_altered_word_does_not_open_and_the_next_one_does() {
         let (mut seals, mut opens) = pair();
-        let word = seals.seal([5; 4]).unwrap();
+        let word = seals.seal(numbers(5)).unwrap();
         for place in 0..word.payload.len() {
             let mut payload = word.payload.to_vec();
             payload[place] ^= 1;
@@ -151,6 +171,6 @@ mod tests {
             let cut = Frame { payload: word.payload.slice(..len), ..word.clone() };
             assert_eq!(opens.open(&cut), Err(SealError::NotSealed), "{len} bytes");
         }
-        assert_eq!(opens.open(&word), Ok([5; 4]));
+        assert_eq!(opens.open(&word), Ok(numbers(5)));
     }
 }

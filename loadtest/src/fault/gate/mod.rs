@@ -206,7 +206,7 @@ impl Line {
             let there = self.clone().pass(near_in, far_out, |climate| climate.there);
             let back = self.pass(far_in, near_out, |climate| climate.back);
             tokio::select! {
-                _both = async { tokio::join!(there, back) } => false,
+                both = async { tokio::try_join!(there, back) } => both.is_err(),
                 // A change of the counter, or a gate that is gone.
                 _cut = cuts.changed() => true,
             }
@@ -217,8 +217,9 @@ impl Line {
         }
     }
 
-    /// Carries one direction until it ends; a broken one resets the other end.
-    async fn pass(self, mut from: ReadHalf<'_>, to: WriteHalf<'_>, of: fn(&Climate) -> Weather) {
+    /// Carries one direction until it ends; an error says that it broke, and that both ends are to be reset at once: an
+    /// end that waits for a word would hear of it only after it has said some itself.
+    async fn pass(self, mut from: ReadHalf<'_>, to: WriteHalf<'_>, of: fn(&Climate) -> Weather) -> Result<(), Broken> {
         let (sender, receiver) = mpsc::channel(UNDER_WAY_MAX);
         let reading = async {
             let mut climate = self.climate.clone();
@@ -244,7 +245,7 @@ impl Line {
                 }
             }
         };
-        tokio::join!(reading, deliver(receiver, to, self.climate.clone(), of));
+        tokio::join!(reading, deliver(receiver, to, self.climate.clone(), of)).1
     }
 
     /// How long these bytes are on their way, and whether a packet of them is lost.
@@ -272,20 +273,23 @@ enum End {
     Broken,
 }
 
-/// Writes what comes when its time has come.
+/// A connection was reset.
+struct Broken;
+
+/// Writes what comes when its time has come; an error when the last of it is a reset.
 async fn deliver(
     mut chunks: mpsc::Receiver<Chunk>,
     mut to: WriteHalf<'_>,
     mut climate: watch::Receiver<Climate>,
     of: fn(&Climate) -> Weather,
-) {
+) -> Result<(), Broken> {
     let mut next = None;
     loop {
         let Some(chunk) = (match next.take() {
             Some(chunk) => Some(chunk),
             None => chunks.recv().await,
         }) else {
-            return;
+            return Ok(());
         };
         let Chunk { sent_at, way, is_lost, bytes, end } = chunk;
         let mut at = sent_at + way;
@@ -299,16 +303,17 @@ async fn deliver(
         }
         sleep_until(at).await;
         if climate.wait_for(|climate| !of(climate).hole).await.is_err() || to.write_all(&bytes).await.is_err() {
-            return;
+            // The other direction reads what became of this connection.
+            return Ok(());
         }
         match end {
             None => {}
             Some(End::Closed) => {
                 // A receiver that is gone needs no end.
                 drop(to.shutdown().await);
-                return;
+                return Ok(());
             }
-            Some(End::Broken) => return reset(to.as_ref()),
+            Some(End::Broken) => return Err(Broken),
         }
     }
 }
@@ -518,6 +523,22 @@ mod tests {
         }
 
         assert!(Duration::from_millis(800) <= begun.elapsed(), "ten round trips of 80 ms and more");
+    }
+
+    #[tokio::test]
+    async fn a_reset_reaches_an_end_that_says_nothing_itself() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let gate = Gate::open(listener.local_addr().unwrap(), 1).await.unwrap();
+        let mut tool = TcpStream::connect(gate.address()).await.unwrap();
+        tool.write_all(b"hello").await.unwrap();
+        let (mut relay, _) = listener.accept().await.unwrap();
+        relay.read_exact(&mut [0; 5]).await.unwrap();
+
+        reset(&tool);
+        drop(tool);
+
+        let gone = timeout(PATIENCE, relay.read(&mut [0; 8])).await.expect("the other end is told");
+        assert_eq!(gone.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]

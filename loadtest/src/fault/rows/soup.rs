@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use rustix::process::Signal;
 use tokio::time::Instant;
@@ -88,7 +88,11 @@ fn deed(random: &mut StdRng) -> Deed {
 async fn suffer(trial: &mut Trial, place: usize, deed: Deed, random: &mut StdRng) -> Result<Option<Ailment>> {
     match deed {
         Deed::Kill => trial.relays.kill(place).await?,
-        Deed::Drain => trial.relays.drain(place).await?,
+        Deed::Drain => {
+            let begun = Instant::now();
+            let left = trial.relays.drain(place).await;
+            left.with_context(|| trial.crowd.whereabouts(begun))?;
+        }
         Deed::Stop => {
             trial.relays.relay(place)?.signal(Signal::STOP);
             return Ok(Some(Ailment::Stopped));

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap, HashSet},
     time::Duration,
 };
 
@@ -13,6 +13,14 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::Instant;
 
 const SIDES: [Role; 2] = [Role::Customer, Role::Operator];
+/// A path on which something is said is known to be dead after this long, a spare one as late as that.
+const SILENCE_MS: u64 = 1_500;
+/// See [`SILENCE_MS`].
+const SPARE_SILENCE_MS: u64 = 45_000;
+/// A dial that nobody answers has failed after this long.
+const DIAL_TIMEOUT_MS: u64 = 10_000;
+/// How often a relay that is being stopped looks who is alone there.
+const LOOK_MS: u64 = 50;
 
 fn relay(index: u8) -> RelayId {
     RelayId::from_bytes([index; 16])
@@ -27,7 +35,13 @@ enum What {
     Hear(usize, PathId, Said),
     /// A side can or cannot reach a relay from now on; broken connections are noticed at once or only after silence.
     Reach(usize, u8, bool, bool),
-    Goaway(u8),
+    /// A side finds a path silent, unless something passes there again.
+    Silence(usize, PathId),
+    /// A relay is being stopped from now on, or is there again.
+    Drain(u8),
+    Restart(u8),
+    /// A relay that is being stopped keeps nobody who is alone there.
+    Look(u8),
     Tick(usize),
 }
 
@@ -38,8 +52,12 @@ enum Said {
     PeerGone,
     Goaway,
     Gone,
-    Resumed,
+    Resumed(Resume),
 }
+
+/// The serial number of a `Resume`, and the one due next of the other side's.
+#[derive(PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
+struct Resume(u32, u32);
 
 struct World {
     begun: Instant,
@@ -53,8 +71,17 @@ struct World {
     /// Who sits at which relay.
     seats: HashMap<(u8, usize), PathId>,
     reach: HashMap<(u8, usize), bool>,
+    /// What a side could not hear or say over a path yet, because nothing passes there now.
+    unheard: HashMap<(usize, PathId), Vec<Said>>,
+    unsaid: HashMap<(usize, PathId), Vec<Resume>>,
+    /// When the last that is on its way to a side over a path arrives: nothing overtakes it.
+    last_at: HashMap<(usize, PathId), u64>,
+    draining: HashSet<u8>,
     gave_up: bool,
     dials: u32,
+    /// How often each side said `Resume`, and the next serial number that it takes of the other's.
+    resumes: [u32; 2],
+    due: [u32; 2],
 }
 
 impl World {
@@ -72,8 +99,14 @@ impl World {
             paths: [HashMap::from([(1, 0)]), HashMap::from([(1, 0)])],
             seats: HashMap::from([((0, 0), 1), ((0, 1), 1)]),
             reach: HashMap::new(),
+            unheard: HashMap::new(),
+            unsaid: HashMap::new(),
+            last_at: HashMap::new(),
+            draining: HashSet::new(),
             gave_up: false,
             dials: 0,
+            resumes: [0; 2],
+            due: [0; 2],
         };
         world.later(0, What::Tick(0));
         world.later(0, What::Tick(1));
@@ -87,6 +120,13 @@ impl World {
     fn later(&mut self, after: u64, what: What) {
         self.serial += 1;
         self.turns.push(Reverse(Turn(self.at + after, self.serial, what)));
+    }
+
+    /// A relay says something to a side, or passes it on.
+    fn tell(&mut self, side: usize, path: PathId, after: u64, said: Said) {
+        let at = (self.at + after).max(self.last_at.get(&(side, path)).copied().unwrap_or(0));
+        self.last_at.insert((side, path), at);
+        self.later(at - self.at, What::Hear(side, path, said));
     }
 
     fn latency(&mut self) -> u64 {
@@ -113,38 +153,74 @@ impl World {
                 }
                 What::Hear(side, path, said) => self.hear(side, path, said),
                 What::Reach(side, relay, reaches, silent) => self.turn_reach(side, relay, (reaches, silent)),
-                What::Goaway(relay) => {
-                    for side in 0..2 {
-                        if let Some(path) = self.seats.get(&(relay, side)).copied() {
-                            self.later(1, What::Hear(side, path, Said::Goaway));
-                        }
+                What::Silence(side, path) => {
+                    let is_silent = self.paths[side].get(&path).is_some_and(|relay| !self.reaches(side, *relay));
+                    if is_silent {
+                        self.hear(side, path, Said::Gone);
                     }
                 }
+                What::Drain(relay) => {
+                    self.draining.insert(relay);
+                    self.say(relay, Said::Goaway);
+                    self.later(LOOK_MS, What::Look(relay));
+                }
+                What::Restart(relay) => {
+                    self.draining.remove(&relay);
+                    self.say(relay, Said::Gone);
+                }
+                What::Look(relay) if self.draining.contains(&relay) => {
+                    if self.seated(relay) == 1 {
+                        self.say(relay, Said::Gone);
+                    }
+                    self.later(LOOK_MS, What::Look(relay));
+                }
+                What::Look(_) => {}
             }
         }
         self.at = until;
+    }
+
+    /// Sides that sit at a relay.
+    fn seated(&self, relay: u8) -> usize {
+        (0..2).filter(|side| self.seats.contains_key(&(relay, *side))).count()
+    }
+
+    /// A relay says something to whoever sits there.
+    fn say(&mut self, relay: u8, said: Said) {
+        for side in 0..2 {
+            if let Some(path) = self.seats.get(&(relay, side)).copied() {
+                self.tell(side, path, 1, said);
+            }
+        }
     }
 
     fn hear(&mut self, side: usize, path: PathId, said: Said) {
         let Some(at_relay) = self.paths[side].get(&path).copied() else { return };
         let other = 1 - side;
         if said != Said::Gone && !self.reaches(side, at_relay) {
-            return;
+            return self.unheard.entry((side, path)).or_default().push(said);
         }
         let event = match said {
             Said::Admitted => {
                 self.seats.insert((at_relay, side), path);
+                if self.draining.contains(&at_relay) {
+                    self.tell(side, path, 1, Said::Goaway);
+                }
                 let peer = self.seats.get(&(at_relay, other)).copied();
                 if let Some(peer) = peer {
-                    self.later(1, What::Hear(other, peer, Said::PeerPresent));
+                    self.tell(other, peer, 1, Said::PeerPresent);
                 }
                 PathEvent::Joined { peer_present: peer.is_some() }
             }
             Said::PeerPresent => PathEvent::PeerPresent,
             Said::PeerGone => PathEvent::PeerGone,
             Said::Goaway => PathEvent::Goaway,
-            Said::Resumed => PathEvent::Resumed,
-            Said::Gone => {
+            Said::Resumed(Resume(serial, due)) if self.due[side] <= serial => {
+                self.due[side] = serial + 1;
+                PathEvent::Resumed { heard_all: due == self.resumes[side] }
+            }
+            // An old one does not open, which ends the path.
+            Said::Resumed(_) | Said::Gone => {
                 self.leave(side, path);
                 PathEvent::Gone
             }
@@ -156,22 +232,47 @@ impl World {
 
     fn leave(&mut self, side: usize, path: PathId) {
         let Some(at_relay) = self.paths[side].remove(&path) else { return };
+        self.unheard.remove(&(side, path));
+        self.unsaid.remove(&(side, path));
         if self.seats.get(&(at_relay, side)) == Some(&path) {
             self.seats.remove(&(at_relay, side));
             if let Some(peer) = self.seats.get(&(at_relay, 1 - side)).copied() {
-                self.later(2, What::Hear(1 - side, peer, Said::PeerGone));
+                self.tell(1 - side, peer, 2, Said::PeerGone);
             }
         }
     }
 
     fn turn_reach(&mut self, side: usize, at_relay: u8, (reaches, silent): (bool, bool)) {
         self.reach.insert((at_relay, side), reaches);
-        let broken: Vec<_> =
+        let there: Vec<_> =
             self.paths[side].iter().filter(|(_, relay)| **relay == at_relay).map(|(path, _)| *path).collect();
-        for path in broken {
-            if !reaches {
-                self.later(if silent { 1_500 } else { 1 }, What::Hear(side, path, Said::Gone));
+        for path in there {
+            let is_active = self.roams[side].active() == Some(path);
+            if reaches {
+                for resume in self.unsaid.remove(&(side, path)).unwrap_or_default() {
+                    self.pass_on(side, at_relay, resume);
+                }
+                for said in self.unheard.remove(&(side, path)).unwrap_or_default() {
+                    self.hear(side, path, said);
+                }
+            } else {
+                match (silent, is_active) {
+                    (false, _) => self.later(1, What::Hear(side, path, Said::Gone)),
+                    (true, true) => self.later(SILENCE_MS, What::Silence(side, path)),
+                    (true, false) => {
+                        let noticed_after = self.random.random_range(SILENCE_MS..SPARE_SILENCE_MS);
+                        self.later(noticed_after, What::Silence(side, path));
+                    }
+                }
             }
+        }
+    }
+
+    /// A relay passes a `Resume` on to whoever is there; otherwise it is lost.
+    fn pass_on(&mut self, side: usize, at_relay: u8, resume: Resume) {
+        if let Some(peer) = self.seats.get(&(at_relay, 1 - side)).copied() {
+            let latency = self.latency();
+            self.tell(1 - side, peer, latency, Said::Resumed(resume));
         }
     }
 
@@ -184,17 +285,26 @@ impl World {
                     let double = self.paths[side].values().any(|relay| *relay == at_relay);
                     assert!(!double, "two paths of one side to one relay");
                     self.paths[side].insert(path, at_relay);
-                    let (reaches, latency) = (self.reaches(side, at_relay), self.latency());
-                    let said = if reaches { Said::Admitted } else { Said::Gone };
-                    self.later(latency, What::Hear(side, path, said));
+                    let latency = self.latency();
+                    let (said, after) = if self.reaches(side, at_relay) {
+                        (Said::Admitted, latency)
+                    } else if self.random.random() {
+                        (Said::Gone, latency)
+                    } else {
+                        // Nobody answers.
+                        (Said::Gone, DIAL_TIMEOUT_MS)
+                    };
+                    self.later(after, What::Hear(side, path, said));
                 }
                 Effect::Drop(path) => self.leave(side, path),
                 Effect::Resume(path) => {
+                    let resume = Resume(self.resumes[side], self.due[side]);
+                    self.resumes[side] += 1;
                     let at_relay = self.paths[side][&path];
-                    let peer = self.seats.get(&(at_relay, 1 - side)).copied();
-                    if let Some(peer) = peer.filter(|_| self.reaches(side, at_relay)) {
-                        let latency = self.latency();
-                        self.later(latency, What::Hear(1 - side, peer, Said::Resumed));
+                    if self.reaches(side, at_relay) {
+                        self.pass_on(side, at_relay, resume);
+                    } else {
+                        self.unsaid.entry((side, path)).or_default().push(resume);
                     }
                 }
                 // The next effect may move on already, when that relay is being stopped.
@@ -228,18 +338,47 @@ proptest! {
             world.later(at, What::Reach(side, index % relays, reaches, silent));
         }
         for (at, index) in stops {
-            world.later(at, What::Goaway(index % relays));
+            world.later(at, What::Drain(index % relays));
+            world.later(at + 30_000, What::Restart(index % relays));
         }
         world.run(40_000);
         for side in 0..2 {
             world.later(0, What::Reach(side, good % relays, true, false));
         }
-        world.run(70_000);
+        world.run(80_000);
         world.assert_together();
-        let dials = world.dials;
-        world.run(100_000);
+        let (dials, resumes) = (world.dials, world.resumes.iter().sum::<u32>());
+        world.run(110_000);
         world.assert_together();
         prop_assert!(world.dials - dials < 80, "a quiet time costs {} dials", world.dials - dials);
+        let resumes = world.resumes.iter().sum::<u32>() - resumes;
+        prop_assert!(resumes < 20, "a quiet time costs {resumes} moves");
+    }
+
+    #[test]
+    fn a_relay_that_is_being_stopped_is_left_whatever_happened_before(
+        seed: u64,
+        relays in 2u8..=4,
+        faults in prop::collection::vec((0u64..20_000, 0usize..2, 0u8..4, any::<bool>(), any::<bool>()), 0..20),
+        stopped in 0u8..4,
+        good in 1u8..4,
+    ) {
+        let stopped = stopped % relays;
+        // Another one, which both sides reach.
+        let good = (stopped + 1 + (good - 1) % (relays - 1)) % relays;
+        let mut world = World::new(seed, relays);
+        for (at, side, index, reaches, silent) in faults {
+            world.later(at, What::Reach(side, index % relays, reaches, silent));
+        }
+        world.run(20_000);
+        for side in 0..2 {
+            world.later(0, What::Reach(side, good, true, false));
+            world.later(0, What::Reach(side, stopped, true, false));
+        }
+        world.later(0, What::Drain(stopped));
+        world.run(40_000);
+        world.assert_together();
+        prop_assert_eq!(world.seated(stopped), 0);
     }
 }
 
@@ -260,7 +399,7 @@ fn a_relay_that_dies_is_left_at_once_for_the_warm_spare() {
 fn a_relay_that_is_being_stopped_is_left_while_it_still_works() {
     let mut world = World::new(2, 2);
     world.run(1_000);
-    world.later(0, What::Goaway(0));
+    world.later(0, What::Drain(0));
     world.run(1_200);
     world.assert_together();
     assert_eq!(world.roams[1].relay(), Some(relay(1)));
@@ -302,7 +441,7 @@ fn after_a_move_the_next_spare_waits_a_moment_unless_the_relay_is_being_stopped(
     roam.on(2, PathEvent::Joined { peer_present: true }, at(10));
 
     let mut effects = roam.on(1, PathEvent::Goaway, at(1000));
-    effects.extend(roam.on(2, PathEvent::Resumed, at(1020)));
+    effects.extend(roam.on(2, PathEvent::Resumed { heard_all: false }, at(1020)));
     assert!(effects.contains(&Effect::Settle(2)) && !dials(&effects), "{effects:?}");
     assert_eq!(roam.next_wake(at(1300).at), at(1500).at);
     assert!(!dials(&roam.tick(at(1499))));
@@ -310,6 +449,34 @@ fn after_a_move_the_next_spare_waits_a_moment_unless_the_relay_is_being_stopped(
 
     roam.on(3, PathEvent::Joined { peer_present: true }, at(1510));
     roam.on(2, PathEvent::Goaway, at(2000));
-    roam.on(3, PathEvent::Resumed, at(2020));
+    roam.on(3, PathEvent::Resumed { heard_all: false }, at(2020));
     assert!(dials(&roam.on(3, PathEvent::Goaway, at(2030))), "there is no time to wait");
+}
+
+#[test]
+fn a_relay_that_was_away_while_a_spare_was_wanted_is_dialed_soon_when_it_is_needed() {
+    let begun = Instant::now();
+    let at = |ms: u64| Now { at: begun + Duration::from_millis(ms), spread: 1.0 };
+    let mut roam = Roam::new(Role::Customer, (0..2).map(relay).collect(), (1, relay(0)), begun);
+    // Relay 1 is away: each dial of it fails, and the pauses become long.
+    let mut now = at(0);
+    loop {
+        let dialed = roam.tick(now);
+        if let [Effect::Dial(path, _)] = dialed[..] {
+            roam.on(path, PathEvent::Gone, now);
+            if begun + Duration::from_secs(30) < now.at {
+                break;
+            }
+        }
+        now.at = roam.next_wake(now.at);
+    }
+    assert!(Duration::from_secs(5) < roam.next_wake(now.at).saturating_duration_since(now.at));
+
+    roam.on(1, PathEvent::Gone, now);
+    let soon = roam.next_wake(now.at).saturating_duration_since(now.at);
+
+    assert_eq!(soon, Duration::from_millis(300));
+    now.at += soon;
+    let dialed = roam.tick(now);
+    assert!(matches!(dialed[..], [Effect::Dial(..), Effect::Dial(..)]), "{dialed:?}");
 }

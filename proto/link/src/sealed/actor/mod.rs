@@ -299,20 +299,21 @@ impl Actor {
         let is_reborn = self.is_reborn();
         // Whoever was started again opens none before it has keys.
         let Some(life) = &mut self.life else { return };
-        let due = match life.opener.open_resume(frame) {
-            Ok(due) => due,
+        let arrived = match life.opener.open_resume(frame) {
+            Ok(arrived) => arrived,
             // The other tool has not heard, or not understood, that this one was started again. It is called once more.
             Err(_) if is_reborn => return,
             // The seal holds: whoever made this up is the relay.
             Err(_) => return self.lose(id, CloseReason::Malformed),
         };
-        if life.keeper.resumed(due).is_err() {
+        let said = life.sealer.resumes();
+        if said < arrived.resumes || life.keeper.resumed(arrived.due).is_err() {
             return self.shared.close(CloseReason::Malformed, Goodbye::Skip);
         }
         if is_reborn {
             self.end_rejoin();
         }
-        self.roam(id, PathEvent::Resumed);
+        self.roam(id, PathEvent::Resumed { heard_all: said == arrived.resumes });
     }
 
     fn on_plain(&mut self, id: PathId, frame: &Frame, plain: Vec<u8>) {
@@ -438,7 +439,7 @@ impl Actor {
         let Some(life) = &mut self.life else { return };
         life.again.clear();
         life.opener.move_on();
-        let word = life.sealer.seal_resume(life.opener.due()).map(|frame| framed::to_wire(&frame));
+        let word = life.sealer.seal_resume(life.opener.arrived()).map(|frame| framed::to_wire(&frame));
         if let (Ok(word), Some(path)) = (word, self.paths.get(&id)) {
             path.enliven();
             path.give(vec![word]);
