@@ -48,6 +48,7 @@ const CHAPTERS: &[Chapter] = chapters![
     "roles",
     "security",
     "notices",
+    "faq",
     "api",
     "webhooks",
     "system",
@@ -142,10 +143,42 @@ mod tests {
             for lang in [Lang::Ja, Lang::En] {
                 assert!(Words::of(lang).manual.get(chapter.slug).is_some(), "{}", chapter.slug);
             }
-            let headings = |text: &str| text.matches("<h2").count();
-            assert_eq!(headings(chapter.ja), headings(chapter.en), "{}", chapter.slug);
+            for heading in ["<h2", "<h3"] {
+                let count = |text: &str| text.matches(heading).count();
+                assert_eq!(count(chapter.ja), count(chapter.en), "{}", chapter.slug);
+            }
             for text in [chapter.ja, chapter.en] {
                 assert!(!text.contains("<script") && !text.contains(" style=") && !text.contains("http://"));
+            }
+        }
+    }
+
+    #[test]
+    fn every_question_has_one_address_in_both_languages_and_every_link_leads_somewhere() {
+        fn after<'a>(text: &'a str, mark: &str) -> Vec<&'a str> {
+            text.split(mark).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+        }
+        let faq = CHAPTERS.iter().find(|chapter| chapter.slug == "faq").unwrap();
+        let ids = after(faq.ja, " id=\"");
+        assert_eq!(ids, after(faq.en, " id=\""));
+        assert_eq!(ids.len(), ids.iter().collect::<std::collections::BTreeSet<_>>().len(), "{ids:?}");
+        assert_eq!(ids.len(), faq.ja.matches("<h2").count() + faq.ja.matches("<h3").count());
+        for chapter in CHAPTERS {
+            for text in [chapter.ja, chapter.en] {
+                for place in after(text, "href=\"#") {
+                    assert!(after(text, " id=\"").contains(&place), "{} {place}", chapter.slug);
+                }
+                for link in after(text, "href=\"/manual/") {
+                    let (slug, place) = link.split_once('#').map_or((link, None), |(slug, place)| (slug, Some(place)));
+                    let there = CHAPTERS.iter().find(|chapter| chapter.slug == slug);
+                    assert!(
+                        there.is_some_and(|there| place.is_none_or(|place| {
+                            [there.ja, there.en].iter().all(|text| after(text, " id=\"").contains(&place))
+                        })),
+                        "{} {link}",
+                        chapter.slug
+                    );
+                }
             }
         }
     }

@@ -69,6 +69,9 @@ struct ProblemPage {
     what_to_do: String,
     /// Where to go, and what it is called.
     link: Option<(String, &'static str)>,
+    /// The chapter of the manual that helps, and what its link says.
+    chapter: &'static str,
+    help: &'static str,
     /// Whom people ask; may be empty.
     contact: String,
 }
@@ -112,7 +115,12 @@ impl Problem {
             Self::Throttled { retry_after_secs } => (w.throttled, w.throttled_do(retry_after_secs), home),
             Self::Busy => (w.busy, w.busy_do.to_owned(), home),
         };
-        let page = ProblemPage { lang, words, assets: &ASSETS, home: realm.home(), heading, what_to_do, link, contact };
+        let (chapter, help) = match realm {
+            Realm::Company => ("faq", words.manual.faq),
+            Realm::System => ("system", words.manual.link),
+        };
+        let (assets, home) = (&ASSETS, realm.home());
+        let page = ProblemPage { lang, words, assets, home, heading, what_to_do, link, chapter, help, contact };
         match page.render() {
             Ok(html) => (self.status(), Html(html)).into_response(),
             Err(error) => {

@@ -388,6 +388,7 @@ async fn every_page_links_its_chapter_of_the_manual_which_needs_no_login() {
             "roles",
             "security",
             "notices",
+            "faq",
             "api",
             "webhooks",
             "system",
@@ -402,6 +403,35 @@ async fn every_page_links_its_chapter_of_the_manual_which_needs_no_login() {
         stranger.get("/manual/").await;
         stranger.post("/language", &[("lang", "en"), ("back", "/manual/start")]).await.goes_to("/manual/start");
         stranger.get("/manual/start").await.says("Forgotten password");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn questions_and_answers_are_at_a_fixed_place_to_which_every_error_leads() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let acme = company(&manager, "acme").await;
+        for path in ["/nowhere", "/operators/nobody", "/notices/nothing"] {
+            let seen = acme.get(path).await;
+            assert_eq!(seen.status, StatusCode::NOT_FOUND, "{path}");
+            seen.says("<a href=\"/manual/faq\">よくある質問</a>");
+        }
+        // Nobody needs a login to read them: customers have none.
+        let stranger = Browser::new(&manager);
+        let seen = stranger.get("/manual/faq").await;
+        assert_eq!(seen.status, StatusCode::OK);
+        for audience in ["customers", "operators", "administrators"] {
+            seen.says(&format!("<h2 id=\"{audience}\">"));
+        }
+        stranger.post("/language", &[("lang", "en"), ("back", "/manual/faq")]).await.goes_to("/manual/faq");
+        stranger.get("/manual/faq").await.says("Is my screen recorded?");
+
+        let root = operations(&manager).await;
+        let seen = root.get("/system/nowhere").await;
+        assert_eq!(seen.status, StatusCode::NOT_FOUND);
+        seen.says("<a href=\"/manual/system\">");
+        seen.lacks("/manual/faq");
     })
     .await;
 }
