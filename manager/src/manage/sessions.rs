@@ -78,6 +78,11 @@ pub(super) struct LoggedSession {
     note: String,
     /// The device as its device management described it, when that started the reception.
     managed_device: Option<Device>,
+    /// Where the relay is at which both tools met first: `jp`, `eu`, `us`, or `none` when nobody has said where it is;
+    /// empty when no relay has told of it.
+    region: String,
+    /// Where others are at which they met, too, spare connections included.
+    other_regions: Vec<String>,
 }
 
 /// A session with what happened in it.
@@ -125,6 +130,8 @@ impl From<Row> for LoggedSession {
             result: row.result,
             note: row.note,
             managed_device: Device::stored(row.managed.as_deref()),
+            region: row.region,
+            other_regions: row.other_regions.split_whitespace().map(str::to_owned).collect(),
         }
     }
 }
@@ -153,6 +160,11 @@ impl Asking for SupportLog {
             name: "result",
             kind: Kind::OneOf(&["resolved", "ongoing", "handed_over", "unresolved", "none"]),
             what: "What came of it",
+        },
+        Filter {
+            name: "region",
+            kind: Kind::OneOf(&["jp", "eu", "us", "none"]),
+            what: "Where both tools met first; `none` when nobody has said where that relay is",
         },
         Filter { name: "device", kind: Kind::Text, what: "Id of a device in its device management" },
         PAST,

@@ -135,7 +135,7 @@ async fn report(
     let taken = u64::try_from(news.len()).unwrap_or(u64::MAX);
     for event in news {
         let id = event.session_id;
-        match take(&mut tx, event, now_ms).await {
+        match take(&mut tx, relay_id, event, now_ms).await {
             Err(error @ DbError::InconsistentRow { .. }) => {
                 warn!(session.id = %id, event = "report.passed_over", error = %error, "A report of session {id} was lost");
             }
@@ -151,12 +151,15 @@ async fn report(
 }
 
 /// Stores one event; one of a session that is not known tells nothing and is passed over.
-async fn take(tx: &mut Tx, event: ReportEvent, now_ms: UnixMillis) -> DbResult<()> {
+async fn take(tx: &mut Tx, relay_id: RelayId, event: ReportEvent, now_ms: UnixMillis) -> DbResult<()> {
     // A relay whose clock is ahead must not write the future.
     let at_ms = event.at_ms.min(now_ms);
     match event.what {
         ReportWhat::Joined { role: _ } => session::relayed::seen_at(tx, event.session_id, at_ms).await,
-        ReportWhat::Paired => session::relayed::paired(tx, event.session_id, at_ms, now_ms).await,
+        ReportWhat::Paired => {
+            let region = store::region_at(tx, relay_id).await?;
+            session::relayed::paired(tx, event.session_id, region, at_ms, now_ms).await
+        }
         ReportWhat::Ended { reason, customer_bytes, operator_bytes } => {
             let bytes = [customer_bytes, operator_bytes].map(|bytes| i64::try_from(bytes.min(BYTES_MAX)).unwrap_or(0));
             if ends_everywhere(reason) {

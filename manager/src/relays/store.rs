@@ -171,6 +171,22 @@ pub async fn region_of(tx: &mut Tx, company_id: CompanyId) -> DbResult<String> {
     Ok(row.map(|(region,)| region).unwrap_or_default())
 }
 
+/// Where a relay is, `None` when nobody has said so.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn region_at(tx: &mut Tx, relay_id: RelayId) -> DbResult<Option<Region>> {
+    let row = fetch_optional!(
+        tx,
+        (String,),
+        "SELECT region
+        FROM relays
+        WHERE relay_id = $1",
+        relay_id.to_string()
+    )?;
+    Ok(row.and_then(|(region,)| region.parse().ok()))
+}
+
 /// The relay whose token has this hash.
 ///
 /// # Errors

@@ -34,6 +34,7 @@ pub struct SupportLog {
     category: Option<String>,
     result: Option<String>,
     device: Option<String>,
+    region: Option<String>,
     one: Option<String>,
 }
 
@@ -80,6 +81,11 @@ pub struct Row {
     pub managed: Option<String>,
     /// What was installed on it then, JSON.
     pub applications: Option<String>,
+    /// Where both tools met first: `jp`, `eu`, `us`, or `none` when nobody has said where that relay is; empty when no
+    /// relay told.
+    pub region: String,
+    /// Where else they met, spare connections included; with a space between.
+    pub other_regions: String,
 }
 
 impl SupportLog {
@@ -103,6 +109,7 @@ impl SupportLog {
             category: text("category"),
             result: text("result"),
             device: text("device"),
+            region: text("region"),
             one: None,
         }
     }
@@ -135,7 +142,8 @@ impl Listing for SupportLog {
         AS controlled, s.case_number, s.customer_name, \
         (SELECT y.name FROM categories y WHERE y.category_id = s.category_id) AS category, s.result, s.note, s.managed, \
         CASE WHEN s.managed IS NOT NULL THEN \
-        (SELECT d.applications FROM device_starts d WHERE d.reception_id = s.reception_id) END AS applications";
+        (SELECT d.applications FROM device_starts d WHERE d.reception_id = s.reception_id) END AS applications, \
+        s.region, s.other_regions";
 
     async fn reach(&self, tx: &mut Tx, _asked: &Asked) -> DbResult<Reach> {
         if self.search.is_none() {
@@ -216,6 +224,9 @@ impl Listing for SupportLog {
         if let Some(device_id) = &self.device {
             select.add("AND s.managed_device =").bind(device_id);
         }
+        if let Some(region) = &self.region {
+            select.add("AND s.region =").bind(region);
+        }
         if let Some(search) = &self.search {
             select.add("AND s.search LIKE").bind(contains(&fold(search))).add("ESCAPE '!'");
         }
@@ -223,7 +234,7 @@ impl Listing for SupportLog {
 }
 
 /// Columns of the file.
-pub const HEADS: [&str; 22] = [
+pub const HEADS: [&str; 24] = [
     "session_id",
     "began",
     "connected",
@@ -246,6 +257,8 @@ pub const HEADS: [&str; 22] = [
     "device_os",
     "device_serial",
     "applications",
+    "region",
+    "other_regions",
 ];
 
 /// Cells of one session in the file.
@@ -272,4 +285,7 @@ pub fn cells(row: &Row, zone: &TimeZone, cell: &mut dyn FnMut(Cow<'_, str>)) {
         cell(Cow::Borrowed(text));
     }
     cell(Cow::Borrowed(row.applications.as_deref().unwrap_or_default()));
+    for text in [&row.region, &row.other_regions] {
+        cell(Cow::Borrowed(text));
+    }
 }

@@ -16,7 +16,7 @@ use serde_json::json;
 
 use super::{
     list::{self, HEADS, Row, SupportLog},
-    show,
+    relayed, show,
 };
 use crate::{
     app::App,
@@ -28,6 +28,7 @@ use crate::{
         saved::{self, Saved},
     },
     login::SiteLogin,
+    relays::region::Region,
     role::Permission,
     site::{Frame, Here, PageResult, Words, time},
 };
@@ -50,6 +51,7 @@ pub(super) struct Line {
     pub(super) class: &'static str,
     pub(super) device: String,
     pub(super) result: &'static str,
+    pub(super) region: &'static str,
     pub(super) row: Row,
 }
 
@@ -63,9 +65,16 @@ struct ListPage {
     lines: Vec<Line>,
     categories: Vec<Category>,
     results: Vec<(&'static str, &'static str)>,
+    regions: [(&'static str, &'static str); 4],
     may_export: bool,
     saved: Vec<Saved>,
+    /// Whether a relay told of any of these where it is.
+    has_regions: bool,
 }
+
+/// Regions that can be asked for.
+const REGIONS: [&str; 4] =
+    [Region::Japan.as_str(), Region::Europe.as_str(), Region::NorthAmerica.as_str(), relayed::NOWHERE];
 
 /// Ways to end that can be asked for.
 const REASONS: [&str; 12] = [
@@ -100,11 +109,14 @@ async fn show_list(
     drop(tx);
     let frame = Frame::of(&app, &login, &headers, Here::SupportLog);
     let (rows, page) = page.split();
+    let has_regions = rows.iter().any(|row| !row.region.is_empty());
     let lines = rows.into_iter().map(|row| Line::new(row, frame.words, &zone)).collect();
     let may_export = login.may(Permission::LogExport);
     let results = show::results(frame.words);
-    Ok(Html(ListPage { frame, params, asked, page, lines, categories, results, may_export, saved }.render()?)
-        .into_response())
+    let regions = REGIONS.map(|region| (region, region_name(region, frame.words)));
+    let page =
+        ListPage { frame, params, asked, page, lines, categories, results, regions, may_export, saved, has_regions };
+    Ok(Html(page.render()?).into_response())
 }
 
 async fn file(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuery) -> PageResult {
@@ -123,6 +135,11 @@ async fn file(State(app): State<App>, login: SiteLogin, RawQuery(query): RawQuer
 
 pub(super) fn shown(at: Option<i64>, zone: &TimeZone) -> String {
     at.map_or_else(|| "–".to_owned(), |at| time::seconds(at, zone))
+}
+
+/// What the region of a relay is called; `–` when no relay told it.
+pub(super) fn region_name(region: &str, words: &'static Words) -> &'static str {
+    words.sessions.get(&format!("region_{region}")).unwrap_or("–")
 }
 
 /// A device in a few words: what the customer sent about it, or else what its device management says.
@@ -155,6 +172,7 @@ impl Line {
             state: reason.unwrap_or(state),
             class,
             device: shown_device(&facts, Device::stored(row.managed.as_deref()).as_ref()),
+            region: region_name(&row.region, words),
             result: words.cases.get(&format!("result_{}", row.result)).unwrap_or(""),
             row,
         }

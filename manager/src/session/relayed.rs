@@ -6,7 +6,11 @@ use super::store::{lock, parse_id, save};
 use crate::{
     db::{DbResult, Tx},
     execute, fetch_all,
+    relays::region::Region,
 };
+
+/// Stands for the region of a relay of which nobody has said where it is.
+pub const NOWHERE: &str = "none";
 
 /// Renews the lease of those of these sessions, a JSON array of ids, of which nothing was written since
 /// `stale_before_ms` or which another relay lost since; how many.
@@ -87,17 +91,42 @@ pub async fn seen_at(tx: &mut Tx, session_id: SessionId, at_ms: UnixMillis) -> D
     Ok(())
 }
 
-/// Both sides were at a relay at `at_ms`.
+/// Both sides were at a relay of a region at `at_ms`.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
-pub async fn paired(tx: &mut Tx, session_id: SessionId, at_ms: UnixMillis, now_ms: UnixMillis) -> DbResult<()> {
+pub async fn paired(
+    tx: &mut Tx,
+    session_id: SessionId,
+    region: Option<Region>,
+    at_ms: UnixMillis,
+    now_ms: UnixMillis,
+) -> DbResult<()> {
     let Some(session) = lock(tx, session_id).await? else { return Ok(()) };
+    met_in(tx, session_id, region.map_or(NOWHERE, Region::as_str)).await?;
     match session.pair(at_ms, now_ms) {
         Ok(session) => save(tx, &session).await,
         // It ended before the report came.
         Err(_over) => Ok(()),
     }
+}
+
+/// Keeps where both sides met: the first region, and beside it each other one once.
+async fn met_in(tx: &mut Tx, session_id: SessionId, region: &str) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE sessions
+        SET region = CASE WHEN region = '' THEN $2 ELSE region END,
+            other_regions = CASE
+                WHEN region = '' OR region = $2 OR ' ' || other_regions || ' ' LIKE '% ' || $2 || ' %' THEN other_regions
+                WHEN other_regions = '' THEN $2
+                ELSE other_regions || ' ' || $2
+            END
+        WHERE session_id = $1",
+        session_id.to_string(),
+        region
+    )?;
+    Ok(())
 }
 
 /// A relay lost the session, which may go on elsewhere: keeps the bytes, and the reason until somebody is heard of it.

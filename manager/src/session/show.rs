@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     case::{self, Case, WriteError, Writing, Wrong},
     list::{Row, SupportLog},
-    page::{Line, shown},
+    page::{Line, region_name, shown},
 };
 use crate::{
     app::App,
@@ -34,6 +34,8 @@ struct ShowPage {
     frame: Frame,
     line: Line,
     connected: String,
+    /// Where else both tools met; may be empty.
+    other_regions: String,
     facts: Vec<DeviceFact>,
     managed: Option<Managed>,
     events: Vec<Event>,
@@ -155,11 +157,13 @@ async fn page(
         name: audit::page::event_name(&event, words),
         detail: audit::told::line(&detail, words, &zone),
     };
+    let other_regions: Vec<_> = row.other_regions.split_whitespace().map(|region| region_name(region, words)).collect();
     let status = if typed.is_none() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     let (filled, mistakes) = typed.unwrap_or_else(|| (Filled::of(stored), Vec::new()));
     let page = ShowPage {
         frame: Frame::of(app, login, headers, Here::SupportLog),
         connected: shown(row.connected_at_ms, &zone),
+        other_regions: other_regions.join(words.sessions.regions_and),
         facts: serde_json::from_str(&row.device).unwrap_or_default(),
         managed,
         line: Line::new(row, words, &zone),

@@ -1,16 +1,17 @@
 //! Companies as operations runs them, and partners.
 
 use axum::http::StatusCode;
-use manager::{admin::AdminRole, relays};
+use manager::{admin::AdminRole, relays, role::Role, token::Scope};
 use proto::{
-    api::{error::ErrorCode, session::RenewAnswer},
+    api::{error::ErrorCode, relay::ReportAnswer, session::RenewAnswer},
     id::SessionId,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::logged_in;
 use crate::{
     browser::{Browser, Seen},
+    live, manage,
     session::Desk,
     testing::{Manager, PASSWORD, on_both},
 };
@@ -280,6 +281,66 @@ async fn a_company_of_a_region_never_gets_a_relay_of_another() {
         heartbeats().await;
         let moved = desk.say(entered.pairing.session_id, "ticket", &entered.token, &json!({})).await;
         assert_eq!(moved.error().code, ErrorCode::NoRelay);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_region_of_the_time_stands_in_the_log_with_those_of_spare_connections() {
+    on_both(|db| async move {
+        let desk = Desk::open(db).await;
+        let (manager, db) = (&desk.manager, &desk.manager.app.db);
+        let now = manager.app.now_ms();
+        let spare = relays::enroll(db, "relay2", now).await.unwrap().1.reveal().to_owned();
+        let mut seq = 0;
+        let mut meet = async |relay: &str, session: SessionId, at_ms: i64| {
+            seq += 1;
+            let event = json!({ "seq": seq, "session_id": session, "at_ms": at_ms, "what": "paired" });
+            let body = json!({ "boot": "ab".repeat(16), "events": [event] }).to_string();
+            manager.post("/v1/relay/report", Some(relay), &body).await.json::<ReportAnswer>()
+        };
+        let nowhere = desk.connected().await.pairing.session_id;
+        meet(&desk.relay, nowhere, now).await;
+        relays::store::place(db, "relay1", "jp".parse().unwrap(), now).await.unwrap();
+        relays::store::place(db, "relay2", "us".parse().unwrap(), now).await.unwrap();
+        let home = desk.connected().await.pairing.session_id;
+        for relay in [&desk.relay, &spare, &spare, &desk.relay] {
+            meet(relay, home, now).await;
+        }
+        let over = desk.connected().await.pairing.session_id;
+        let told = desk.say(over, "end", &desk.operator.token, &json!({ "reason": "operator_ended" })).await;
+        assert_eq!(told.status, StatusCode::NO_CONTENT, "the report comes after the end");
+        meet(&spare, over, now).await;
+        let unheard = desk.connected().await.pairing.session_id;
+        relays::store::place(db, "relay1", "eu".parse().unwrap(), now).await.unwrap();
+        meet(&desk.relay, home, now).await;
+
+        let (admin_id, admin) = live::browser(&desk, "admin", Role::CompanyAdmin).await;
+        let own = manage::token(manager, admin_id, &[Scope::SessionsRead]).await;
+        for (session, region, others) in
+            [(nowhere, "none", vec![]), (home, "jp", vec!["us", "eu"]), (over, "us", vec![])]
+        {
+            let list: Value = manager.get(&format!("/v1/manage/sessions?region={region}"), Some(&own)).await.json();
+            assert_eq!((&list["total"], &list["items"][0]["session_id"]), (&json!(1), &json!(session)), "{region}");
+            assert_eq!(
+                (&list["items"][0]["region"], &list["items"][0]["other_regions"]),
+                (&json!(region), &json!(others))
+            );
+            let file = admin.get(&format!("/log/sessions/file?region={region}")).await;
+            file.says("region,other_regions\r\n");
+            file.says(&format!("{region},{}\r\n", others.join(" ")));
+            assert_eq!(file.text.lines().count(), 2, "{}", file.text);
+        }
+        let wrong = manager.get("/v1/manage/sessions?region=mars", Some(&own)).await;
+        assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+        let list = admin.get("/log/sessions?region=jp").await;
+        list.says("<option value=\"jp\" selected>日本</option>");
+        list.says("class=\"nowrap\">日本</td>");
+        list.says("全1件");
+        let page = admin.get(&format!("/log/sessions/{home}")).await;
+        page.says("<dt>地域</dt><dd>日本 <span class=\"quiet\">（ほかに接続: 北米、欧州）</span></dd>");
+        admin.get(&format!("/log/sessions/{nowhere}")).await.says("<dt>地域</dt><dd>不明</dd>");
+        admin.get(&format!("/log/sessions/{unheard}")).await.says("<dt>地域</dt><dd>–</dd>");
     })
     .await;
 }
