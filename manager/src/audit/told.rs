@@ -133,7 +133,7 @@ fn text(name: &str, value: &Value, words: &'static Words, zone: &TimeZone) -> St
 
 /// A time that is kept as text.
 fn moment(name: &str, text: &str, zone: &TimeZone) -> Option<String> {
-    let is_time = matches!(name, "starts" | "ends" | "detected" | "due");
+    let is_time = matches!(name, "starts" | "ends" | "detected" | "due" | "contained");
     let at: Timestamp = is_time.then(|| text.parse().ok())??;
     Some(time::seconds(at.as_millisecond(), zone))
 }

@@ -49,8 +49,11 @@ pub struct Incident {
 /// What is done with an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// It does no more harm.
-    Contain,
+    /// It does no more harm since then; not before it was seen.
+    Contain {
+        /// When.
+        at_ms: UnixMillis,
+    },
     /// It is over; companies must have been told.
     Close,
 }
@@ -151,25 +154,28 @@ pub async fn notify(
     Ok(true)
 }
 
-/// Takes a step; `false` when the incident is not there or not so far.
+/// Takes a step; `false` when the incident is not there, or not so far, or was seen after that time.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn step(app: &App, tx: &mut Tx, login: &Holder, incident_id: &str, step: Step) -> DbResult<bool> {
     let now = app.now_ms();
-    let (taken, event) = match step {
-        Step::Contain => (
+    let zone = time::zone(time::TOKYO);
+    let (taken, event, detail) = match step {
+        Step::Contain { at_ms } => (
             execute!(
                 tx,
                 "UPDATE incidents
                 SET contained_at_ms = $2
                 WHERE incident_id = $1
+                AND detected_at_ms <= $2
                 AND contained_at_ms IS NULL
                 AND closed_at_ms IS NULL",
                 incident_id,
-                now
+                at_ms
             )?,
             "incident.contained",
+            json!({ "incident_id": incident_id, "contained": time::machine(at_ms, &zone) }),
         ),
         Step::Close => (
             execute!(
@@ -183,6 +189,7 @@ pub async fn step(app: &App, tx: &mut Tx, login: &Holder, incident_id: &str, ste
                 now
             )?,
             "incident.closed",
+            json!({ "incident_id": incident_id }),
         ),
     };
     if taken == 0 {
@@ -201,8 +208,24 @@ pub async fn step(app: &App, tx: &mut Tx, login: &Holder, incident_id: &str, ste
             store::end(tx, Writer::Service, &notice_id, now).await?;
         }
     }
-    audit::append(tx, of_system(login, event, json!({ "incident_id": incident_id }), now)).await?;
+    audit::append(tx, of_system(login, event, detail, now)).await?;
     Ok(true)
+}
+
+/// When an incident was seen; `None` when there is none such.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn detected_at(tx: &mut Tx, incident_id: &str) -> DbResult<Option<UnixMillis>> {
+    let row = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT detected_at_ms
+        FROM incidents
+        WHERE incident_id = $1",
+        incident_id
+    )?;
+    Ok(row.map(|(at_ms,)| at_ms))
 }
 
 /// The incidents, open ones first.

@@ -22,6 +22,7 @@ pub mod system;
 
 mod form;
 mod metrics;
+mod record;
 mod send;
 mod text;
 

@@ -16,6 +16,7 @@ use super::{
     incident::{self, Incident, Step},
     maintenance::{self, NewWindow, Refusal, SERVICES, Window},
     page::period,
+    record,
 };
 use crate::{
     admin::{
@@ -24,6 +25,7 @@ use crate::{
     },
     app::App,
     extract::InPath,
+    list::Params,
     site::{Form, Frame, PageResult, Problem, Words, form::Pressed, frame::Flash, time},
     throttle::millis,
 };
@@ -38,7 +40,9 @@ pub fn router() -> Router<App> {
         .route("/system/maintenance/{maintenance_id}/cancel", post(call_off))
         .route("/system/incidents", get(show_incidents).post(declare))
         .route("/system/incidents/{incident_id}/notify", post(notify))
-        .route("/system/incidents/{incident_id}/{step}", post(step))
+        .route("/system/incidents/{incident_id}/contain", post(contain))
+        .route("/system/incidents/{incident_id}/close", post(close))
+        .route("/system/incidents/file", get(record::file))
 }
 
 /// One window of the list.
@@ -101,6 +105,13 @@ struct FilledIncident {
     detected: String,
 }
 
+/// Since when an incident does no more harm.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct Contained {
+    at: String,
+}
+
 /// What companies are told.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
@@ -117,6 +128,10 @@ struct IncidentsPage {
     filled: FilledIncident,
     mistake: Option<&'static str>,
     may_edit: bool,
+    /// Now, as a field shows it.
+    now: String,
+    /// For the links of the file.
+    params: Params,
 }
 
 fn status(good: bool) -> StatusCode {
@@ -262,7 +277,8 @@ async fn incidents_page(
     let frame = frame(app, login, headers, Here::Incidents);
     let lines = incidents.into_iter().map(|incident| IncidentLine::new(incident, frame.words, now, &zone)).collect();
     let may_edit = login.may(AdminPermission::NoticeEdit);
-    let page = IncidentsPage { frame, lines, filled, mistake, may_edit };
+    let params = Params::default();
+    let page = IncidentsPage { frame, lines, filled, mistake, may_edit, now: form::shown(now, &zone), params };
     Ok((status(page.mistake.is_none()), Html(page.render()?)).into_response())
 }
 
@@ -309,20 +325,39 @@ async fn notify(
     Ok(Flash::Saved.then("/system/incidents"))
 }
 
-async fn step(
+async fn contain(
     State(app): State<App>,
     login: AdminLogin,
-    InPath((incident_id, step)): InPath<(String, String)>,
+    InPath(incident_id): InPath<String>,
+    headers: HeaderMap,
+    Form(contained): Form<Contained>,
+) -> PageResult {
+    login.need(AdminPermission::NoticeEdit)?;
+    let (now, zone) = (app.now_ms(), login.zone());
+    let mut tx = app.db.read().await?;
+    let detected = incident::detected_at(&mut tx, &incident_id).await?.ok_or(Problem::NotFound)?;
+    drop(tx);
+    let Some(at_ms) = form::moment(&contained.at, &zone).filter(|at| detected <= *at && *at <= now) else {
+        let filled = FilledIncident { title: String::new(), detected: form::shown(now, &zone) };
+        let mistake = Some(Words::of(login.lang).incidents.contained_wrong);
+        return incidents_page(&app, &login, &headers, filled, mistake).await;
+    };
+    step(&app, &login, &incident_id, Step::Contain { at_ms }).await
+}
+
+async fn close(
+    State(app): State<App>,
+    login: AdminLogin,
+    InPath(incident_id): InPath<String>,
     Form(Pressed {}): Form<Pressed>,
 ) -> PageResult {
     login.need(AdminPermission::NoticeEdit)?;
-    let step = match step.as_str() {
-        "contain" => Step::Contain,
-        "close" => Step::Close,
-        _ => return Err(Problem::NotFound),
-    };
+    step(&app, &login, &incident_id, Step::Close).await
+}
+
+async fn step(app: &App, login: &AdminLogin, incident_id: &str, step: Step) -> PageResult {
     let mut tx = app.db.begin().await?;
-    if !incident::step(&app, &mut tx, &login, &incident_id, step).await? {
+    if !incident::step(app, &mut tx, login, incident_id, step).await? {
         return Err(Problem::Changed { back: "/system/incidents".to_owned() });
     }
     tx.commit().await?;

@@ -41,5 +41,6 @@ mod settings;
 mod site;
 mod statistics;
 mod store;
+mod subtree;
 mod system;
 mod webhooks;

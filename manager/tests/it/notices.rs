@@ -309,13 +309,64 @@ async fn an_incident_is_overdue_after_one_business_day_until_companies_are_told(
         acme.log_in("acme", "admin", PASSWORD).await.goes_to("/");
         acme.get("/account").await.says("ログインの障害");
         late.get("/system/incidents").await;
-        late.post(&at("contain"), &[]).await.goes_to("/system/incidents");
+        for wrong in ["", "tomorrow", "2026-09-21T19:59", "2027-01-01T00:00"] {
+            let seen = late.post(&at("contain"), &[("at", wrong)]).await;
+            assert_eq!(seen.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong:?}");
+            seen.says("検知より後で、今より前");
+        }
+        late.post(&at("contain"), &[("at", "2026-09-22T03:30")]).await.goes_to("/system/incidents");
+        late.get("/system/incidents").await.says("<dt>収束</dt><dd>2026/09/22 03:30:00</dd>");
+        assert_eq!(late.post(&at("contain"), &[("at", "2026-09-22T03:30")]).await.status, StatusCode::CONFLICT);
         late.get("/system/incidents").await;
         late.post(&at("close"), &[]).await.goes_to("/system/incidents");
         late.get("/system/incidents").await.says("完了");
         acme.get("/account").await.lacks("ログインの障害");
         assert_eq!(late.post(&at("close"), &[]).await.status, StatusCode::CONFLICT);
         assert_eq!(late.post(&at("fly"), &[]).await.status, StatusCode::NOT_FOUND);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_record_of_incidents_is_a_file_with_every_moment_and_what_was_told() {
+    on_both(|db| async move {
+        let manager = with_mail(db);
+        company(&manager, "acme").await;
+        let root = operations(&manager).await;
+        for (title, detected) in [("最初の障害", "2026-09-21T20:00"), ("=1+1", "2026-09-21T21:00")] {
+            root.get("/system/incidents").await;
+            let declare = [("title", title), ("detected", detected)];
+            root.post("/system/incidents", &declare).await.goes_to("/system/incidents");
+        }
+        let page = root.get("/system/incidents").await;
+        page.says("href=\"/system/incidents/file?encoding=utf8\"");
+        // The newest stands first.
+        let incident = page.between("action=\"/system/incidents/", "/notify\"");
+        let told = [("title", "ログインの障害"), ("body", "復旧しました。\r\n原因は \"証明書\" です。")];
+        root.post(&format!("/system/incidents/{incident}/notify"), &told).await.goes_to("/system/incidents");
+        root.get("/system/incidents").await;
+        let contain = format!("/system/incidents/{incident}/contain");
+        root.post(&contain, &[("at", "2026-09-21T22:15")]).await.goes_to("/system/incidents");
+        root.get("/system/incidents").await;
+        root.post(&format!("/system/incidents/{incident}/close"), &[]).await.goes_to("/system/incidents");
+
+        let file = root.get("/system/incidents/file").await;
+        let name = file.headers["content-disposition"].to_str().unwrap();
+        assert_eq!(name, "attachment; filename=\"incidents.csv\"");
+        file.says("incident_id,title,declared_by,detected,declared,tell_until,told,told_in_time,contained,closed,");
+        let now = manager::site::time::machine(manager.app.now_ms(), &jiff::tz::TimeZone::get("Asia/Tokyo").unwrap());
+        file.says(&format!(
+            "{incident},'=1+1,rootさん,2026-09-21T21:00:00+09:00,{now},2026-09-25T00:00:00+09:00,{now},yes,\
+             2026-09-21T22:15:00+09:00,{now},ログインの障害,\"復旧しました。\n原因は \"\"証明書\"\" です。\"\r\n"
+        ));
+        file.says(&format!(",最初の障害,rootさん,2026-09-21T20:00:00+09:00,{now},2026-09-25T00:00:00+09:00,,,,,,\r\n"));
+        let audit = system::logged_in(&manager, "audit", AdminRole::Audit).await;
+        assert_eq!(audit.open("/system/incidents/file?encoding=cp932").await.status(), StatusCode::OK);
+        let log = audit.get("/system/log?event=list.").await;
+        log.says("障害");
+        audit.get("/system/log?event=incident.contained").await.says("2026/09/21 22:15:00");
+        let partner = system::logged_in(&manager, "partner", AdminRole::Partner).await;
+        assert_eq!(partner.get("/system/incidents/file").await.status, StatusCode::FORBIDDEN);
     })
     .await;
 }
