@@ -43,7 +43,7 @@ pub struct App {
 impl App {
     /// Puts the parts together.
     pub fn new(db: Db, clock: Clock, config: Config, metrics: Metrics, signing_key: SigningKey) -> Self {
-        let hash_gate = HashGate::new(&config.login, metrics.core.manager_hash_queue.clone());
+        let hash_gate = HashGate::new(&config.login, &metrics.core);
         let locators = LocatorKey::of(&signing_key);
         let columns = ColumnKey::of(&signing_key);
         let steady_since_ms = Arc::new(AtomicI64::new(clock.now_ms()));

@@ -1,7 +1,7 @@
 //! What the manager counts, beyond what each slice counts of its own.
 
 use ops::metrics::{MetricError, Registry};
-use prometheus::{HistogramVec, IntCounterVec, IntGauge};
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
 
 use crate::{
     events::EventsMetrics, mail::MailMetrics, notice::NoticeMetrics, reception::ReceptionMetrics,
@@ -22,6 +22,8 @@ ops::metrics! {
         pub manager_logins_total: IntCounterVec["result"],
         /// Logins that wait for their turn to hash a password.
         pub manager_hash_queue: IntGauge,
+        /// Passwords hashed, to be set or to be compared; each takes a core for some 30 ms and 19 MiB.
+        pub manager_password_hashes_total: IntCounter,
     }
 }
 

@@ -8,7 +8,7 @@ use std::{any::Any, time::Duration};
 use axum::{
     Json, Router,
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse as _, Response},
     routing::get,
@@ -191,9 +191,9 @@ fn is_for_page(headers: &HeaderMap) -> bool {
 }
 
 /// A browser gets a page, everybody else an error body.
-async fn nothing_there(headers: HeaderMap) -> Response {
+async fn nothing_there(uri: Uri, headers: HeaderMap) -> Response {
     if is_for_page(&headers) {
-        site::problem::page(&Problem::NotFound, &headers, Realm::Company)
+        site::problem::page(&Problem::NotFound, &headers, Realm::of_path(uri.path()))
     } else {
         ApiError::not_found().into_response()
     }

@@ -2,20 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use prometheus::IntGauge;
+use prometheus::{IntCounter, IntGauge};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     Config,
     password::{NewPassword, Password, PasswordHash},
 };
-use crate::app;
+use crate::{app, metrics::CoreMetrics};
 
 /// Lets a few callers hash at once. Clones share the places.
 #[derive(Clone)]
 pub struct HashGate {
     places: Arc<Semaphore>,
     queue: IntGauge,
+    hashed: IntCounter,
     queue_max: i64,
     wait: Duration,
     decoy: Arc<PasswordHash>,
@@ -36,11 +37,12 @@ pub struct HashGateBusy;
 struct Waiting<'a>(&'a IntGauge);
 
 impl HashGate {
-    /// A gate with the places of the configuration; `queue` shows how many wait.
-    pub fn new(config: &Config, queue: IntGauge) -> Self {
+    /// A gate with the places of the configuration, which counts who waits and what was hashed.
+    pub fn new(config: &Config, metrics: &CoreMetrics) -> Self {
         Self {
             places: Arc::new(Semaphore::new(usize::from(config.hash_parallel.get()))),
-            queue,
+            queue: metrics.manager_hash_queue.clone(),
+            hashed: metrics.manager_password_hashes_total.clone(),
             queue_max: i64::from(config.hash_queue_max.get()),
             wait: config.hash_wait.into(),
             decoy: Arc::new(PasswordHash::decoy()),
@@ -66,6 +68,7 @@ impl HashGate {
 
     /// Hashes a password that shall be set; `None` when the library refuses, which no password causes.
     pub async fn hash(&self, place: HashPlace, password: NewPassword) -> Option<PasswordHash> {
+        self.hashed.inc();
         let work = move || {
             let _place = place;
             password.hash(&mut app::os_rng()).ok()
@@ -87,11 +90,17 @@ impl HashGate {
     ) -> (bool, Option<PasswordHash>) {
         let exists = hash.is_some();
         let hash = hash.map_or_else(|| Arc::clone(&self.decoy), Arc::new);
+        let hashed = self.hashed.clone();
         let work = move || {
             let _place = place;
+            hashed.inc();
             let matches = hash.matches(&password) && exists;
             let renew = matches && !hash.is_current();
-            (matches, if renew { password.hash(&mut app::os_rng()).ok() } else { None })
+            if !renew {
+                return (matches, None);
+            }
+            hashed.inc();
+            (matches, password.hash(&mut app::os_rng()).ok())
         };
         // A thread that died proves no password.
         tokio::task::spawn_blocking(work).await.unwrap_or_default()

@@ -336,6 +336,7 @@ mod tests {
         assert!(hash.matches(&Password::typed("correct-horse".to_owned())));
         assert!(!hash.matches(&Password::typed("correct-horsf".to_owned())));
         assert!(!PasswordHash::decoy().matches(&Password::typed(String::new())));
+        assert!(PasswordHash::decoy().is_current(), "an account that is not there costs what one costs that is");
         assert!(!PasswordHash::stored("garbage".to_owned()).matches(&Password::typed("garbage".to_owned())));
     }
 

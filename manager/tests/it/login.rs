@@ -113,8 +113,11 @@ async fn every_failed_login_reads_the_same() {
             ("acme\0", "open", PASSWORD),
         ];
         let mut answers = Vec::new();
+        let hashed = &manager.app.metrics.core.manager_password_hashes_total;
         for (company, user, password) in attempts {
+            let before = hashed.get();
             answers.push(manager.login(company, user, password).await);
+            assert_eq!(hashed.get() - before, 1, "as much work for {company} {user} as for any other");
         }
 
         let first = answers.first().unwrap();

@@ -57,11 +57,16 @@ async fn a_wrong_login_says_the_same_whatever_is_wrong() {
             seen.text.replace(&format!("value=\"{typed}\""), "value=\"\"")
         };
 
+        let hashed = &manager.app.metrics.core.manager_password_hashes_total;
+        let before = hashed.get();
         let wrong = masked(browser.log_in("acme", "admin", "wrong-password").await, "admin");
+        assert_eq!(hashed.get() - before, 1);
         let unknown = masked(browser.log_in("acme", "nobody", PASSWORD).await, "nobody");
+        assert_eq!(hashed.get() - before, 2, "as much work for an id that is not there");
 
         assert_eq!(wrong, unknown);
         masked(browser.log_in("nowhere", "admin", PASSWORD).await, "admin");
+        assert_eq!(hashed.get() - before, 3, "and for a company that is not there");
         browser.get("/").await.goes_to("/login");
     })
     .await;
