@@ -85,9 +85,13 @@ impl Modify for BearerScheme {
 /// The whole API.
 pub fn router(app: App) -> Router {
     let (routes, document) = routes().split_for_parts();
+    let routes = routes.route(OPENAPI, get(async move || Json(document))).merge(site::router(app.clone()));
+    around(routes, app)
+}
+
+/// Routes with what holds for all of them.
+pub fn around(routes: Router<App>, app: App) -> Router {
     routes
-        .route(OPENAPI, get(async move || Json(document)))
-        .merge(site::router(app.clone()))
         .fallback(nothing_there)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(limits::API_BODY_MAX))
@@ -205,7 +209,8 @@ async fn wrong_method(method: Method) -> Response {
     (StatusCode::METHOD_NOT_ALLOWED, Json(body)).into_response()
 }
 
-/// The panic itself is in the log already, by the process' hook.
-fn panicked(_payload: Box<dyn Any + Send>) -> Response {
-    ApiError::internal("a handler panicked").into_response()
+/// What was said stands in the log with the request; the caller is told nothing of it.
+fn panicked(payload: Box<dyn Any + Send>) -> Response {
+    let said = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
+    ApiError::internal(format!("a handler panicked: {}", said.unwrap_or("without a message"))).into_response()
 }

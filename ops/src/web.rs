@@ -14,7 +14,13 @@ use std::{
     time::Duration,
 };
 
-use axum::{Extension, Router, extract::ConnectInfo, middleware::AddExtension};
+use axum::{
+    Extension, Router,
+    extract::{ConnectInfo, Request},
+    http::{HeaderValue, StatusCode, header},
+    middleware::{self, AddExtension, Next},
+    response::{IntoResponse as _, Response},
+};
 use axum_server::{
     Handle, Server,
     accept::{Accept, DefaultAcceptor},
@@ -118,6 +124,7 @@ where
     server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(limits.head).max_headers(64);
     server.http_builder().http2().timer(TokioTimer::new()).max_concurrent_streams(HTTP2_STREAMS_MAX);
     let handle = Handle::new();
+    let app = app.layer(middleware::from_fn(of_one_length));
     let serving = server.handle(handle.clone()).serve(app.into_make_service());
     let (draining, forced) = (shutdown.draining(), shutdown.forced());
     let stopping = async {
@@ -132,6 +139,21 @@ where
         served = serving => served,
         stopped = stopping => stopped,
     }
+}
+
+/// A request has one length, for us and for whatever stands before us: a length beside chunks is refused, and nothing is
+/// read behind chunks on the same connection. Source: RFC 9112, 6.1 and 6.3.
+async fn of_one_length(request: Request, next: Next) -> Response {
+    let is_chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let mut response = if is_chunked && request.headers().contains_key(header::CONTENT_LENGTH) {
+        StatusCode::BAD_REQUEST.into_response()
+    } else {
+        next.run(request).await
+    };
+    if is_chunked {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 /// Counts connections in, hears who connected, then lets the inner acceptor do its handshake.

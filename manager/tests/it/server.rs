@@ -2,27 +2,42 @@
 
 use std::{
     io::{self, Write},
+    net::SocketAddr,
     path::Path,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use axum::{
+    Router,
     body::{Body, Bytes},
     http::{Method, Request, StatusCode},
+    routing::get,
 };
-use manager::{config::Config, db::url::DatabaseUrl, router, serve};
-use ops::{shutdown::Shutdown, tls};
+use manager::{
+    config::Config,
+    db::url::DatabaseUrl,
+    router,
+    serve::{self, ServeError},
+};
+use ops::{
+    logs::{self, LogFormat},
+    shutdown::Shutdown,
+    tls,
+};
 use proto::{api::error::ErrorCode, limits};
 use rustls::{
     ClientConfig, RootCertStore,
     pki_types::{CertificateDer, ServerName, pem::PemObject as _},
 };
+use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream},
+    task::JoinHandle,
 };
 use tokio_rustls::TlsConnector;
+use tower::ServiceExt as _;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::{
@@ -206,6 +221,46 @@ async fn passwords_and_tokens_are_never_logged() {
 }
 
 #[tokio::test]
+async fn an_error_and_a_panic_leave_a_line_with_the_request() {
+    let lines = Lines::default();
+    let _guard = tracing::dispatcher::set_default(&logs::lines(LogFormat::Json, lines.clone()));
+    let lines = &lines;
+    on_both(|db| async move {
+        lines.0.lock().unwrap().clear();
+        let manager = Manager::new(db.clone());
+        let routes = Router::new()
+            .route("/breaks", get(async || -> &'static str { panic!("planted\nforged {}", 7) }))
+            .route("/v1/breaks", get(async || -> &'static str { panic!("planted in the API") }));
+        let broken = router::around(routes, manager.app.clone());
+        let mut ids = Vec::new();
+        for path in ["/breaks", "/v1/breaks"] {
+            let request = Request::get(path).header("accept", "text/html").body(Body::empty()).unwrap();
+            let response = broken.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+            ids.push((path, response.headers()["x-request-id"].to_str().unwrap().to_owned()));
+            let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+            assert!(!String::from_utf8_lossy(&body).contains("planted"), "the caller learns nothing of it");
+        }
+        db.close().await;
+        let failed = manager.get("/v1/receptions", Some("x")).await;
+        assert!(failed.status.is_server_error());
+        ids.push(("/v1/receptions", failed.headers["x-request-id"].to_str().unwrap().to_owned()));
+
+        let text = lines.text();
+        for (path, id) in ids {
+            let mut of_it = text.lines().filter(|line| line.contains(&id));
+            let line: serde_json::Value = serde_json::from_str(of_it.next().unwrap()).unwrap();
+            let is_panic = path != "/v1/receptions";
+            assert!(["ERROR", "WARN"].contains(&line["level"].as_str().unwrap()), "{line}");
+            assert_eq!(line["error"].as_str().unwrap().contains("planted"), is_panic, "{line}");
+            assert_eq!(line["span"]["http.route"], path, "{line}");
+            assert_eq!(of_it.next(), None, "one line tells it");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn what_is_not_allowed_is_logged_with_its_route() {
     let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).finish();
@@ -238,26 +293,8 @@ async fn what_is_not_allowed_is_logged_with_its_route() {
 
 #[tokio::test]
 async fn the_server_answers_over_tls_says_it_is_ready_and_drains() {
-    let folder = tempfile::tempdir().unwrap();
-    let authority = tls::authority().unwrap();
-    let config = configured(folder.path(), &authority.issue(&["localhost"]).unwrap());
-    let (public, private) = (bound().await, bound().await);
-    let (address, private_address) = (public.local_addr().unwrap(), private.local_addr().unwrap());
-    let shutdown = Shutdown::new();
-    let server = tokio::spawn(serve::run(config, public, private, shutdown.clone()));
-
-    let mut roots = RootCertStore::empty();
-    roots.add(CertificateDer::from_pem_slice(authority.ca_pem().as_bytes()).unwrap()).unwrap();
-    let client = ClientConfig::builder_with_provider(tls::provider())
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let connector = TlsConnector::from(Arc::new(client));
-    let stream = TcpStream::connect(address).await.unwrap();
-    let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
-    stream.write_all(request("/v1/openapi.json").as_bytes()).await.unwrap();
-    let answer = text(&mut stream).await;
+    let Running { address, private_address, connector, shutdown, server, .. } = Running::start().await;
+    let answer = say(&connector, address, request("/v1/openapi.json").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("Uketsuke manager"));
 
@@ -271,9 +308,112 @@ async fn the_server_answers_over_tls_says_it_is_ready_and_drains() {
     assert!(TcpStream::connect(address).await.is_err());
 }
 
+/// What stands behind a request that is not clear about its end: it must never be answered.
+const SMUGGLED: &str = "GET /v1/openapi.json HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+
+#[tokio::test]
+async fn no_request_hides_in_another_one() {
+    let Running { address, private_address, connector, shutdown, server, .. } = Running::start().await;
+    until_ready(private_address).await;
+    let post = "POST /v1/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
+    let chunked = "transfer-encoding: chunked\r\n";
+    for (what, head, body) in [
+        ("two lengths", "content-length: 0\r\ncontent-length: 67\r\n", ""),
+        ("two lengths in one line", "content-length: 0, 67\r\n", ""),
+        ("a length before chunks", "content-length: 5\r\ntransfer-encoding: chunked\r\n", "0\r\n\r\n"),
+        ("a length behind chunks", "transfer-encoding: chunked\r\ncontent-length: 5\r\n", "0\r\n\r\n"),
+        ("a signed length", "content-length: +0\r\n", ""),
+        ("a negative length", "content-length: -1\r\n", ""),
+        ("a length in hexadecimal", "content-length: 0x0\r\n", ""),
+        ("a length that no number holds", "content-length: 18446744073709551616\r\n", ""),
+        ("an empty length", "content-length:\r\n", ""),
+        ("a space before the colon", "content-length : 0\r\n", ""),
+        ("a tabulator before the colon", "transfer-encoding\t: chunked\r\n", "0\r\n\r\n"),
+        ("a folded line", "x-a: b\r\n content-length: 0\r\n", ""),
+        ("a folded encoding", "transfer-encoding:\r\n chunked\r\n", "0\r\n\r\n"),
+        ("a CR alone", "x-a: b\rcontent-length: 0\r\n", ""),
+        ("a NUL", "content-length: 0\0\r\n", ""),
+        ("an encoding that nobody knows", "transfer-encoding: xchunked\r\n", "0\r\n\r\n"),
+        ("chunks inside another encoding", "transfer-encoding: chunked, identity\r\n", "0\r\n\r\n"),
+        ("two encodings", "transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n", "0\r\n\r\n"),
+        ("a chunk of a signed size", chunked, "+0\r\n\r\n"),
+        ("a chunk of a size with a prefix", chunked, "0x0\r\n\r\n"),
+        ("a chunk of a size that no number holds", chunked, "10000000000000000\r\n\r\n"),
+        ("a chunk longer than its size", chunked, "1\r\nab\r\n0\r\n\r\n"),
+        ("an end of a chunk without CR", chunked, "0;a\n\r\n"),
+    ] {
+        let answer = say(&connector, address, format!("{post}{head}\r\n{body}{SMUGGLED}").as_bytes()).await;
+        assert!(!answer.contains("Uketsuke manager"), "{what} lets another request in: {answer}");
+        let refused = answer.is_empty() || answer.starts_with("HTTP/1.1 400 ");
+        assert!(refused, "{what}: {answer}");
+        assert!(answer.matches("HTTP/1.1 ").count() < 2, "{what}: {answer}");
+    }
+    // Chunks are taken, and nothing behind them.
+    let whole = "2\r\n{}\r\n0\r\n\r\n";
+    let answer = say(&connector, address, format!("{post}{chunked}\r\n{whole}{SMUGGLED}").as_bytes()).await;
+    assert!(answer.contains("company") && !answer.contains("Uketsuke manager"), "{answer}");
+    // Older ways to say it do not know chunks.
+    let old = format!("POST /v1/login HTTP/1.0\r\nhost: localhost\r\n{chunked}\r\n0\r\n\r\n{SMUGGLED}");
+    let answer = say(&connector, address, old.as_bytes()).await;
+    assert!(!answer.contains("Uketsuke manager"), "{answer}");
+    // Lines that end with LF alone are one request for everybody, and two clear ones follow each other.
+    let two = format!("{}{SMUGGLED}", "GET /nowhere HTTP/1.1\r\nhost: localhost\r\n\r\n".replace("\r\n", "\n"));
+    let answer = say(&connector, address, two.as_bytes()).await;
+    let both = answer.contains("HTTP/1.1 404 ") && answer.contains("Uketsuke manager");
+    assert!(both || answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    shutdown.drain();
+    server.await.unwrap().unwrap();
+}
+
+/// A server on real sockets, and how to speak to it over TLS.
+struct Running {
+    address: SocketAddr,
+    private_address: SocketAddr,
+    connector: TlsConnector,
+    shutdown: Shutdown,
+    server: JoinHandle<Result<(), ServeError>>,
+    _folder: TempDir,
+}
+
+impl Running {
+    async fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = tls::authority().unwrap();
+        let config = configured(folder.path(), &authority.issue(&["localhost"]).unwrap());
+        let (public, private) = (bound().await, bound().await);
+        let (address, private_address) = (public.local_addr().unwrap(), private.local_addr().unwrap());
+        let shutdown = Shutdown::new();
+        let server = tokio::spawn(serve::run(config, public, private, shutdown.clone()));
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(authority.ca_pem().as_bytes()).unwrap()).unwrap();
+        let client = ClientConfig::builder_with_provider(tls::provider())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let connector = TlsConnector::from(Arc::new(client));
+        Self { address, private_address, connector, shutdown, server, _folder: folder }
+    }
+}
+
+/// Sends bytes as they are over a connection of their own; everything that comes until the server closes it.
+async fn say(connector: &TlsConnector, address: SocketAddr, bytes: &[u8]) -> String {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    text(&mut stream).await
+}
+
 /// Log lines in memory.
 #[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// What was written so far.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
+    }
+}
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -315,7 +455,7 @@ fn request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
 }
 
-async fn plain(address: std::net::SocketAddr, path: &str) -> String {
+async fn plain(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request(path).as_bytes()).await.unwrap();
     text(&mut stream).await
@@ -328,7 +468,7 @@ async fn text(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
 }
 
 /// Asks until the database was seen; the server looks at once when it starts.
-async fn until_ready(address: std::net::SocketAddr) {
+async fn until_ready(address: SocketAddr) {
     let ready = async {
         while !plain(address, "/readyz").await.contains("200 OK") {
             tokio::task::yield_now().await;
