@@ -112,7 +112,7 @@ pub(crate) async fn token(manager: &Manager, maker: OperatorId, scopes: &[Scope]
 }
 
 /// One thing of each kind that has an id, of the company of a desk.
-async fn things(desk: &Desk) -> BTreeMap<&'static str, String> {
+pub(crate) async fn things(desk: &Desk) -> BTreeMap<&'static str, String> {
     let entered = desk.connected().await;
     let admin = desk.manager.account(desk.operator.company_id, "mdm", Role::CompanyAdmin).await;
     let own = token(&desk.manager, admin, &[Scope::ReceptionsStart]).await;

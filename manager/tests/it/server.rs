@@ -293,7 +293,7 @@ async fn what_is_not_allowed_is_logged_with_its_route() {
 
 #[tokio::test]
 async fn the_server_answers_over_tls_says_it_is_ready_and_drains() {
-    let Running { address, private_address, connector, shutdown, server, .. } = Running::start().await;
+    let Running { address, private_address, connector, shutdown, server, _folder } = Running::start().await;
     let answer = say(&connector, address, request("/v1/openapi.json").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("Uketsuke manager"));
@@ -313,7 +313,7 @@ const SMUGGLED: &str = "GET /v1/openapi.json HTTP/1.1\r\nhost: localhost\r\nconn
 
 #[tokio::test]
 async fn no_request_hides_in_another_one() {
-    let Running { address, private_address, connector, shutdown, server, .. } = Running::start().await;
+    let Running { address, private_address, connector, shutdown, server, _folder } = Running::start().await;
     until_ready(private_address).await;
     let post = "POST /v1/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     let chunked = "transfer-encoding: chunked\r\n";
