@@ -289,7 +289,7 @@ fn refuse(error: EditError) -> ApiError {
         }
         EditError::LastAdmin => ApiError::wrong_state("nobody would be left who can administer the company"),
         EditError::Oneself => ApiError::forbidden("a token cannot do this to the account that made it"),
-        EditError::ByToken => ApiError::forbidden(
+        EditError::Unproved | EditError::ByToken => ApiError::forbidden(
             "a token changes no account that administers others, no address of mail and no password; do it at the site",
         ),
         EditError::NoMail => ApiError::wrong_state("there is no address of mail, or mail is off"),

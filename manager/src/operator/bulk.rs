@@ -160,6 +160,7 @@ fn sentence(error: EditError, words: &'static Words) -> Result<&'static str, Pro
         EditError::NoSeat => Ok(w.no_seat),
         EditError::TooWide => Ok(w.role_too_wide),
         EditError::NoMail => Ok(w.no_mail),
+        EditError::Unproved => Ok(w.password_wrong),
         EditError::ByToken => Err(Problem::Forbidden),
         EditError::Changed => Err(Problem::Changed { back: LIST.to_owned() }),
         EditError::Db(error) => Err(error.into()),

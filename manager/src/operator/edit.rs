@@ -35,6 +35,8 @@ pub struct Values {
     pub email: MailAddress,
     /// The role.
     pub role: Choice,
+    /// Whether who changes it has typed the own password again.
+    pub proved: bool,
 }
 
 /// A role of the product, or one of the company with its base.
@@ -65,6 +67,8 @@ pub enum EditError {
     LastAdmin,
     /// One cannot do this to oneself.
     Oneself,
+    /// The own address of mail, to which links for passwords go, is changed by whoever types the own password only.
+    Unproved,
     /// No token of the API may do this.
     ByToken,
     /// Mail is off, or there is no address.
@@ -198,6 +202,9 @@ pub async fn update(
     if login.api_token.is_some() && (values.role.administers() || values.email.as_str() != row.email) {
         // Links for passwords go to the address of mail.
         return Err(EditError::ByToken);
+    }
+    if operator_id == login.operator_id && values.email.as_str() != row.email && !values.proved {
+        return Err(EditError::Unproved);
     }
     let role_before = row.role_id.as_deref().unwrap_or(&row.role);
     let role_after = values.role.role_id.as_deref().unwrap_or(values.role.role.as_str());

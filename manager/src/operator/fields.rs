@@ -53,7 +53,9 @@ pub async fn read(tx: &mut Tx, login: &SiteLogin, typed: Typed<'_>) -> DbResult<
     let email: Option<MailAddress> = typed.email.trim().parse().ok();
     let role = Choice::read(tx, login, typed.role).await?;
     Ok(match (name, is_reading(kana), email, role) {
-        (Some(name), true, Some(email), Some(role)) => Ok(Values { name, kana: kana.to_owned(), email, role }),
+        (Some(name), true, Some(email), Some(role)) => {
+            Ok(Values { name, kana: kana.to_owned(), email, role, proved: false })
+        }
         (name, kana_is_right, email, role) => {
             let wrong = [
                 (Wrong::Name, name.is_none()),

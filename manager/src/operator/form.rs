@@ -2,6 +2,7 @@
 
 use proto::id::OperatorId;
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::{
     edit::{self, EditError, Values},
@@ -23,7 +24,7 @@ pub(super) struct RoleChoice {
 }
 
 /// What was typed into the form of an account.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Filled {
     pub(super) user: String,
@@ -34,6 +35,8 @@ pub(super) struct Filled {
     pub(super) organisation: String,
     pub(super) groups: Vec<String>,
     pub(super) version: i64,
+    /// One's own, with an own address that is new.
+    pub(super) password: Zeroizing<String>,
 }
 
 /// What is wrong with it, by field.
@@ -43,6 +46,7 @@ pub(super) struct Mistakes {
     pub(super) name: Option<&'static str>,
     pub(super) kana: Option<&'static str>,
     pub(super) email: Option<&'static str>,
+    pub(super) password: Option<&'static str>,
     pub(super) role: Option<&'static str>,
     pub(super) organisation: Option<&'static str>,
     /// What is wrong with no field.
@@ -61,6 +65,7 @@ impl Filled {
             organisation: row.organisation_id.clone().unwrap_or_default(),
             groups: Vec::new(),
             version: row.version,
+            password: Zeroizing::default(),
         }
     }
 }
@@ -78,6 +83,7 @@ impl Mistakes {
             && self.name.is_none()
             && self.kana.is_none()
             && self.email.is_none()
+            && self.password.is_none()
             && self.role.is_none()
             && self.organisation.is_none()
             && self.all.is_none()
@@ -145,6 +151,7 @@ pub(super) fn place(error: EditError, mistakes: &mut Mistakes, words: &'static W
         EditError::TooWide => mistakes.role = Some(w.role_too_wide),
         EditError::LastAdmin => mistakes.all = Some(w.last_admin),
         EditError::Oneself => mistakes.all = Some(w.oneself),
+        EditError::Unproved => mistakes.password = Some(w.password_wrong),
         EditError::ByToken => return Err(Problem::Forbidden),
         EditError::NoMail => mistakes.all = Some(w.no_mail),
         EditError::Changed => return Err(Problem::Changed { back: "/operators".to_owned() }),

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{
     UserId,
     bulk::{self, Verb},
-    edit::{self, EditError},
+    edit::{self, EditError, Values},
     effective::{self, Effective},
     fields::organisation_of,
     form::{Filled, Mistakes, RoleChoice, moved, place, read_values, role_choices},
@@ -36,6 +36,7 @@ use crate::{
     login::{
         SiteLogin,
         link::Purpose,
+        page::proved,
         password::{self, NewPassword, PasswordHash},
     },
     organisation::store::{self as organisations, Organisation},
@@ -320,8 +321,11 @@ async fn update(
     login.need(Permission::OperatorEdit)?;
     let words = Words::of(login.lang);
     let row = find(&app, &login, &operator_id).await?;
+    let is_own_address = row.operator_id == login.operator_id.to_string() && filled.email.trim() != row.email;
+    let proved = is_own_address && !filled.password.is_empty() && proved(&app, &login, &filled.password).await?;
     let mut tx = app.db.begin().await?;
     let (values, mut mistakes) = read_values(&mut tx, &login, &filled, words).await?;
+    let values = values.map(|values| Values { proved, ..values });
     let place_in = organisation_of(&mut tx, &login, &filled.organisation, row.organisation_id.as_deref()).await?;
     if place_in.is_err() {
         mistakes.organisation = Some(words.operators.organisation_wrong);

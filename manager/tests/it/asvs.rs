@@ -3,8 +3,11 @@
 use std::{fs, path::Path, time::Duration};
 
 use axum::http::{Method, StatusCode, header};
-use manager::{bearer::BearerHash, execute, fetch_all, role::Role, token::Scope};
-use proto::api::{error::ErrorCode::LoginFailed, login::LoginAnswer, reception::ReceptionState, session::SessionState};
+use manager::{bearer::BearerHash, execute, fetch_all, fetch_one, role::Role, token::Scope};
+use proto::{
+    api::{error::ErrorCode::LoginFailed, login::LoginAnswer, reception::ReceptionState, session::SessionState},
+    id::OperatorId,
+};
 
 use crate::{
     browser::Browser,
@@ -187,6 +190,52 @@ async fn changing_what_protects_an_account_needs_its_password_and_ends_other_log
             browser.post(address, &[("password", "wrong-one")]).await.says("今のパスワードが違います");
         }
         browser.get("/account").await.says("設定済み");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_own_mail_address_changes_only_with_the_own_password() {
+    on_both(|db| async move {
+        let manager = Manager::new(db.clone());
+        let company_id = manager.company("acme").await;
+        let own = manager.account(company_id, "admin", Role::CompanyAdmin).await;
+        let other = manager.account(company_id, "yamada", Role::Operator).await;
+        let browser = Browser::new(&manager);
+        browser.log_in("acme", "admin", PASSWORD).await.goes_to("/");
+        let address_of = async |id: OperatorId| -> String {
+            let mut tx = db.read().await.unwrap();
+            let row = fetch_one!(&mut tx, (String,), "SELECT email FROM operators WHERE operator_id = $1", id.to_string());
+            row.unwrap().0
+        };
+        let change = async |id: OperatorId, role: &str, name: &str, email: &str, password: &str| {
+            let page = format!("/operators/{id}");
+            let version = browser.get(&page).await.between("name=\"version\" value=\"", "\"");
+            let fields = [("name", name), ("email", email), ("role", role), ("version", &version), ("password", password)];
+            browser.post(&page, &fields).await
+        };
+        for wrong in ["", "wrong-password"] {
+            let seen = change(own, "company_admin", "山田", "thief@evil.example", wrong).await;
+            assert_eq!(seen.status, StatusCode::UNPROCESSABLE_ENTITY, "{wrong:?}");
+            seen.says("今のパスワードを正しく入力してください");
+            assert_eq!(address_of(own).await, "");
+        }
+        let file = "ID,名前,メール\r\nadmin,山田,thief@evil.example\r\n";
+        browser.get("/operators/csv").await;
+        let looked = browser.upload("/operators/csv", &[("mode", "update")], file.as_bytes()).await;
+        assert!(!looked.text.contains("実行する"), "{}", looked.text);
+        let page = format!("/operators/{own}");
+        change(own, "company_admin", "山田", "admin@example.jp", PASSWORD).await.goes_to(&page);
+        assert_eq!(address_of(own).await, "admin@example.jp");
+        change(own, "company_admin", "別の名前", "admin@example.jp", "").await.goes_to(&page);
+        // Whoever administers others changes theirs, as before.
+        change(other, "operator", "佐藤", "sato@example.jp", "").await.goes_to(&format!("/operators/{other}"));
+        assert_eq!(address_of(other).await, "sato@example.jp");
+        for _ in 0..3 {
+            assert!(change(own, "company_admin", "山田", "x@evil.example", "wrong").await.status.is_client_error());
+        }
+        change(own, "company_admin", "山田", "x@evil.example", "wrong").await.goes_to("/login");
+        assert_eq!(address_of(own).await, "admin@example.jp");
     })
     .await;
 }

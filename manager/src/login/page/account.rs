@@ -310,7 +310,10 @@ pub(super) async fn renew_recovery_codes(
 }
 
 /// Whether the password was typed again: who finds an open browser cannot change what protects the account.
-pub(super) async fn proved(app: &App, login: &Holder, typed: &str) -> Result<bool, Problem> {
+///
+/// # Errors
+/// [`Problem::Throttled`] and [`Problem::LoggedOut`] after many wrong ones, or what the database says.
+pub async fn proved(app: &App, login: &Holder, typed: &str) -> Result<bool, Problem> {
     let mut tx = app.db.read().await?;
     let (hash, _) = store::passwords(&mut tx, login.operator_id, 0).await?;
     drop(tx);

@@ -10,7 +10,7 @@ use axum::{
     routing::{get, post},
 };
 
-pub use self::door::visited;
+pub use self::{account::proved, door::visited};
 use super::Realm;
 use crate::app::App;
 

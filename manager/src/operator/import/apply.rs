@@ -100,7 +100,7 @@ fn place(error: EditError, change: &Change) -> ApplyError {
         EditError::NoSeat => Fault::NoSeat,
         EditError::TooWide | EditError::ByToken => Fault::TooWide,
         EditError::LastAdmin => Fault::LastAdmin,
-        EditError::Oneself => Fault::Oneself,
+        EditError::Oneself | EditError::Unproved => Fault::Oneself,
     };
     ApplyError::Mistake(Mistake { line: change.line, column: None, value: change.user.as_str().to_owned(), fault })
 }

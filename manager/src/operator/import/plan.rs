@@ -288,6 +288,10 @@ fn update(record: &Record, user: UserId, row: &Row, world: &World, login: &SiteL
     let role_after = role.name.clone();
     let values =
         values(&kept(Column::Name, &row.name), &kept(Column::Kana, &row.kana), &kept(Column::Email, &row.email), role)?;
+    if is_oneself && values.email.as_str() != row.email {
+        // It needs the own password, which no file holds.
+        return Err((Some(Column::Email), Fault::Oneself));
+    }
     let organisation_before = row.organisation.as_deref().unwrap_or_default();
     let mut organisation_after = kept(Column::Organisation, organisation_before);
     let organisation = if organisation_after == organisation_before {
@@ -333,7 +337,7 @@ fn values(name: &str, kana: &str, email: &str, role: Choice) -> Result<Values, W
         return Err((Some(Column::Kana), Fault::Kana));
     }
     let email: MailAddress = email.parse().map_err(|_not_an_address| (Some(Column::Email), Fault::Email))?;
-    Ok(Values { name, kana: kana.to_owned(), email, role })
+    Ok(Values { name, kana: kana.to_owned(), email, role, proved: false })
 }
 
 fn role(text: &str, world: &World) -> Result<Choice, Wrong> {
