@@ -11,7 +11,7 @@ use encoding_rs::{SHIFT_JIS, UTF_8};
 use futures_util::stream;
 
 use super::{Asked, From, Listing};
-use crate::{app::App, db::Tx};
+use crate::{app::App, db::Tx, site::download::attachment};
 
 /// Rows that are read from the database at once.
 const STRETCH: i64 = 2_000;
@@ -149,9 +149,7 @@ where
     let mut response = Response::new(Body::from_stream(body));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, kind(encoding));
-    if let Ok(disposition) = HeaderValue::from_str(&format!("attachment; filename=\"{name}.csv\"")) {
-        headers.insert(header::CONTENT_DISPOSITION, disposition);
-    }
+    headers.insert(header::CONTENT_DISPOSITION, attachment(&format!("{name}.csv")));
     response
 }
 

@@ -31,7 +31,7 @@ use crate::{
     contract::{self, State as ContractState},
     extract::InPath,
     list::{self, From, Params, csv},
-    site::{Form, Frame, PageResult, Problem, Words, frame::Flash, time},
+    site::{Form, Frame, PageResult, Problem, Words, download, frame::Flash, time},
 };
 
 /// Milliseconds of a day.
@@ -309,8 +309,7 @@ async fn certificate(State(app): State<App>, login: AdminLogin, InPath(request_i
     if row.certificate.is_empty() {
         return Err(Problem::NotFound);
     }
-    let name = format!("attachment; filename=\"certificate-{request_id}.json\"");
-    let name = HeaderValue::from_str(&name).map_err(|_impossible| Problem::Internal)?;
+    let name = download::attachment(&format!("certificate-{request_id}.json"));
     let kind = HeaderValue::from_static("application/json");
     Ok(([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)], row.certificate).into_response())
 }

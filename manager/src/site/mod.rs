@@ -7,6 +7,7 @@
 
 pub mod assets;
 pub mod cookie;
+pub mod download;
 pub mod form;
 pub mod frame;
 pub mod lang;

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use axum::{
     body::Body,
     extract::{RawQuery, State},
-    http::{HeaderValue, header},
+    http::header,
     response::Response,
 };
 use serde_json::json;
@@ -17,7 +17,7 @@ use crate::{
     list::{Params, csv},
     login::SiteLogin,
     role::Permission,
-    site::{PageResult, time},
+    site::{PageResult, download::attachment, time},
 };
 
 /// Columns of the file.
@@ -56,8 +56,7 @@ pub(super) async fn file(State(app): State<App>, login: SiteLogin, RawQuery(quer
         csv::line(cells(&step, at, read.shows_peak).map(Cow::Owned), encoding, &mut text);
     }
     let mut response = Response::new(Body::from(text));
-    let name = HeaderValue::from_static("attachment; filename=\"statistics.csv\"");
-    response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, attachment("statistics.csv"));
     response.headers_mut().insert(header::CONTENT_TYPE, csv::kind(encoding));
     Ok(response)
 }

@@ -29,7 +29,7 @@ use crate::{
     login::SiteLogin,
     operator::UserId,
     role::Permission,
-    site::{Form, Frame, Here, PageResult, Problem, Upload, Words, form::Pressed},
+    site::{Form, Frame, Here, PageResult, Problem, Upload, Words, download, form::Pressed},
 };
 
 /// What comes with a file in its form.
@@ -229,10 +229,8 @@ async fn mistakes(
 
 fn attachment(name: &str, encoding: csv::Encoding, file: Vec<u8>) -> PageResult {
     let mut response = Response::new(Body::from(file));
-    let disposition = format!("attachment; filename=\"{name}.csv\"");
-    let disposition = HeaderValue::from_str(&disposition).map_err(|_never| Problem::Internal)?;
     response.headers_mut().insert(header::CONTENT_TYPE, csv::kind(encoding));
-    response.headers_mut().insert(header::CONTENT_DISPOSITION, disposition);
+    response.headers_mut().insert(header::CONTENT_DISPOSITION, download::attachment(&format!("{name}.csv")));
     Ok(response)
 }
 

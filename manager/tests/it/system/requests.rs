@@ -229,7 +229,11 @@ async fn a_company_is_erased_by_two_and_nothing_of_it_stays() {
         assert_eq!(found(&db, &desk.operator.operator_id.to_string()).await, Vec::<String>::new());
         assert_eq!(found(&db, &other.to_string()).await, of_other);
         assert_eq!(verify_verdict(&db).await, None);
-        let file = team.first.1.get(&format!("{address}/certificate")).await.text;
+        let saved = team.first.1.get(&format!("{address}/certificate")).await;
+        let request_id = address.rsplit('/').next().unwrap();
+        let name = format!("attachment; filename=\"certificate-{request_id}.json\"");
+        assert_eq!(saved.headers["content-disposition"], name.as_str());
+        let file = saved.text;
         let certificate = Certificate::stored(&file).unwrap();
         let missing: Vec<&str> =
             TABLES.iter().map(|(table, _)| *table).filter(|table| !certificate.rows.contains_key(*table)).collect();
@@ -411,7 +415,9 @@ async fn what_is_handed_out_by_law_is_one_period_of_one_account_and_recorded() {
         team.second.1.get(&address).await;
         team.second.1.post(&format!("{address}/agree"), &[("reason", "確認")]).await.goes_to(&address);
 
-        let text = team.second.1.get(&file).await.text;
+        let saved = team.second.1.get(&file).await;
+        assert_eq!(saved.headers["content-disposition"], "attachment; filename=\"disclosure.csv\"");
+        let text = saved.text;
         assert!(text.contains("プリンターの設定") && text.contains("login.succeeded"), "{text}");
         for foreign in ["suzuki", "tanaka", "operator.created"] {
             assert!(!text.contains(foreign), "{foreign} is in {text}");
