@@ -2,7 +2,10 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use axum::http::{Method, StatusCode, header};
+use axum::{
+    body::Body,
+    http::{Method, Request, StatusCode, header},
+};
 use manager::{bearer::BearerHash, execute, fetch_all, fetch_one, role::Role, token::Scope};
 use proto::{
     api::{error::ErrorCode::LoginFailed, login::LoginAnswer, reception::ReceptionState, session::SessionState},
@@ -205,13 +208,15 @@ async fn an_own_mail_address_changes_only_with_the_own_password() {
         browser.log_in("acme", "admin", PASSWORD).await.goes_to("/");
         let address_of = async |id: OperatorId| -> String {
             let mut tx = db.read().await.unwrap();
-            let row = fetch_one!(&mut tx, (String,), "SELECT email FROM operators WHERE operator_id = $1", id.to_string());
+            let row =
+                fetch_one!(&mut tx, (String,), "SELECT email FROM operators WHERE operator_id = $1", id.to_string());
             row.unwrap().0
         };
         let change = async |id: OperatorId, role: &str, name: &str, email: &str, password: &str| {
             let page = format!("/operators/{id}");
             let version = browser.get(&page).await.between("name=\"version\" value=\"", "\"");
-            let fields = [("name", name), ("email", email), ("role", role), ("version", &version), ("password", password)];
+            let fields =
+                [("name", name), ("email", email), ("role", role), ("version", &version), ("password", password)];
             browser.post(&page, &fields).await
         };
         for wrong in ["", "wrong-password"] {
@@ -477,6 +482,80 @@ async fn a_changed_role_counts_at_the_next_request() {
             admin.post(&address, &fields).await.goes_to(&address);
             let expected = if allowed { StatusCode::OK } else { StatusCode::FORBIDDEN };
             assert_eq!(yamada.get("/log/operations").await.status, expected, "{role}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn bodies_of_other_kinds_and_shapes_are_refused() {
+    on_both(|db| async move {
+        let manager = Manager::new(db.clone());
+        manager.logged_in().await;
+        let good = serde_json::json!({ "company": "acme", "user": "yamada", "password": PASSWORD }).to_string();
+        let post = async |kind: &str, body: String| {
+            let request = Request::post("/v1/login").header(header::CONTENT_TYPE, kind);
+            manager.respond(request.body(Body::from(body)).unwrap()).await.status()
+        };
+        assert_eq!(post("application/json", good.clone()).await, StatusCode::OK);
+        for kind in [
+            "application/xml",
+            "text/xml",
+            "application/yaml",
+            "application/x-java-serialized-object",
+            "application/vnd.php.serialized",
+            "application/x-python-pickle",
+            "application/msgpack",
+            "application/cbor",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+            "text/plain",
+            "text/html",
+            "application/jsonp",
+            "",
+        ] {
+            let status = post(kind, good.clone()).await;
+            assert!(status.is_client_error(), "{kind:?} {status}");
+        }
+        for body in [
+            r#"{"company":"acme","user":"yamada","password":{"$ne":null}}"#.to_owned(),
+            r#"{"company":"acme","user":["yamada"],"password":"x"}"#.to_owned(),
+            r#"{"company":"acme","user":true,"password":7}"#.to_owned(),
+            good.replace("{", r#"{"company":"other","#),
+            format!("[{good}]"),
+            format!("{good}{good}"),
+            "<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY y SYSTEM \"file:///etc/passwd\">]><x>&y;</x>".to_owned(),
+            "!!python/object/apply:os.system ['id']".to_owned(),
+            "\u{ac}\u{ed}\0\u{5}sr".to_owned(),
+            "a:1:{s:7:\"company\";O:8:\"stdClass\":0:{}}".to_owned(),
+        ] {
+            let status = post("application/json", body.clone()).await;
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{body}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_encoded_twice_is_decoded_once() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let company_id = manager.company("acme").await;
+        manager.account(company_id, "admin", Role::CompanyAdmin).await;
+        let browser = Browser::new(&manager);
+        browser.log_in("acme", "admin", PASSWORD).await.goes_to("/");
+        for typed in ["%3Cb%3E", "%253Cb%253E", "&lt;b&gt;", "&amp;lt;b", "\\u003cb\\u003e", "a+b%20c", "%E3%81%82"] {
+            browser.get("/settings/categories").await;
+            browser.post("/settings/categories", &[("name", typed)]).await.goes_to("/settings/categories");
+            let shown = typed.replace('&', "&#38;");
+            browser.get("/settings/categories").await.says(&format!("value=\"{shown}\""));
+            let asked = browser.get(&format!("/operators?q={}", manager::list::params::encode(typed))).await;
+            asked.says(&format!("type=\"search\" value=\"{shown}\""));
+        }
+        // A dot and a slash that are encoded twice are parts of a name that is not there.
+        for path in ["/operators/%252e%252e%252fsettings", "/manual/%252e%252e%252fstart", "/%252fsystem"] {
+            let seen = browser.get(path).await;
+            assert!(seen.status != StatusCode::OK, "{path} {}", seen.status);
         }
     })
     .await;
