@@ -16,6 +16,7 @@ use axum::{
 use ops::config::Span;
 use proto::{
     api::error::{ErrorBody, ErrorCode},
+    id::OperatorId,
     limits,
 };
 use tower_http::catch_panic::CatchPanicLayer;
@@ -120,7 +121,12 @@ async fn observe(State(app): State<App>, request: Request, next: Next) -> Respon
     let begun = tokio::time::Instant::now();
     let route = request.extensions().get::<MatchedPath>().map_or(NO_ROUTE, MatchedPath::as_str).to_owned();
     let request_id = hex::encode(app::draw_id());
-    let span = tracing::info_span!("manager.request", request.id = %request_id, http.route = %route);
+    let span = tracing::info_span!(
+        "manager.request",
+        request.id = %request_id,
+        http.route = %route,
+        operator.id = tracing::field::Empty
+    );
     let timeout = app.config.http.request_timeout;
     let asked = Asked::of(&request);
     let response = bounded(next.run(request).instrument(span.clone()), timeout).instrument(span.clone()).await;
@@ -140,6 +146,11 @@ async fn observe(State(app): State<App>, request: Request, next: Next) -> Respon
     core.manager_http_requests_total.with_label_values(&[route.as_str(), response.status().as_str()]).inc();
     core.manager_http_request_seconds.with_label_values(&[route.as_str()]).observe(begun.elapsed().as_secs_f64());
     response
+}
+
+/// Puts the account of the current request into each line of the log that it still leaves.
+pub fn note_account(operator_id: OperatorId) {
+    tracing::Span::current().record("operator.id", tracing::field::display(operator_id));
 }
 
 /// The answer, or a refusal when it takes too long; then the handler is dropped and its transaction rolled back.

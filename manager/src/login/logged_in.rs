@@ -16,6 +16,7 @@ use crate::{
     error::{ApiError, ApiResult},
     extract::{Bearer, Source},
     role::{Permission, Permissions},
+    router,
 };
 
 /// The note of the last use is renewed when it is older than this, so that most requests write nothing.
@@ -53,6 +54,7 @@ impl LoggedIn {
         let found = tool_store::find(&mut tx, token, app.config.login.idle.get(), source, now).await?;
         drop(tx);
         let (login, used_at_ms) = found.ok_or(ApiError::new(ErrorCode::NotLoggedIn))?;
+        router::note_account(login.operator_id);
         if used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
             let mut tx = app.db.begin().await?;
             tool_store::touch(&mut tx, token, now).await?;

@@ -23,6 +23,7 @@ use crate::{
     extract::Source,
     notice::{self, Running},
     role::{Permission, Permissions, Reach, Role},
+    router,
     site::{self, Lang, Problem, cookie, form},
 };
 
@@ -172,6 +173,7 @@ impl Login {
         drop(tx);
         let (mut login, used_at_ms) = found.ok_or(Problem::LoggedOut { next })?;
         let holder = login.holder_mut();
+        router::note_account(holder.operator_id);
         holder.csrf = form::token(cookie);
         holder.lang = Lang::of_account(&parts.headers, &holder.policy.lang);
         holder.notices = notices;

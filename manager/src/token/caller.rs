@@ -16,6 +16,7 @@ use crate::{
     extract::{Bearer, Source},
     login::SiteLogin,
     role::Permission,
+    router,
     throttle::{self, Rate, Taken},
 };
 
@@ -66,6 +67,7 @@ impl<S: Needed> FromRequestParts<App> for By<S> {
         let Some(valid) = found.filter(|valid| valid.may_come_from(source)) else {
             return Err(refuse_stranger(app, source, now).await?);
         };
+        router::note_account(valid.login.operator_id);
         count(app, &valid, &hash, source, now).await?;
         if !valid.scopes.has(S::SCOPE) {
             return Err(ApiError::forbidden(format!("this token has no scope {}", S::SCOPE.as_str())));

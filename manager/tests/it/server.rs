@@ -268,7 +268,7 @@ async fn what_is_not_allowed_is_logged_with_its_route() {
     on_both(|db| async {
         lines.0.lock().unwrap().clear();
         let manager = Manager::new(db);
-        manager.logged_in().await;
+        let account = manager.logged_in().await.operator_id.to_string();
         let browser = Browser::new(&manager);
         browser.log_in("acme", "yamada", PASSWORD).await.goes_to("/");
         browser.get("/log/sessions").await.says("サポート履歴");
@@ -287,6 +287,7 @@ async fn what_is_not_allowed_is_logged_with_its_route() {
             refused.len() == 2 && refused[0].contains("/log/operations") && refused[1].contains("/logout"),
             "{text}"
         );
+        assert!(refused[0].contains(&account), "who was refused: {text}");
     })
     .await;
 }
