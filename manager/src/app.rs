@@ -11,7 +11,7 @@ use rand_core::{CryptoRngCore, OsRng, RngCore as _};
 
 use crate::{
     column_key::ColumnKey, config::Config, db::Db, events::Hub, live, login::gate::HashGate, metrics::Metrics,
-    reception::locator::LocatorKey,
+    provider::Providers, reception::locator::LocatorKey,
 };
 
 /// The manager's state. Cheap to clone; everything that must last is in the database.
@@ -37,6 +37,8 @@ pub struct App {
     pub locators: LocatorKey,
     /// Seals columns that the database alone must not tell.
     pub columns: ColumnKey,
+    /// The way to identity providers.
+    pub providers: Providers,
     steady_since_ms: Arc<AtomicI64>,
 }
 
@@ -46,6 +48,7 @@ impl App {
         let hash_gate = HashGate::new(&config.login, &metrics.core);
         let locators = LocatorKey::of(&signing_key);
         let columns = ColumnKey::of(&signing_key);
+        let providers = Providers::new(config.providers.clone());
         let steady_since_ms = Arc::new(AtomicI64::new(clock.now_ms()));
         Self {
             db,
@@ -58,6 +61,7 @@ impl App {
             boards: live::Hub::default(),
             locators,
             columns,
+            providers,
             steady_since_ms,
         }
     }

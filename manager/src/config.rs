@@ -15,7 +15,7 @@ use ops::{
 use proto::limits;
 use serde::{Deserialize, Serialize};
 
-use crate::{admin, db, events, login, mail, reception, relays, session, webhook};
+use crate::{admin, db, events, login, mail, provider, reception, relays, session, webhook};
 
 /// Where everything is kept that must last.
 const DATA_FOLDER: &str = "/var/lib/uketsuke-manager";
@@ -64,6 +64,8 @@ pub struct Config {
     pub mail: mail::Config,
     /// Section `[webhooks]`.
     pub webhooks: webhook::Config,
+    /// Section `[providers]`.
+    pub providers: provider::Config,
 }
 
 /// Section `[http]`.
@@ -99,6 +101,7 @@ impl Default for Config {
             system: admin::Config::default(),
             mail: mail::Config::default(),
             webhooks: webhook::Config::default(),
+            providers: provider::Config::default(),
         }
     }
 }
@@ -149,6 +152,7 @@ impl Config {
             ("mail.keep", self.mail.keep, DAY_SECS, 400 * DAY_SECS),
             ("webhooks.timeout", self.webhooks.timeout, 1, 60),
             ("webhooks.give_up_after", self.webhooks.give_up_after, 60, 30 * DAY_SECS),
+            ("providers.timeout", self.providers.timeout, 1, 60),
             ("webhooks.keep", self.webhooks.keep, DAY_SECS, 400 * DAY_SECS),
         ];
         let span = spans.into_iter().map(|(key, value, least, most)| (key, value, Span::secs(least), Span::secs(most)));
@@ -163,6 +167,9 @@ impl Config {
         let relays_max = (limits::TICKET_RELAYS_MAX < usize::from(self.relays.per_session_max.get()))
             .then(|| ("relays.per_session_max", format!("must be at most {}", limits::TICKET_RELAYS_MAX)));
         let mail = self.mail.mistake();
-        database.or(span).or(mail).or(port).or(connections).or(heartbeat).or(relays_max)
+        let system = self.system.provider.as_ref().and_then(provider::SystemConfig::mistake);
+        let providers = (self.http.request_timeout <= self.providers.timeout)
+            .then(|| ("providers.timeout", "must be shorter than http.request_timeout".to_owned()));
+        database.or(span).or(mail).or(system).or(providers).or(port).or(connections).or(heartbeat).or(relays_max)
     }
 }

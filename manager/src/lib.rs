@@ -51,6 +51,8 @@ pub mod organisation;
 
 pub mod login;
 
+pub mod provider;
+
 pub mod token;
 
 pub mod manage;
@@ -72,6 +74,8 @@ pub mod live;
 pub mod statistics;
 
 pub mod mail;
+
+pub mod outward;
 
 pub mod webhook;
 

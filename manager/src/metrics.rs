@@ -18,8 +18,10 @@ ops::metrics! {
         pub manager_http_requests_total: IntCounterVec["route", "status"],
         /// Seconds from a request's head to its answer's head, by route.
         pub manager_http_request_seconds: HistogramVec["route"] in REQUEST_BUCKETS,
-        /// Logins tried, by result: ok, unknown, locked, stopped, wrong_password, throttled, busy.
+        /// Logins tried, by result: ok, unknown, locked, stopped, wrong_password, unlinked, throttled, busy.
         pub manager_logins_total: IntCounterVec["result"],
+        /// Logins of administrators by password while there is an identity provider, by realm; nobody should need one.
+        pub manager_logins_past_provider_total: IntCounterVec["realm"],
         /// Logins that wait for their turn to hash a password.
         pub manager_hash_queue: IntGauge,
         /// Passwords hashed, to be set or to be compared; each takes a core for some 30 ms and 19 MiB.

@@ -221,6 +221,7 @@ async fn wrong_method(method: Method) -> Response {
 }
 
 /// What was said stands in the log with the request; the caller is told nothing of it.
+#[expect(clippy::needless_pass_by_value, reason = "the layer hands it over")]
 fn panicked(payload: Box<dyn Any + Send>) -> Response {
     let said = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
     ApiError::internal(format!("a handler panicked: {}", said.unwrap_or("without a message"))).into_response()

@@ -22,10 +22,12 @@ use crate::{
     events, fetch_one, live, login,
     mail::{self, MailSetupError, Smtp},
     metrics::Metrics,
-    notice, request, router, session,
+    notice,
+    outward::OutwardError,
+    request, router, session,
     signing_key::{self, SharedKeyError},
     statistics,
-    webhook::{self, Caller, WebhookSetupError},
+    webhook::{self, Caller},
 };
 
 /// Pause between two looks at the certificate files.
@@ -57,9 +59,9 @@ pub enum ServeError {
     /// Mail cannot be set up.
     #[error(transparent)]
     Mail(#[from] MailSetupError),
-    /// Webhooks cannot be set up.
+    /// There is no way out to the addresses of companies.
     #[error(transparent)]
-    Webhook(#[from] WebhookSetupError),
+    Outward(#[from] OutwardError),
     /// A metric was declared twice, which is our own mistake.
     #[error(transparent)]
     Metric(#[from] MetricError),
@@ -97,6 +99,7 @@ pub async fn run(
     let smtp = Smtp::new(&config.mail)?;
     let caller = Caller::new(&config.webhooks)?;
     let app = open(config, Clock::system()).await?;
+    app.providers.check()?;
     let registry = app.metrics.registry.clone();
     registry.build_info(env!("CARGO_PKG_VERSION"))?;
     let fingerprint =

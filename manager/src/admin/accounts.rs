@@ -31,6 +31,7 @@ use crate::{
         realm::SYSTEM,
     },
     operator::{UserId, list::State as AccountState},
+    provider,
     site::{Form, Frame, PageResult, Problem, Words, frame::Flash, time},
 };
 
@@ -102,6 +103,8 @@ struct ShowPage {
     partners: Vec<Partner>,
     may_edit: bool,
     is_oneself: bool,
+    /// What the account is bound to.
+    link: Option<provider::store::Link>,
     created: String,
     changes: Vec<ShownChange>,
 }
@@ -246,9 +249,11 @@ async fn show_page(
     let mut tx = app.db.read().await?;
     let partners = partner::all(&mut tx).await?;
     let changes = history(&mut tx, &SYSTEM.to_string(), &format!("admin:{}", row.operator_id), login).await?;
+    let link = provider::store::link_of(&mut tx, &row.operator_id).await?;
     drop(tx);
     let frame = frame(app, login, headers, Here::Admins);
     let page = ShowPage {
+        link,
         created: time::seconds(row.created_at_ms, &zone),
         is_oneself: row.operator_id == login.operator_id.to_string(),
         may_edit: login.may(AdminPermission::AdminEdit),
@@ -316,6 +321,7 @@ async fn act(
                 Verb::Start => Flash::Started,
                 Verb::Unlock => Flash::Unlocked,
                 Verb::ResetFactor => Flash::Saved,
+                Verb::Unlink => Flash::ProviderUnlinked,
                 Verb::LogOut => Flash::LoggedOut,
             };
             Ok(flash.then(&address(&row)))

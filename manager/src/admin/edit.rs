@@ -20,6 +20,7 @@ use crate::{
         second,
         store::{self as logins, AccountHash},
     },
+    provider,
 };
 
 /// What can be changed of an account.
@@ -44,6 +45,8 @@ pub enum Verb {
     Unlock,
     /// Take the second factor away; it is set up anew at the next login.
     ResetFactor,
+    /// Take the binding to the identity provider away; the owner can bind it anew.
+    Unlink,
     /// End every login.
     LogOut,
 }
@@ -82,6 +85,7 @@ impl Verb {
             "start" => Some(Self::Start),
             "unlock" => Some(Self::Unlock),
             "factor" => Some(Self::ResetFactor),
+            "unlink" => Some(Self::Unlink),
             "logout" => Some(Self::LogOut),
             _ => None,
         }
@@ -93,6 +97,7 @@ impl Verb {
             Self::Start => "admin.started",
             Self::Unlock => "admin.unlocked",
             Self::ResetFactor => "admin.factor_reset",
+            Self::Unlink => "admin.provider_unlinked",
             Self::LogOut => "admin.logged_out",
         }
     }
@@ -207,10 +212,14 @@ pub async fn act(
             second::take_away(tx, operator_id).await?;
             hand_out(tx, &row.operator_id, now).await?;
         }
+        Verb::Unlink => {
+            provider::store::unlink(tx, operator_id).await?;
+            hand_out(tx, &row.operator_id, now).await?;
+        }
         Verb::LogOut => {}
     }
     match verb {
-        Verb::Stop | Verb::ResetFactor | Verb::LogOut => {
+        Verb::Stop | Verb::ResetFactor | Verb::Unlink | Verb::LogOut => {
             logins::revoke_all(tx, operator_id, now).await?;
         }
         Verb::Start | Verb::Unlock => {}

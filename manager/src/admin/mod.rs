@@ -26,7 +26,7 @@ pub use self::{
     reason::{Reason, ReasonError},
     role::{AdminPermission, AdminRole},
 };
-use crate::company::policy::Network;
+use crate::{company::policy::Network, provider};
 
 /// Section `[system]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
@@ -34,4 +34,7 @@ use crate::company::policy::Network;
 pub struct Config {
     /// Networks from which the pages of system administrators can be reached; empty for everywhere.
     pub networks: Vec<Network>,
+    /// Section `[system.provider]`: by which identity provider they can sign in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<provider::SystemConfig>,
 }

@@ -22,7 +22,7 @@ use crate::{
     extract::Source,
     fetch_one,
     login::{Realm, page::own_pages},
-    notice, relays, request,
+    notice, provider, relays, request,
     site::{Frame, PageResult, Problem, problem},
     throttle::millis,
 };
@@ -42,6 +42,7 @@ pub fn router(app: App) -> Router<App> {
         .merge(notice::publish::router())
         .merge(notice::system::router())
         .route("/system", get(show))
+        .route("/system/login/provider/return", get(provider::page::come_back_to_system))
         .route_layer(middleware::from_fn_with_state(app, wall))
 }
 

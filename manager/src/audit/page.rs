@@ -137,6 +137,7 @@ impl Log {
                 ("login.failed", words.events.login_failed),
                 ("login.locked", words.events.login_locked),
                 ("login.ended", words.events.login_ended),
+                ("login.past_provider", words.events.login_past_provider),
             ],
         }
     }

@@ -102,6 +102,8 @@ pub enum Outcome {
     WrongPassword,
     /// The code of the second factor was wrong.
     WrongCode,
+    /// No account is bound to whoever the provider named.
+    Unlinked,
 }
 
 impl Outcome {
@@ -118,6 +120,7 @@ impl Outcome {
             Self::InitialOver => "initial_over",
             Self::WrongPassword => "wrong_password",
             Self::WrongCode => "wrong_code",
+            Self::Unlinked => "unlinked",
         }
     }
 }
@@ -135,7 +138,8 @@ impl Outcome {
             | Self::WrongPlace
             | Self::WrongHour
             | Self::WrongPassword
-            | Self::WrongCode => Refusal::Failed,
+            | Self::WrongCode
+            | Self::Unlinked => Refusal::Failed,
         }
     }
 }
@@ -192,8 +196,7 @@ impl Proved {
     /// [`crate::db::DbError`].
     pub async fn forgive(&self, tx: &mut Tx, now: UnixMillis) -> DbResult<()> {
         store::forgive(tx, &self.account_hash).await?;
-        throttle::put_back(tx, PER_SOURCE, &self.source, now).await?;
-        throttle::put_back(tx, TOGETHER, "", now).await
+        forgive_source(tx, &self.source, now).await
     }
 
     /// Whether the code of the second factor is right; a wrong one is noted in the login log.
@@ -224,18 +227,32 @@ pub(super) async fn forgive_site(
     now: UnixMillis,
 ) -> DbResult<()> {
     let (company, user, device) = (&login.company_code, &login.user_id, device.unwrap_or_default());
-    let account_hash = if store::is_known_device(tx, Some(login.operator_id), device).await? {
-        AccountHash::of_device(company, user, device)
-    } else {
-        AccountHash::of(company, user)
-    };
-    store::forgive(tx, &account_hash).await?;
-    throttle::put_back(tx, PER_SOURCE, &throttle::source_bucket(source), now).await?;
+    if !login.by_provider {
+        let account_hash = if store::is_known_device(tx, Some(login.operator_id), device).await? {
+            AccountHash::of_device(company, user, device)
+        } else {
+            AccountHash::of(company, user)
+        };
+        store::forgive(tx, &account_hash).await?;
+    }
+    forgive_source(tx, &throttle::source_bucket(source), now).await
+}
+
+/// Takes back what an attempt was counted for against its source and against everybody.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub(super) async fn forgive_source(tx: &mut Tx, source: &str, now: UnixMillis) -> DbResult<()> {
+    throttle::put_back(tx, PER_SOURCE, source, now).await?;
     throttle::put_back(tx, TOGETHER, "", now).await
 }
 
-/// Counts the attempt against its source and against everybody, before anything is looked up or hashed.
-async fn throttled(app: &App, source: &str) -> DbResult<Option<u64>> {
+/// Counts the attempt against its source and against everybody, before anything is looked up, hashed or asked; seconds to
+/// wait when there were too many.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub(crate) async fn throttled(app: &App, source: &str) -> DbResult<Option<u64>> {
     let (per_source, together) = rates(app);
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
@@ -268,24 +285,34 @@ async fn begin(app: &App, typed: &Typed) -> DbResult<Attempt> {
 
 fn judge(attempt: &Attempt, matches: bool, source: IpAddr, now: UnixMillis) -> Outcome {
     let Some(account) = &attempt.account else { return Outcome::Unknown };
-    let rules = &account.policy.login;
     if attempt.counted == Counted::Locked {
         Outcome::Locked
     } else if account.stopped {
         Outcome::Stopped
     } else if !matches {
         Outcome::WrongPassword
-    } else if !account.company_is_active {
+    } else {
+        let outcome = admit(account, source, now);
+        if outcome == Outcome::Ok && is_initial_over(account, now) { Outcome::InitialOver } else { outcome }
+    }
+}
+
+/// Whether somebody who has proved to be the owner of an account may log in now, from there.
+pub(crate) fn admit(account: &Account, source: IpAddr, now: UnixMillis) -> Outcome {
+    let rules = &account.policy.login;
+    if !account.company_is_active {
         Outcome::Suspended
     } else if !rules.allows(&account.role, source) {
         Outcome::WrongPlace
     } else if !rules.week.is_open_at(now, site::time::zone(&account.policy.time_zone)) {
         Outcome::WrongHour
-    } else if account.password_is_initial && password::initial_until(account.password_changed_at_ms) <= now {
-        Outcome::InitialOver
     } else {
         Outcome::Ok
     }
+}
+
+fn is_initial_over(account: &Account, now: UnixMillis) -> bool {
+    account.password_is_initial && password::initial_until(account.password_changed_at_ms) <= now
 }
 
 async fn note_failure(

@@ -64,6 +64,10 @@ pub struct Holder {
     pub stage: Stage,
     /// Whether there is a second factor.
     pub has_factor: bool,
+    /// Whether a provider said whose the login is, and no password.
+    pub by_provider: bool,
+    /// Whether that provider asks for the second factor.
+    pub provider_asks: bool,
     /// When the password was set.
     pub password_changed_at_ms: UnixMillis,
     /// The company's rules.
@@ -177,6 +181,9 @@ impl Login {
         holder.csrf = form::token(cookie);
         holder.lang = Lang::of_account(&parts.headers, &holder.policy.lang);
         holder.notices = notices;
+        if realm == Realm::System {
+            holder.provider_asks = app.config.system.provider.as_ref().is_some_and(|config| config.asks_second_factor);
+        }
         holder.stage = holder.stage_at(now);
         if !refreshes_itself(&parts.headers) && used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
             let mut tx = app.db.begin().await?;
@@ -225,7 +232,10 @@ impl Holder {
     /// How far the login is by the rules of now: what they ask for since it began comes first.
     fn stage_at(&self, now: UnixMillis) -> Stage {
         match self.stage {
+            Stage::Full if self.by_provider && self.provider_asks => Stage::Full,
             Stage::Full if self.policy.login.needs_factor(now) && !self.has_factor => Stage::Enrol,
+            // How old the password is matters to those who used it.
+            Stage::Full if self.by_provider => Stage::Full,
             Stage::Full => {
                 Stage::after_factor(false, Expiry::of(&self.policy.password, self.password_changed_at_ms, now))
             }

@@ -28,6 +28,8 @@ pub struct NewLogin<'a> {
     pub source: &'a str,
     /// What the browser says it is.
     pub agent: &'a str,
+    /// Whether a provider said whose it is.
+    pub by_provider: bool,
     /// When it ends at the latest.
     pub expires_at_ms: UnixMillis,
 }
@@ -63,6 +65,8 @@ struct Row {
     role_permissions: Option<String>,
     stage: String,
     has_factor: bool,
+    by_provider: bool,
+    provider_asks: bool,
     password_changed_at_ms: i64,
     partner_id: Option<String>,
     created_at_ms: i64,
@@ -77,13 +81,15 @@ pub async fn insert(tx: &mut Tx, new: &NewLogin<'_>, now: UnixMillis) -> DbResul
     execute!(
         tx,
         "INSERT INTO site_logins
-        (token_hash, operator_id, stage, code_failures, source, agent, created_at_ms, used_at_ms, expires_at_ms)
-        VALUES ($1, $2, $3, 0, $4, $5, $6, $6, $7)",
+        (token_hash, operator_id, stage, code_failures, source, agent, by_provider, created_at_ms, used_at_ms,
+            expires_at_ms)
+        VALUES ($1, $2, $3, 0, $4, $5, $6, $7, $7, $8)",
         new.token.as_str(),
         new.operator_id.to_string(),
         new.stage.as_str(),
         new.source,
         new.agent,
+        new.by_provider,
         now,
         new.expires_at_ms
     )?;
@@ -105,13 +111,15 @@ pub async fn find(
         Row,
         "SELECT o.operator_id, o.user_id, o.name, c.company_id, c.code AS company_code, c.name AS company_name, c.policy,
             g.path AS organisation_path, o.role, r.name AS role_name, r.reach AS role_reach,
-            r.permissions AS role_permissions, l.stage, o.totp_sealed IS NOT NULL AS has_factor,
-            o.password_changed_at_ms, o.partner_id, l.created_at_ms, l.used_at_ms
+            r.permissions AS role_permissions, l.stage, o.totp_sealed IS NOT NULL AS has_factor, l.by_provider,
+            COALESCE(p.asks_factor, FALSE) AS provider_asks, o.password_changed_at_ms, o.partner_id, l.created_at_ms,
+            l.used_at_ms
         FROM site_logins l
         JOIN operators o ON o.operator_id = l.operator_id
         JOIN companies c ON c.company_id = o.company_id
         LEFT JOIN organisations g ON g.organisation_id = o.organisation_id
         LEFT JOIN roles r ON r.role_id = o.role_id
+        LEFT JOIN providers p ON p.company_id = c.company_id AND p.in_force = TRUE
         WHERE l.token_hash = $1
         AND l.revoked_at_ms IS NULL
         AND l.expires_at_ms > $2
@@ -147,7 +155,8 @@ pub async fn find_account(tx: &mut Tx, operator_id: OperatorId, token: &BearerHa
         "SELECT o.operator_id, o.user_id, o.name, c.company_id, c.code AS company_code, c.name AS company_name, c.policy,
             g.path AS organisation_path, o.role, r.name AS role_name, r.reach AS role_reach,
             r.permissions AS role_permissions, 'full' AS stage, o.totp_sealed IS NOT NULL AS has_factor,
-            o.password_changed_at_ms, o.partner_id, o.created_at_ms, o.created_at_ms AS used_at_ms
+            FALSE AS by_provider, FALSE AS provider_asks, o.password_changed_at_ms, o.partner_id, o.created_at_ms,
+            o.created_at_ms AS used_at_ms
         FROM operators o
         JOIN companies c ON c.company_id = o.company_id
         LEFT JOIN organisations g ON g.organisation_id = o.organisation_id
@@ -202,6 +211,8 @@ fn read_holder(row: Row, realm: Realm, token: &BearerHash) -> DbResult<Holder> {
         company_name: row.company_name,
         stage: Stage::stored(&row.stage),
         has_factor: row.has_factor,
+        by_provider: row.by_provider,
+        provider_asks: row.provider_asks,
         password_changed_at_ms: row.password_changed_at_ms,
         policy: realm.policy(&row.policy),
         token: token.clone(),

@@ -144,8 +144,45 @@ pub async fn find_account(tx: &mut Tx, realm: Realm, company: &str, user: &str) 
         user,
         realm.as_str()
     )?;
-    let Some(row) = row else { return Ok(None) };
-    Ok(Some(Account {
+    row.map(|row| read(row, realm)).transpose()
+}
+
+/// Finds the account that is bound to a person of a company's provider.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn find_linked(
+    tx: &mut Tx,
+    realm: Realm,
+    company_id: CompanyId,
+    issuer: &str,
+    subject: &str,
+) -> DbResult<Option<Account>> {
+    let row = fetch_optional!(
+        tx,
+        AccountRow,
+        "SELECT o.operator_id, o.name AS operator_name, c.company_id, c.name AS company_name, o.password_hash,
+            o.stopped, c.state AS company_state, c.policy, o.totp_sealed IS NOT NULL AS has_factor, o.password_initial,
+            o.password_changed_at_ms, o.role
+        FROM provider_links l
+        JOIN operators o ON o.operator_id = l.operator_id
+        JOIN companies c ON c.company_id = o.company_id
+        WHERE l.company_id = $1
+        AND l.issuer = $2
+        AND l.subject = $3
+        AND o.company_id = l.company_id
+        AND o.deleted_at_ms IS NULL
+        AND c.realm = $4",
+        company_id.to_string(),
+        issuer,
+        subject,
+        realm.as_str()
+    )?;
+    row.map(|row| read(row, realm)).transpose()
+}
+
+fn read(row: AccountRow, realm: Realm) -> DbResult<Account> {
+    Ok(Account {
         operator_id: parse_id("operators", "operator_id", &row.operator_id)?,
         operator_name: row.operator_name,
         company_id: parse_id("companies", "company_id", &row.company_id)?,
@@ -159,7 +196,7 @@ pub async fn find_account(tx: &mut Tx, realm: Realm, company: &str, user: &str) 
         password_is_initial: row.password_initial,
         password_changed_at_ms: row.password_changed_at_ms,
         role: row.role,
-    }))
+    })
 }
 
 /// Counts an attempt as failed before it is made, so that no number of simultaneous attempts gets past the lock.
@@ -252,7 +289,7 @@ pub async fn note_lock(tx: &mut Tx, operator_id: OperatorId, until: UnixMillis) 
     Ok(())
 }
 
-/// Notes that an account logged in.
+/// Notes that an account logged in by its password, which opens its lock.
 ///
 /// # Errors
 /// [`DbError`].
@@ -261,6 +298,22 @@ pub async fn note_login(tx: &mut Tx, operator_id: OperatorId, now: UnixMillis) -
         tx,
         "UPDATE operators
         SET last_login_at_ms = $2, locked_until_ms = 0
+        WHERE operator_id = $1",
+        operator_id.to_string(),
+        now
+    )?;
+    Ok(())
+}
+
+/// Notes that an account logged in by a provider. A lock is of the password, and stays.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn note_login_by_provider(tx: &mut Tx, operator_id: OperatorId, now: UnixMillis) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE operators
+        SET last_login_at_ms = $2
         WHERE operator_id = $1",
         operator_id.to_string(),
         now

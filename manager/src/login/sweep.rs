@@ -1,7 +1,7 @@
 //! Forgets what no longer matters: ended logins, old failures, old throttle counters.
 
 use super::{link, store};
-use crate::{app::App, db::DbResult, operator::import, throttle};
+use crate::{app::App, db::DbResult, operator::import, provider::flow, throttle};
 
 /// Deletes them; how many rows.
 ///
@@ -14,6 +14,7 @@ pub async fn sweep(app: &App) -> DbResult<u64> {
     let links = link::sweep(&mut tx, now).await?;
     let throttles = throttle::sweep(&mut tx, now).await?;
     import::store::sweep(&mut tx, now).await?;
+    flow::sweep(&mut tx, now).await?;
     tx.commit().await?;
     Ok(logins.saturating_add(links).saturating_add(throttles))
 }

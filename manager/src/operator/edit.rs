@@ -20,7 +20,7 @@ use crate::{
         second,
         store::{self as logins, AccountHash},
     },
-    mail, notice,
+    mail, notice, provider,
     role::{self, Permission, Permissions, Reach, Role},
 };
 
@@ -419,6 +419,20 @@ pub async fn reset_factor(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMi
     record(tx, login, "operator.factor_reset", operator_id, Vec::new(), now).await
 }
 
+/// Takes the binding to the identity provider away; every login of the account ends. The owner can bind it anew.
+///
+/// # Errors
+/// [`EditError`].
+pub async fn unlink(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) -> Result<(), EditError> {
+    if login.api_token.is_some() {
+        return Err(EditError::ByToken);
+    }
+    let operator_id = another(tx, login, row).await?;
+    provider::store::unlink(tx, operator_id).await?;
+    logins::revoke_all(tx, operator_id, now).await?;
+    record(tx, login, "operator.provider_unlinked", operator_id, Vec::new(), now).await
+}
+
 /// Ends every login of an account.
 ///
 /// # Errors
@@ -443,6 +457,7 @@ pub async fn delete(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) 
     notice::store::forget_account(tx, operator_id).await?;
     execute!(tx, "DELETE FROM imports WHERE operator_id = $1", &id)?;
     saved::forget_account(tx, operator_id).await?;
+    provider::store::unlink(tx, operator_id).await?;
     execute!(tx, "DELETE FROM password_history WHERE operator_id = $1", &id)?;
     execute!(tx, "DELETE FROM known_devices WHERE operator_id = $1", &id)?;
     execute!(tx, "DELETE FROM account_group_members WHERE operator_id = $1", &id)?;

@@ -40,6 +40,7 @@ use crate::{
         password::{self, NewPassword, PasswordHash},
     },
     organisation::store::{self as organisations, Organisation},
+    provider,
     role::{Permission, Reach, Role},
     site::{
         Form, Frame, Here, PageResult, Problem, Words,
@@ -124,6 +125,8 @@ struct ShowPage {
     roles: Vec<RoleChoice>,
     tree: Vec<Organisation>,
     groups: Vec<Group>,
+    /// What the account is bound to at the identity provider.
+    link: Option<provider::store::Link>,
     may_root: bool,
     may_edit: bool,
     is_oneself: bool,
@@ -283,6 +286,7 @@ async fn show_page(
     let groups = groups::of_company(&mut tx, login.company_id).await?;
     let effective = effective::read(&mut tx, login, &row, &tree, &groups).await?;
     let changes = change::of_subject(&mut tx, login.company_id, &format!("operator:{}", row.operator_id)).await?;
+    let link = provider::store::link_of(&mut tx, &row.operator_id).await?;
     drop(tx);
     let frame = Frame::of(app, login, headers, Here::Operators);
     let words = frame.words;
@@ -305,6 +309,7 @@ async fn show_page(
         roles,
         tree,
         groups,
+        link,
         may_root: login.reach == Reach::Company,
         changes: changes.into_iter().map(shown).collect(),
     };
@@ -381,6 +386,7 @@ async fn act(
         "link" => (send_link(&app, &mut tx, &login, &row).await, Flash::LinkSent, here.as_str()),
         "unlock" => (edit::unlock(&mut tx, &login, &row, now).await, Flash::Unlocked, here.as_str()),
         "factor" => (edit::reset_factor(&mut tx, &login, &row, now).await, Flash::Saved, here.as_str()),
+        "unlink" => (edit::unlink(&mut tx, &login, &row, now).await, Flash::ProviderUnlinked, here.as_str()),
         "logout" => (edit::log_out(&mut tx, &login, &row, now).await, Flash::LoggedOut, here.as_str()),
         "delete" => (edit::delete(&mut tx, &login, &row, now).await, Flash::Deleted, "/operators"),
         _ => return Err(Problem::NotFound),

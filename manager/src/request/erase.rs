@@ -29,7 +29,7 @@ const STRETCH: i64 = 2000;
 
 /// What of a table belongs to a company, as the statement that deletes a stretch of it: `$1` is the company, `$2` how
 /// many rows, or how many of those that they hang on. A row comes before what it refers to.
-pub const TABLES: [(&str, &str); 34] = [
+pub const TABLES: [(&str, &str); 37] = [
     (
         "consents",
         "DELETE FROM consents WHERE session_id IN (SELECT s.session_id FROM sessions s WHERE s.company_id = $1
@@ -149,6 +149,17 @@ pub const TABLES: [(&str, &str); 34] = [
         "DELETE FROM password_links WHERE token_hash IN (SELECT l.token_hash FROM password_links l
         JOIN operators o ON o.operator_id = l.operator_id WHERE o.company_id = $1 LIMIT $2)",
     ),
+    (
+        "provider_flows",
+        "DELETE FROM provider_flows WHERE secret_hash IN
+        (SELECT secret_hash FROM provider_flows WHERE company_id = $1 LIMIT $2)",
+    ),
+    (
+        "provider_links",
+        "DELETE FROM provider_links WHERE operator_id IN
+        (SELECT operator_id FROM provider_links WHERE company_id = $1 LIMIT $2)",
+    ),
+    ("providers", "DELETE FROM providers WHERE company_id = $1 AND $2 > 0"),
     (
         "imports",
         "DELETE FROM imports WHERE import_id IN (SELECT import_id FROM imports WHERE company_id = $1 LIMIT $2)",

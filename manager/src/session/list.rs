@@ -158,8 +158,7 @@ impl Listing for SupportLog {
 
     fn narrow(&self, select: &mut Select) {
         select
-            .add("FROM sessions s")
-            .add("JOIN operators o ON o.operator_id = s.operator_id")
+            .add("FROM sessions s JOIN operators o ON o.operator_id = s.operator_id")
             .add("LEFT JOIN organisations g ON g.organisation_id = o.organisation_id")
             .add("WHERE s.company_id =")
             .bind(self.login.company_id.to_string());
@@ -184,12 +183,6 @@ impl Listing for SupportLog {
                 select.add("AND s.connected_at_ms IS NULL AND s.ended_at_ms IS NOT NULL");
             }
             Some(_) | None => {}
-        }
-        if let Some(reason) = &self.reason {
-            select.add("AND s.end_reason =").bind(reason);
-        }
-        if let Some(operator_id) = &self.operator_id {
-            select.add("AND s.operator_id =").bind(operator_id);
         }
         if let Some(organisation_id) = &self.organisation {
             below(select, &self.login, organisation_id);
@@ -221,11 +214,15 @@ impl Listing for SupportLog {
             }
             None => {}
         }
-        if let Some(device_id) = &self.device {
-            select.add("AND s.managed_device =").bind(device_id);
-        }
-        if let Some(region) = &self.region {
-            select.add("AND s.region =").bind(region);
+        for (is, wanted) in [
+            ("AND s.end_reason =", &self.reason),
+            ("AND s.operator_id =", &self.operator_id),
+            ("AND s.managed_device =", &self.device),
+            ("AND s.region =", &self.region),
+        ] {
+            if let Some(wanted) = wanted {
+                select.add(is).bind(wanted);
+            }
         }
         if let Some(search) = &self.search {
             select.add("AND s.search LIKE").bind(contains(&fold(search))).add("ESCAPE '!'");

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     app::App,
     login::SiteLogin,
+    provider,
     role::Permission,
     site::{Frame, Here, PageResult},
 };
@@ -43,6 +44,7 @@ pub(super) async fn show(State(app): State<App>, login: SiteLogin, headers: Head
     let cards = vec![
         Card { href: Passwords::ADDRESS, name: Passwords::title(words), lead: words.rules_password.card },
         Card { href: Logins::ADDRESS, name: Logins::title(words), lead: words.rules_login.card },
+        Card { href: provider::settings::ADDRESS, name: words.provider.title, lead: words.provider.card },
         Card { href: Receptions::ADDRESS, name: Receptions::title(words), lead: words.rules_reception.card },
         Card { href: General::ADDRESS, name: General::title(words), lead: words.rules_company.card },
         Card { href: duties::ADDRESS, name: words.duties.title, lead: words.duties.card },

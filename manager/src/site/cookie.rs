@@ -12,6 +12,8 @@ pub const VISIT: &str = "__Host-uketsuke-visit";
 pub const LANG: &str = "__Host-uketsuke-lang";
 /// Tells a browser that logged in before from a stranger's.
 pub const DEVICE: &str = "__Host-uketsuke-device";
+/// Binds the way to an identity provider and back to this browser.
+pub const PROVIDER: &str = "__Host-uketsuke-provider";
 /// Says once that something was done.
 pub const FLASH: &str = "__Host-uketsuke-flash";
 

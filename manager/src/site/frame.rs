@@ -309,10 +309,14 @@ pub enum Flash {
     MailQueued,
     /// A token was revoked.
     TokenRevoked,
+    /// The own account is bound to the identity provider.
+    ProviderLinked,
+    /// An account is not bound to it any more.
+    ProviderUnlinked,
 }
 
 impl Flash {
-    const ALL: [Self; 14] = [
+    const ALL: [Self; 16] = [
         Self::Saved,
         Self::Unchanged,
         Self::Deleted,
@@ -327,6 +331,8 @@ impl Flash {
         Self::LinkSent,
         Self::MailQueued,
         Self::TokenRevoked,
+        Self::ProviderLinked,
+        Self::ProviderUnlinked,
     ];
 
     /// The value of the cookie.
@@ -346,6 +352,8 @@ impl Flash {
             Self::LinkSent => "link_sent",
             Self::MailQueued => "mail_queued",
             Self::TokenRevoked => "token_revoked",
+            Self::ProviderLinked => "provider_linked",
+            Self::ProviderUnlinked => "provider_unlinked",
         }
     }
 
@@ -366,6 +374,8 @@ impl Flash {
             Self::LinkSent => w.link_sent,
             Self::MailQueued => w.mail_queued,
             Self::TokenRevoked => w.token_revoked,
+            Self::ProviderLinked => w.provider_linked,
+            Self::ProviderUnlinked => w.provider_unlinked,
         }
     }
 

@@ -13,7 +13,7 @@ use tower_http::compression::CompressionLayer;
 
 use super::{assets, cookie, form::Form, lang::Lang, problem, top};
 use crate::{
-    admin, app::App, audit, category, group, list, live, login, mail, manual, notice, operator, organisation,
+    admin, app::App, audit, category, group, list, live, login, mail, manual, notice, operator, organisation, provider,
     reception, role, session, settings, statistics, token, webhook,
 };
 
@@ -54,6 +54,7 @@ pub fn router(app: App) -> Router<App> {
         .merge(live::router())
         .merge(category::router())
         .merge(settings::router())
+        .merge(provider::router())
         .merge(token::page::router())
         .merge(statistics::router())
         .merge(webhook::router())

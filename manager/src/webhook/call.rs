@@ -1,15 +1,11 @@
 //! One call: what is said, its signature, and what came back.
 
-use std::{fs, io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
-
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac as _};
 use proto::api::UnixMillis;
 use reqwest::{
-    Certificate, Client, StatusCode,
-    dns::{Addrs, Name, Resolve, Resolving},
+    Method, StatusCode,
     header::{CONTENT_TYPE, HeaderMap, HeaderValue},
-    redirect, tls,
 };
 use serde_json::json;
 use sha2::Sha256;
@@ -17,39 +13,19 @@ use zeroize::Zeroizing;
 
 use super::{
     Config,
-    address::{Address, is_allowed},
     cause::{Cause, Kind},
     store::Claimed,
 };
-use crate::{company::policy::Network, site::time};
+use crate::{
+    outward::{Outward, OutwardError},
+    site::time,
+};
 
 /// What a secret begins with, so that people know what they hold.
 const SECRET_PREFIX: &str = "whsec_";
-/// How long a connection may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// The way to the programs of companies. Clones share connections.
 #[derive(Debug, Clone)]
-pub struct Caller {
-    client: Client,
-    networks: Arc<[Network]>,
-}
-
-/// Why webhooks cannot be set up.
-#[derive(Debug, thiserror::Error)]
-pub enum WebhookSetupError {
-    /// The authority cannot be read.
-    #[error("webhooks.ca_file {file}: {error}")]
-    File {
-        /// Its path.
-        file: PathBuf,
-        /// Why.
-        error: io::Error,
-    },
-    /// TLS cannot be set up with it.
-    #[error("webhooks.ca_file: {0}")]
-    Tls(reqwest::Error),
-}
+pub struct Caller(Outward);
 
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,50 +38,18 @@ pub enum Answer {
     Refused(Cause),
 }
 
-/// Finds addresses, and none that may not be called: the name is asked for once, so that it cannot mean another address
-/// a moment later.
-struct Guarded(Arc<[Network]>);
-
-/// No address of a name may be called.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("the name leads to no public address")]
-pub(super) struct NotPublic;
-
-/// A name has no address.
-#[derive(Debug, thiserror::Error)]
-#[error("the name is not known: {0}")]
-pub(super) struct NotFound(#[source] io::Error);
-
 impl Caller {
     /// Reads the file that the configuration names.
     ///
     /// # Errors
-    /// [`WebhookSetupError`].
-    pub fn new(config: &Config) -> Result<Self, WebhookSetupError> {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            // Another thread may have been faster; then there is one.
-            drop(rustls::crypto::aws_lc_rs::default_provider().install_default());
-        }
-        let networks: Arc<[Network]> = config.networks.clone().into();
-        let mut builder = Client::builder()
-            .user_agent(concat!("uketsuke-manager/", env!("CARGO_PKG_VERSION")))
-            .https_only(true)
-            .no_proxy()
-            .tls_version_min(tls::Version::TLS_1_2)
-            .redirect(redirect::Policy::none())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(config.timeout.get())
-            .dns_resolver(Arc::new(Guarded(Arc::clone(&networks))));
-        if let Some(file) = &config.ca_file {
-            let pem = fs::read(file).map_err(|error| WebhookSetupError::File { file: file.clone(), error })?;
-            builder = builder.tls_certs_merge(Certificate::from_pem_bundle(&pem).map_err(WebhookSetupError::Tls)?);
-        }
-        Ok(Self { client: builder.build().map_err(WebhookSetupError::Tls)?, networks })
+    /// [`OutwardError`].
+    pub fn new(config: &Config) -> Result<Self, OutwardError> {
+        Outward::new("webhooks", &config.networks, config.ca_file.as_deref(), config.timeout.get()).map(Self)
     }
 
     /// Says one thing to one program.
     pub async fn call(&self, claimed: &Claimed, secret: &[u8], now: UnixMillis) -> Answer {
-        let address = match Address::parse(&claimed.url, &self.networks) {
+        let address = match self.0.address(&claimed.url) {
             Ok(address) => address,
             Err(error) => return Answer::Refused(Cause::of_address(error)),
         };
@@ -113,27 +57,12 @@ impl Caller {
         let Some(headers) = headers(&claimed.call_id, &body, secret, now) else {
             return Answer::Refused(Cause::new(Kind::Other, "the call cannot be signed"));
         };
-        match self.client.post(address.url().clone()).headers(headers).body(body).send().await {
+        match self.0.request(Method::POST, &address).headers(headers).body(body).send().await {
             Ok(response) if response.status().is_success() => Answer::Taken,
             Ok(response) if response.status() == StatusCode::GONE => Answer::Gone,
             Ok(response) => Answer::Refused(Cause::of_status(response.status())),
             Err(error) => Answer::Refused(Cause::of_error(&error)),
         }
-    }
-}
-
-impl Resolve for Guarded {
-    fn resolve(&self, name: Name) -> Resolving {
-        let networks = Arc::clone(&self.0);
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(NotFound)?;
-            let allowed: Vec<SocketAddr> = found.filter(|found| is_allowed(found.ip(), &networks)).collect();
-            if allowed.is_empty() {
-                return Err(NotPublic.into());
-            }
-            let addresses: Addrs = Box::new(allowed.into_iter());
-            Ok(addresses)
-        })
     }
 }
 
@@ -186,16 +115,5 @@ mod tests {
         let signature = sign(&secret, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", body).unwrap();
 
         assert_eq!(signature, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
-    }
-
-    #[tokio::test]
-    async fn a_name_that_leads_inside_is_not_called() {
-        let error = |networks: Vec<Network>| async move {
-            Guarded(networks.into()).resolve("localhost".parse().unwrap()).await.map(Iterator::count)
-        };
-
-        assert_eq!(error(Vec::new()).await.unwrap_err().to_string(), NotPublic.to_string());
-        let own = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        assert!(error(own).await.is_ok_and(|count| 0 < count));
     }
 }

@@ -5,11 +5,10 @@ use std::{error::Error, io};
 use reqwest::StatusCode;
 use rustls::pki_types::InvalidDnsNameError;
 
-use super::{
-    AddressError,
-    call::{NotFound, NotPublic},
+use crate::{
+    outward::{AddressError, NotFound, NotPublic},
+    site::Words,
 };
-use crate::site::Words;
 
 /// A kind of refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

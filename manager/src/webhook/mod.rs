@@ -15,17 +15,9 @@ pub mod page;
 pub mod store;
 pub mod sweep;
 
-mod address;
 mod metrics;
 
-pub use self::{
-    address::{Address, AddressError},
-    call::{Caller, WebhookSetupError},
-    config::Config,
-    metrics::WebhookMetrics,
-    page::router,
-    sweep::run,
-};
+pub use self::{call::Caller, config::Config, metrics::WebhookMetrics, page::router, sweep::run};
 
 /// What can be told, by the names of the operation log.
 pub const EVENTS: [&str; 7] = [

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::{
-    Address, AddressError, EVENTS, WEBHOOKS_MAX,
+    EVENTS, WEBHOOKS_MAX,
     call::shown,
     cause::Kind,
     store::{self, Call, Webhook},
@@ -29,6 +29,7 @@ use crate::{
     db::{DbError, Tx},
     extract::InPath,
     login::SiteLogin,
+    outward::{Address, AddressError},
     role::Permission,
     site::{Form, Frame, Here, PageResult, Problem, Words, form::Pressed, frame::Flash, time},
     throttle::{self, Rate, Taken},

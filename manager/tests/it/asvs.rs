@@ -391,8 +391,8 @@ async fn ids_of_another_company_are_nowhere() {
         ];
 
         let mut tried = 0;
-        // A chapter of the manual is no company's.
-        let left_out = ["/system", "/manual"];
+        // A chapter of the manual is no company's, and whoever comes back from a provider is looked at below.
+        let left_out = ["/system", "/manual", "/login/provider"];
         let with_id = addresses()
             .into_iter()
             .filter(|address| address.contains("/0") && !left_out.iter().any(|begin| address.starts_with(begin)));
@@ -412,6 +412,11 @@ async fn ids_of_another_company_are_nowhere() {
                     }
                 }
             }
+        }
+        for company in [other.to_string(), desk.operator.company_id.to_string(), "0".repeat(32), "x".to_owned()] {
+            // One sentence for the own company, another one, one that nobody has, and none.
+            let back = format!("/login/provider/return/{company}?state=s&code=c");
+            thief.get(&back).await.goes_to("/login?why=provider_stale");
         }
         for path in manager::router::openapi().paths.paths.into_keys().filter(|path| path.contains('{')) {
             for id in &ids {
@@ -521,7 +526,7 @@ async fn bodies_of_other_kinds_and_shapes_are_refused() {
             r#"{"company":"acme","user":"yamada","password":{"$ne":null}}"#.to_owned(),
             r#"{"company":"acme","user":["yamada"],"password":"x"}"#.to_owned(),
             r#"{"company":"acme","user":true,"password":7}"#.to_owned(),
-            good.replace("{", r#"{"company":"other","#),
+            good.replace('{', r#"{"company":"other","#),
             format!("[{good}]"),
             format!("{good}{good}"),
             "<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY y SYSTEM \"file:///etc/passwd\">]><x>&y;</x>".to_owned(),

@@ -74,7 +74,7 @@ async fn what_is_written_about_a_session_is_found_exported_and_kept_with_its_his
         assert_eq!(admin.get("/log/sessions?category=none").await.text.matches("data-name=\"開始\"").count(), 1);
         let file = admin.get("/log/sessions/file?result=resolved").await.text;
         assert!(file.contains("Debian GNU/Linux 12"), "what the device said goes out, too: {file}");
-        assert!(file.contains(",HD-2026-77,鈴木 商店,プリンター,resolved,給紙トレイを交換した,,,,,,\r\n"), "{file}");
+        assert!(file.contains(",HD-2026-77,鈴木 商店,プリンター,resolved,給紙トレイを交換した,,,,,,,,\r\n"), "{file}");
         let mut tx = desk.manager.app.db.begin().await.unwrap();
         let (noted,) = fetch_one!(
             &mut tx,

@@ -121,7 +121,7 @@ fn with_extremes(body: &Value) -> Vec<Value> {
             fields.iter().flat_map(changed).map(with).collect()
         }
         Value::Array(values) => values.iter().flat_map(with_extremes).map(|value| json!([value])).collect(),
-        _ => Vec::new(),
+        Value::Null | Value::Bool(_) | Value::String(_) => Vec::new(),
     }
 }
 

@@ -58,18 +58,18 @@ async fn contracts(db: &Db) -> Vec<String> {
     rows.unwrap().into_iter().map(|(row,)| row).collect()
 }
 
-/// What opens every account, and what it may, by its id.
-async fn accounts(db: &Db) -> BTreeMap<String, (String, String)> {
+/// What every account may, what opens it, and which organisation it belongs to, by its id.
+async fn accounts(db: &Db) -> BTreeMap<String, (String, String, String)> {
     let mut tx = db.read().await.unwrap();
     let rows = fetch_all!(
         &mut tx,
-        (String, String, String),
+        (String, String, String, String),
         "SELECT operator_id, company_id || ' ' || role || ' ' || COALESCE(role_id, '-'),
-            COALESCE(partner_id, '-') || ' ' || password_hash || ' ' || COALESCE(totp_sealed, '-')
-            || ' ' || COALESCE(organisation_id, '-')
+            COALESCE(partner_id, '-') || ' ' || password_hash || ' ' || COALESCE(totp_sealed, '-'),
+            COALESCE(organisation_id, '-')
         FROM operators"
     );
-    rows.unwrap().into_iter().map(|(id, may, opens)| (id, (may, opens))).collect()
+    rows.unwrap().into_iter().map(|(id, may, opens, place)| (id, (may, opens, place))).collect()
 }
 
 /// Sends every form in which something is typed, with fields that it does not have; how many.
@@ -144,17 +144,15 @@ async fn what_a_role_must_not_write_stays_as_it_is_whatever_is_posted_beside_its
             let (companies, before) = (contracts(&db).await, accounts(&db).await);
             sent += send_more(browser, first).await;
             assert_eq!(contracts(&db).await, companies, "{who} changed a contract");
-            for (id, (may, opens)) in accounts(&db).await {
-                match before.get(&id) {
-                    Some(old) => assert_eq!((&may, &opens), (&old.0, &old.1), "{who} changed an account"),
-                    None => {
-                        assert!(may.starts_with(&company_id.to_string()), "{who} made an account elsewhere: {may}");
-                        assert!(
-                            *who == "company_admin" || !may.contains("admin"),
-                            "{who} made an administrator: {may}"
-                        );
-                        assert!(!opens.contains("m=64") && opens.contains(" - "), "{who} chose what opens it: {opens}");
-                    }
+            for (id, (may, opens, place)) in accounts(&db).await {
+                if let Some(old) = before.get(&id) {
+                    assert_eq!((&may, &opens), (&old.0, &old.1), "{who} changed an account");
+                    // A form of the company's administrator chooses it.
+                    assert!(*who == "company_admin" || place == old.2, "{who} moved an account to {place}");
+                } else {
+                    assert!(may.starts_with(&company_id.to_string()), "{who} made an account elsewhere: {may}");
+                    assert!(*who == "company_admin" || !may.contains("admin"), "{who} made an administrator: {may}");
+                    assert!(!opens.contains("m=64") && opens.ends_with(" -"), "{who} chose what opens it: {opens}");
                 }
             }
         }

@@ -33,6 +33,7 @@ mod matrix;
 mod notices;
 mod organisations;
 mod proof;
+mod provider;
 mod reads;
 mod reception;
 mod relays;

@@ -60,9 +60,8 @@ fn may_be_new(table: &str, row: &str) -> bool {
     match table {
         "audit" => row.contains("event=list.exported ") || row.contains("event=data.disclosed "),
         "audit_head" => row.starts_with("id=1 "),
-        "notice_reads" => true,
-        // How often, when and from where a program asked.
-        "throttles" | "api_tokens" => true,
+        // And how often, when and from where a program asked.
+        "notice_reads" | "throttles" | "api_tokens" => true,
         // The page that offers a second factor keeps what it has drawn with its own login, which it is nothing without.
         "site_logins" => row.contains(" stage=full ") && row.contains(" revoked_at_ms=NULL"),
         _ => false,

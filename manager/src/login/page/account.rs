@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::{
-    extract::State,
+    extract::{Query, State},
     http::{HeaderMap, StatusCode},
     response::{Html, IntoResponse as _, Redirect, Response},
 };
@@ -27,6 +27,7 @@ use super::{
 use crate::{
     app::App,
     audit::{self, AuditEvent},
+    provider::{self, Binding, Why},
     site::{Form, Frame, PageResult, Problem, Words, frame::Flash, time},
     throttle::{self, Rate, Taken},
 };
@@ -45,6 +46,11 @@ struct AccountPage {
     codes_left: i64,
     browsers: Vec<Browser>,
     failed: bool,
+    binding: Binding,
+    /// Since when the account is bound.
+    bound_since: String,
+    /// Why it was not bound just now.
+    why: Option<&'static str>,
 }
 
 /// A browser that is logged in.
@@ -81,7 +87,13 @@ pub(super) struct Change {
 #[derive(Deserialize)]
 pub(super) struct Proof {
     #[serde(default)]
-    password: Zeroizing<String>,
+    pub(super) password: Zeroizing<String>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Asked {
+    #[serde(default)]
+    why: String,
 }
 
 #[derive(Deserialize)]
@@ -90,16 +102,28 @@ pub(super) struct Ended {
     token_hash: String,
 }
 
-pub(super) async fn show(State(app): State<App>, login: Login, headers: HeaderMap) -> PageResult {
-    account_page(&app, login, &headers, false).await
+pub(super) async fn show(
+    State(app): State<App>,
+    login: Login,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> PageResult {
+    account_page(&app, login, &headers, false, Why::parse(&asked.why)).await
 }
 
-async fn account_page(app: &App, login: Login, headers: &HeaderMap, failed: bool) -> PageResult {
+pub(super) async fn account_page(
+    app: &App,
+    login: Login,
+    headers: &HeaderMap,
+    failed: bool,
+    why: Option<Why>,
+) -> PageResult {
     let frame = Frame::of_account(app, &login, headers);
     let zone = login.zone();
     let mut tx = app.db.read().await?;
     let codes_left = second::recovery_codes_left(&mut tx, login.operator_id).await?;
     let open = site_store::open_of(&mut tx, login.operator_id, app.now_ms()).await?;
+    let binding = provider::binding(app, &mut tx, &login).await?;
     drop(tx);
     let browsers = open
         .into_iter()
@@ -110,8 +134,11 @@ async fn account_page(app: &App, login: Login, headers: &HeaderMap, failed: bool
             open,
         })
         .collect();
+    let bound_since = binding.link.as_ref().map(|link| time::seconds(link.linked_at_ms, &zone)).unwrap_or_default();
+    let why = why.map(|why| why.sentence(login.realm, frame.words));
     let status = if failed { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    Ok((status, Html(AccountPage { frame, login, codes_left, browsers, failed }.render()?)).into_response())
+    let page = AccountPage { frame, login, codes_left, browsers, failed, binding, bound_since, why };
+    Ok((status, Html(page.render()?)).into_response())
 }
 
 pub(super) async fn password(State(app): State<App>, Halfway(login): Halfway, headers: HeaderMap) -> PageResult {
@@ -275,7 +302,7 @@ pub(super) async fn take_factor_away(
         return Err(Problem::Forbidden);
     }
     if !proved(&app, &login, &proof.password).await? {
-        return account_page(&app, login, &headers, true).await;
+        return account_page(&app, login, &headers, true, None).await;
     }
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
@@ -297,7 +324,7 @@ pub(super) async fn renew_recovery_codes(
         return Err(Problem::NotFound);
     }
     if !proved(&app, &login, &proof.password).await? {
-        return account_page(&app, login, &headers, true).await;
+        return account_page(&app, login, &headers, true, None).await;
     }
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;

@@ -18,7 +18,7 @@ use super::super::{
     realm::SYSTEM_CODE,
     site_login::{Halfway, Stage},
     site_store::{self, NewLogin},
-    store,
+    store::{self, Account},
 };
 use crate::{
     app::{self, App},
@@ -27,6 +27,7 @@ use crate::{
     db::{DbResult, Tx},
     extract::Source,
     notice::{self, Running},
+    provider::{self, Why, alarm},
     settings::contact,
     site::{
         Form, Frame, Lang, PageResult, Problem,
@@ -53,12 +54,20 @@ struct LoginPage {
     mistake: Option<String>,
     /// Whether a link for a new password comes by mail.
     by_mail: bool,
+    /// What the button of the identity provider says, where there is one.
+    provider: Option<String>,
 }
 
 #[derive(Deserialize)]
 pub(super) struct Asked {
     #[serde(default)]
     next: String,
+    /// The company code, so that a company's own link fills it in and shows its provider's button.
+    #[serde(default)]
+    company: String,
+    /// Why the way by a provider led back here.
+    #[serde(default)]
+    why: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -79,7 +88,28 @@ pub(super) async fn show(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> PageResult {
-    page(&app, realm, &headers, Filled { next: asked.next, ..Filled::default() }, Mistake::None).await
+    let mistake = Why::parse(&asked.why).map_or(Mistake::None, Mistake::Provider);
+    let filled = Filled { next: asked.next, company: asked.company, ..Filled::default() };
+    let button = button(&app, realm, &filled.company).await;
+    page(&app, realm, &headers, filled, mistake, button).await
+}
+
+/// What the button of the provider says; nothing where nobody has one, or the database does not answer. The company's own
+/// words are shown by its own link only: whatever is typed into the form, the page stays the same.
+async fn button(app: &App, realm: Realm, company: &str) -> Option<String> {
+    if realm == Realm::System {
+        return app.config.system.provider.as_ref().map(|_| String::new());
+    }
+    let read = async {
+        let mut tx = app.db.read().await?;
+        let own = provider::store::of_code(app, &mut tx, company).await?.map(|provider| provider.button);
+        match own {
+            Some(own) => Ok(Some(own)),
+            None => Ok(provider::store::any(&mut tx).await?.then(String::new)),
+        }
+    };
+    let read: DbResult<Option<String>> = read.await;
+    read.ok().flatten()
 }
 
 /// What is said above the form.
@@ -89,9 +119,17 @@ enum Mistake {
     Failed,
     Suspended,
     InitialOver,
+    Provider(Why),
 }
 
-async fn page(app: &App, realm: Realm, headers: &HeaderMap, filled: Filled, mistake: Mistake) -> PageResult {
+async fn page(
+    app: &App,
+    realm: Realm,
+    headers: &HeaderMap,
+    filled: Filled,
+    mistake: Mistake,
+    button: Option<String>,
+) -> PageResult {
     let by_mail = app.config.mail.is_on();
     let (notices, contact) = match realm {
         Realm::Company => (notices(app).await, contact::of_browser(app, headers).await),
@@ -107,9 +145,15 @@ async fn page(app: &App, realm: Realm, headers: &HeaderMap, filled: Filled, mist
             (Mistake::Suspended, _) => Some(w.suspended.to_owned()),
             (Mistake::InitialOver, Realm::System) => Some(w.system_initial_over(INITIAL_DAYS)),
             (Mistake::InitialOver, Realm::Company) => Some(w.initial_over(INITIAL_DAYS)),
+            (Mistake::Provider(why), _) => Some(why.sentence(realm, frame.words).to_owned()),
         };
+        let usual = match realm {
+            Realm::Company => frame.words.provider.button,
+            Realm::System => frame.words.provider.button_system,
+        };
+        let provider = button.map(|own| if own.is_empty() { usual.to_owned() } else { own });
         let Filled { company, user, next, password: _ } = filled;
-        let page = LoginPage { frame, realm, next, company, user, mistake, by_mail };
+        let page = LoginPage { frame, realm, next, company, user, mistake, by_mail, provider };
         Ok(Html(page.render()?).into_response())
     })
 }
@@ -158,33 +202,76 @@ pub(super) async fn log_in(
         source,
         device: device.clone(),
     };
-    match attempt::prove(&app, typed).await {
-        Ok(proved) => begin(&app, &proved, &headers, device, &next_in(realm, &filled.next)).await,
-        Err(Refusal::Failed) => page(&app, realm, &headers, filled, Mistake::Failed).await,
-        Err(Refusal::Suspended) => page(&app, realm, &headers, filled, Mistake::Suspended).await,
-        Err(Refusal::InitialOver) => page(&app, realm, &headers, filled, Mistake::InitialOver).await,
-        Err(Refusal::Throttled { retry_after_secs }) => Err(Problem::Throttled { retry_after_secs }),
-        Err(Refusal::Error(error)) => Err(error.into()),
-    }
+    let mistake = match attempt::prove(&app, typed).await {
+        Ok(proved) => {
+            let entry = Entry { account: &proved.account, source: &proved.source, way: Way::Password(&proved) };
+            return enter(&app, &entry, &headers, &next_in(realm, &filled.next)).await;
+        }
+        Err(Refusal::Failed) => Mistake::Failed,
+        Err(Refusal::Suspended) => Mistake::Suspended,
+        Err(Refusal::InitialOver) => Mistake::InitialOver,
+        Err(Refusal::Throttled { retry_after_secs }) => return Err(Problem::Throttled { retry_after_secs }),
+        Err(Refusal::Error(error)) => return Err(error.into()),
+    };
+    let button = button(&app, realm, "").await;
+    page(&app, realm, &headers, filled, mistake, button).await
 }
 
 /// Where to go after a login: a page of its realm.
-fn next_in(realm: Realm, next: &str) -> String {
+pub(crate) fn next_in(realm: Realm, next: &str) -> String {
     let next = local(next);
     if Realm::of_path(next) == realm { next.to_owned() } else { realm.home().to_owned() }
 }
 
+/// Somebody who has proved to be the owner of an account.
+pub(crate) struct Entry<'a> {
+    /// Whose it is.
+    pub(crate) account: &'a Account,
+    /// The bucket of the source.
+    pub(crate) source: &'a str,
+    /// By what.
+    pub(crate) way: Way<'a>,
+}
+
+/// By what somebody proved to be the owner.
+#[derive(Clone, Copy)]
+pub(crate) enum Way<'a> {
+    /// The password.
+    Password(&'a Proved),
+    /// The identity provider.
+    Provider {
+        /// Whether it has asked for the second factor.
+        asks_factor: bool,
+    },
+}
+
+impl Entry<'_> {
+    /// How far it leads.
+    fn stage(&self, now: i64) -> Stage {
+        let rules = &self.account.policy;
+        match (self.way, self.account.has_factor, rules.login.needs_factor(now)) {
+            (Way::Provider { asks_factor: true }, _, _) | (Way::Provider { .. }, false, false) => Stage::Full,
+            (_, true, _) => Stage::Code,
+            (_, false, true) => Stage::Enrol,
+            (Way::Password(_), false, false) => {
+                let expiry = Expiry::of(&rules.password, self.account.password_changed_at_ms, now);
+                Stage::after_factor(self.account.password_is_initial, expiry)
+            }
+        }
+    }
+
+    const fn is_by_provider(&self) -> bool {
+        matches!(self.way, Way::Provider { .. })
+    }
+}
+
 /// Begins a login at its stage; one that is done already takes back what was counted.
-async fn begin(app: &App, proved: &Proved, headers: &HeaderMap, device: Option<String>, next: &str) -> PageResult {
+pub(crate) async fn enter(app: &App, entry: &Entry<'_>, headers: &HeaderMap, next: &str) -> PageResult {
     let now = app.now_ms();
-    let account = &proved.account;
+    let account = entry.account;
     let rules = &account.policy;
-    let expiry = Expiry::of(&rules.password, account.password_changed_at_ms, now);
-    let stage = match (account.has_factor, rules.login.needs_factor(now)) {
-        (true, _) => Stage::Code,
-        (false, true) => Stage::Enrol,
-        (false, false) => Stage::after_factor(account.password_is_initial, expiry),
-    };
+    let stage = entry.stage(now);
+    let device = cookie::find(headers, cookie::DEVICE).map(str::to_owned);
     let token = BearerToken::random(&mut app::os_rng());
     let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
     let agent: String = agent.chars().take(AGENT_LEN_MAX).collect();
@@ -192,8 +279,9 @@ async fn begin(app: &App, proved: &Proved, headers: &HeaderMap, device: Option<S
         token: &token.hash(),
         operator_id: account.operator_id,
         stage,
-        source: &proved.source,
+        source: entry.source,
         agent: &agent,
+        by_provider: entry.is_by_provider(),
         expires_at_ms: now.saturating_add(rules.login.life_hours.saturating_mul(store::HOUR_MS)),
     };
     let mut tx = app.db.begin().await?;
@@ -202,12 +290,15 @@ async fn begin(app: &App, proved: &Proved, headers: &HeaderMap, device: Option<S
         Redirect::to(if stage == Stage::Full { next } else { stage.page(account.realm) }).into_response();
     if stage != Stage::Code {
         // What is left to do needs no guessing.
-        proved.forgive(&mut tx, now).await?;
+        match entry.way {
+            Way::Password(proved) => proved.forgive(&mut tx, now).await?,
+            Way::Provider { .. } => attempt::forgive_source(&mut tx, entry.source, now).await?,
+        }
         let device = remember(&mut tx, account.operator_id, device, now).await?;
         add_cookie(&mut response, cookie::DEVICE, &device, Life::Secs(DEVICE_SECS));
     }
     if stage == Stage::Full {
-        done(&mut tx, account, &proved.source, &new.token.clone(), now).await?;
+        done(app, &mut tx, entry, new.token, now).await?;
         site_store::note_lang(&mut tx, account.operator_id, Lang::of(headers)).await?;
     }
     tx.commit().await?;
@@ -228,14 +319,36 @@ pub(super) async fn remember(
 }
 
 /// Records that a login is done.
-async fn done(tx: &mut Tx, account: &store::Account, source: &str, token: &BearerHash, now: i64) -> DbResult<()> {
-    store::note_login(tx, account.operator_id, now).await?;
+async fn done(app: &App, tx: &mut Tx, entry: &Entry<'_>, token: &BearerHash, now: i64) -> DbResult<()> {
+    let account = entry.account;
+    let who = (account.company_id, account.operator_id);
+    if entry.is_by_provider() {
+        store::note_login_by_provider(tx, account.operator_id, now).await?;
+    } else {
+        store::note_login(tx, account.operator_id, now).await?;
+    }
     if account.policy.login.single {
         site_store::revoke_all(tx, account.operator_id, Some(token), now).await?;
     }
-    let event = login_event("login.succeeded", Some((account.company_id, account.operator_id)), now);
-    audit::append(tx, AuditEvent { detail: json!({ "source": source, "door": "site" }), ..event }).await?;
+    let event = login_event("login.succeeded", Some(who), now);
+    let detail = detail(Some(entry.source), entry.is_by_provider());
+    audit::append(tx, AuditEvent { detail, ..event }).await?;
+    if !entry.is_by_provider() {
+        alarm::note(app, tx, account.realm, who, now).await?;
+    }
     Ok(())
+}
+
+/// What the login log says of a login at the site.
+pub(super) fn detail(source: Option<&str>, by_provider: bool) -> serde_json::Value {
+    let mut detail = json!({ "door": "site" });
+    if let (Some(source), Some(fields)) = (source, detail.as_object_mut()) {
+        fields.insert("source".to_owned(), json!(source));
+    }
+    if let (true, Some(fields)) = (by_provider, detail.as_object_mut()) {
+        fields.insert("method".to_owned(), json!("provider"));
+    }
+    detail
 }
 
 pub(super) async fn log_out(
@@ -256,7 +369,7 @@ pub(super) async fn log_out(
 }
 
 /// Adds a cookie to an answer.
-pub(super) fn add_cookie(response: &mut Response, name: &str, value: &str, life: Life) {
+pub(crate) fn add_cookie(response: &mut Response, name: &str, value: &str, life: Life) {
     if let Some(cookie) = cookie::set(name, value, life) {
         response.headers_mut().append(header::SET_COOKIE, cookie);
     }

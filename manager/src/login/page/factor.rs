@@ -29,6 +29,7 @@ use crate::{
     bearer::{BearerHash, BearerToken},
     db::Tx,
     extract::Source,
+    provider::alarm,
     site::{
         Form, Frame, PageResult, Problem, Words,
         cookie::{self, Life},
@@ -124,6 +125,9 @@ pub(super) async fn take(
 
 /// The stage of a login whose factor is there.
 async fn stage_after(app: &App, tx: &mut Tx, login: &Holder) -> Result<Stage, Problem> {
+    if login.by_provider {
+        return Ok(Stage::Full);
+    }
     let initial = store::password_is_initial(tx, login.operator_id).await?;
     let expiry = Expiry::of(&login.policy.password, login.password_changed_at_ms, app.now_ms());
     Ok(Stage::after_factor(initial, expiry))
@@ -159,13 +163,20 @@ pub(super) async fn advance(tx: &mut Tx, app: &App, login: &Holder, stage: Stage
         return Err(Problem::LoggedOut { next: login.realm.home().to_owned() });
     }
     if stage == Stage::Full && login.stage != Stage::Full {
-        store::note_login(tx, login.operator_id, now).await?;
+        if login.by_provider {
+            store::note_login_by_provider(tx, login.operator_id, now).await?;
+        } else {
+            store::note_login(tx, login.operator_id, now).await?;
+        }
         site_store::note_lang(tx, login.operator_id, login.lang).await?;
         if login.policy.login.single {
             site_store::revoke_all(tx, login.operator_id, Some(&token.hash()), now).await?;
         }
         let event = login_event("login.succeeded", Some((login.company_id, login.operator_id)), now);
-        audit::append(tx, AuditEvent { detail: json!({ "door": "site" }), ..event }).await?;
+        audit::append(tx, AuditEvent { detail: door::detail(None, login.by_provider), ..event }).await?;
+        if !login.by_provider {
+            alarm::note(app, tx, login.realm, (login.company_id, login.operator_id), now).await?;
+        }
     }
     Ok(Advanced { token: token.hash(), realm: login.realm, stage, cookie: token })
 }

@@ -95,7 +95,7 @@ async fn template(login: SiteLogin, RawQuery(query): RawQuery) -> PageResult {
     let w = &words.import;
     let example = ["yamada", w.example_name, w.example_kana, "yamada@example.jp", "operator", "", "active"];
     csv::line(example.map(Cow::Borrowed), encoding, &mut file);
-    attachment("operators-template", encoding, file)
+    Ok(attachment("operators-template", encoding, file))
 }
 
 async fn bring(State(app): State<App>, login: SiteLogin, headers: HeaderMap, upload: Upload) -> PageResult {
@@ -224,14 +224,14 @@ async fn mistakes(
         let cells = [Cow::Owned(mistake.line.to_string()), Cow::Borrowed(column), Cow::Borrowed(&mistake.value)];
         csv::line(cells.into_iter().chain([Cow::Owned(mistake.fault.told(words))]), encoding, &mut file);
     }
-    attachment("operators-mistakes", encoding, file)
+    Ok(attachment("operators-mistakes", encoding, file))
 }
 
-fn attachment(name: &str, encoding: csv::Encoding, file: Vec<u8>) -> PageResult {
+fn attachment(name: &str, encoding: csv::Encoding, file: Vec<u8>) -> Response {
     let mut response = Response::new(Body::from(file));
     response.headers_mut().insert(header::CONTENT_TYPE, csv::kind(encoding));
     response.headers_mut().insert(header::CONTENT_DISPOSITION, download::attachment(&format!("{name}.csv")));
-    Ok(response)
+    response
 }
 
 /// Why a file was not read, and what to do.

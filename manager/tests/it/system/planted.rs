@@ -65,6 +65,7 @@ pub(super) async fn plant(desk: &Desk) {
     execute!(tx, "INSERT INTO account_groups VALUES ($1, $2, $3, $3, 1, 0)", id(4), &company, MARK).unwrap();
     execute!(tx, "INSERT INTO account_group_members VALUES ($1, $2)", id(4), &operator).unwrap();
     plant_account(tx, &operator).await;
+    plant_provider(tx, &company, &operator).await;
     mark(tx, &company, &operator, [&id(2), &id(3)]).await;
     execute!(tx, "INSERT INTO changes VALUES ($1, $2, $3, 1, $3)", id(5), &company, MARK).unwrap();
     let event = AuditEvent {
@@ -114,6 +115,20 @@ async fn plant_token(tx: &mut Tx, company: &str, operator: &str, token_id: &str)
         tx,
         "INSERT INTO api_tokens VALUES ($1, $2, $3, $4, $4, $4, $4, $4, 1, 2, NULL, $4, NULL)",
         token_id,
+        company,
+        operator,
+        MARK
+    )
+    .unwrap();
+}
+
+/// An identity provider, somebody who is bound there, and a browser that is there.
+async fn plant_provider(tx: &mut Tx, company: &str, operator: &str) {
+    execute!(tx, "INSERT INTO providers VALUES ($1, TRUE, $2, $2, $2, $2, FALSE, 1)", company, MARK).unwrap();
+    execute!(tx, "INSERT INTO provider_links VALUES ($1, $2, $3, $3, 1)", operator, company, MARK).unwrap();
+    execute!(
+        tx,
+        "INSERT INTO provider_flows VALUES ($3, $1, $2, $3, $3, $3, $3, 9000000000000000)",
         company,
         operator,
         MARK

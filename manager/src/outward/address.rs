@@ -1,4 +1,4 @@
-//! Where a webhook may lead.
+//! Where a request of the manager may lead.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,7 +9,7 @@ use crate::company::policy::Network;
 /// Longest address, in bytes.
 const LEN_MAX: usize = 500;
 
-/// An address that a webhook calls: `https://…`, without a name and password in it.
+/// An address that is called: `https://…`, without a name and password in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address(Url);
 

@@ -1,0 +1,97 @@
+//! A login by a provider that said who it is: what holds for every login holds for it.
+
+use std::net::IpAddr;
+
+use axum::{http::HeaderMap, response::Response};
+use proto::api::UnixMillis;
+use serde_json::json;
+
+use super::{
+    Provider,
+    flow::Flow,
+    page::{Stop, Why},
+};
+use crate::{
+    app::App,
+    audit::{self, AuditEvent},
+    db::DbResult,
+    login::{
+        Realm,
+        attempt::{self, Outcome, login_event},
+        page::{Entry, Way, enter},
+        store::{self, Account},
+    },
+    throttle,
+};
+
+/// Who came back, for what, from where.
+pub(super) struct Returned<'a> {
+    pub(super) realm: Realm,
+    pub(super) provider: &'a Provider,
+    pub(super) flow: &'a Flow,
+    pub(super) source: IpAddr,
+    pub(super) headers: &'a HeaderMap,
+}
+
+/// Opens the account that is bound to a person, or says why not.
+pub(super) async fn sign_in(app: &App, returned: &Returned<'_>, subject: &str) -> Result<Response, Stop> {
+    let Returned { realm, provider, flow, source, headers } = *returned;
+    let mut tx = app.db.read().await?;
+    let account = store::find_linked(&mut tx, realm, flow.company_id, &flow.issuer, subject).await?;
+    drop(tx);
+    let outcome = judge(account.as_ref(), source, app.now_ms());
+    app.metrics.core.manager_logins_total.with_label_values(&[outcome.as_str()]).inc();
+    match (account, outcome) {
+        (Some(account), Outcome::Ok) => {
+            let bucket = throttle::source_bucket(source);
+            let way = Way::Provider { asks_factor: provider.asks_factor };
+            let entry = Entry { account: &account, source: &bucket, way };
+            Ok(enter(app, &entry, headers, &flow.next).await?)
+        }
+        (account, outcome) => {
+            note_failure(app, returned, account.as_ref(), outcome.as_str()).await?;
+            Err(Stop::Why(match outcome {
+                Outcome::Unlinked => Why::Unlinked,
+                Outcome::Suspended => Why::Suspended,
+                Outcome::Ok
+                | Outcome::Unknown
+                | Outcome::Locked
+                | Outcome::Stopped
+                | Outcome::WrongPlace
+                | Outcome::WrongHour
+                | Outcome::InitialOver
+                | Outcome::WrongPassword
+                | Outcome::WrongCode => Why::Refused,
+            }))
+        }
+    }
+}
+
+fn judge(account: Option<&Account>, source: IpAddr, now: UnixMillis) -> Outcome {
+    match account {
+        None => Outcome::Unlinked,
+        Some(account) if account.stopped => Outcome::Stopped,
+        Some(account) => attempt::admit(account, source, now),
+    }
+}
+
+/// Writes into the login log why nobody was logged in; without an account it stands in the company's log all the same.
+pub(super) async fn note_failure(
+    app: &App,
+    returned: &Returned<'_>,
+    account: Option<&Account>,
+    result: &str,
+) -> DbResult<()> {
+    tracing::info!(event = "login.failed", reason = result, "A login by a provider failed: {result}");
+    let now = app.now_ms();
+    let source = throttle::source_bucket(returned.source);
+    let event = login_event("login.failed", account.map(|account| (account.company_id, account.operator_id)), now);
+    let event = AuditEvent {
+        company: Some(returned.flow.company_id),
+        detail: json!({ "source": source, "result": result, "door": "site", "method": "provider" }),
+        ..event
+    };
+    let mut tx = app.db.begin().await?;
+    audit::append(&mut tx, event).await?;
+    tx.commit().await
+}
