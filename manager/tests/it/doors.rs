@@ -19,7 +19,7 @@ use crate::{
 const OTHER: &str = "Table-9-Lamp";
 
 /// Sets the company's rules.
-async fn set_policy(manager: &Manager, company_id: CompanyId, policy: &str) {
+pub(crate) async fn set_policy(manager: &Manager, company_id: CompanyId, policy: &str) {
     let mut tx = manager.app.db.begin().await.unwrap();
     execute!(&mut tx, "UPDATE companies SET policy = $2 WHERE company_id = $1", company_id.to_string(), policy)
         .unwrap();

@@ -2,36 +2,15 @@
 
 use std::time::Duration;
 
-use manager::{execute, fetch_one, login::totp::Factor, role::Role};
-use proto::id::{CompanyId, OperatorId};
+use manager::{execute, fetch_one, role::Role};
 
 use super::{ADMIN, bind, company, go, idp::Idp, login, manager, set, sign_in};
 use crate::{
     browser::Browser,
-    testing::{Manager, PASSWORD, on_both},
+    doors::set_policy,
+    system::code,
+    testing::{PASSWORD, on_both},
 };
-
-async fn rules(manager: &Manager, company_id: CompanyId, policy: &str) {
-    let mut tx = manager.app.db.begin().await.unwrap();
-    execute!(&mut tx, "UPDATE companies SET policy = $2 WHERE company_id = $1", company_id.to_string(), policy)
-        .unwrap();
-    tx.commit().await.unwrap();
-}
-
-/// The code that the authenticator of an account shows now.
-async fn code(manager: &Manager, operator_id: OperatorId) -> String {
-    let mut tx = manager.app.db.read().await.unwrap();
-    let (sealed,) = fetch_one!(
-        &mut tx,
-        (String,),
-        "SELECT COALESCE(o.totp_sealed, (SELECT MAX(l.totp_sealed) FROM site_logins l WHERE l.operator_id = o.operator_id))
-        FROM operators o
-        WHERE o.operator_id = $1",
-        operator_id.to_string()
-    )
-    .unwrap();
-    Factor::open(&sealed, &manager.app.columns, operator_id).unwrap().code_at(manager.app.now_ms()).unwrap()
-}
 
 #[tokio::test]
 async fn stopped_accounts_suspended_companies_networks_and_hours_hold() {
@@ -62,14 +41,14 @@ async fn stopped_accounts_suspended_companies_networks_and_hours_hold() {
         sign_in(&browser, &idp, ADMIN).await.goes_to(&login("provider_suspended"));
         browser.get(&login("provider_suspended")).await.says("契約は停止中");
         state("active").await;
-        rules(&manager, company_id, r#"{"login":{"networks":["198.51.100.0/24"]}}"#).await;
+        set_policy(&manager, company_id, r#"{"login":{"networks":["198.51.100.0/24"]}}"#).await;
         sign_in(&browser, &idp, ADMIN).await.goes_to(&refused);
         sign_in(&Browser::from(&manager, "198.51.100.7"), &idp, ADMIN).await.goes_to("/operators?q=a");
         // It is Monday night in Japan; Monday is closed.
         let closed = r#"{"login":{"week":[null,{"from":0,"to":0},null,null,null,null,null]}}"#;
-        rules(&manager, company_id, closed).await;
+        set_policy(&manager, company_id, closed).await;
         sign_in(&browser, &idp, ADMIN).await.goes_to(&refused);
-        rules(&manager, company_id, "{}").await;
+        set_policy(&manager, company_id, "{}").await;
         sign_in(&browser, &idp, ADMIN).await.goes_to("/operators?q=a");
 
         let log = browser.get("/log/logins").await;
@@ -89,7 +68,7 @@ async fn limits_and_one_login_at_a_time_hold_and_a_lock_of_the_password_stays() 
         let manager = manager(db, &idp);
         let (company_id, operator_id, admin) = company(&manager, &idp).await;
         bind(&admin, &idp, ADMIN).await;
-        rules(&manager, company_id, r#"{"login":{"single":true}}"#).await;
+        set_policy(&manager, company_id, r#"{"login":{"single":true}}"#).await;
         let browser = Browser::new(&manager);
         sign_in(&browser, &idp, ADMIN).await.goes_to("/operators?q=a");
         admin.get("/").await.goes_to("/login");
@@ -126,7 +105,7 @@ async fn the_second_factor_is_asked_for_here_unless_the_provider_asks() {
         let manager = manager(db, &idp);
         let (company_id, operator_id, admin) = company(&manager, &idp).await;
         bind(&admin, &idp, ADMIN).await;
-        rules(&manager, company_id, r#"{"login":{"totp_required":true}}"#).await;
+        set_policy(&manager, company_id, r#"{"login":{"totp_required":true}}"#).await;
         let browser = Browser::new(&manager);
 
         sign_in(&browser, &idp, ADMIN).await.goes_to("/login/factor");
@@ -170,7 +149,7 @@ async fn how_old_a_password_is_matters_to_those_who_use_it() {
         let manager = manager(db, &idp);
         let (company_id, _, admin) = company(&manager, &idp).await;
         bind(&admin, &idp, ADMIN).await;
-        rules(&manager, company_id, r#"{"password":{"expiry_days":1}}"#).await;
+        set_policy(&manager, company_id, r#"{"password":{"expiry_days":1}}"#).await;
         manager.advance(Duration::from_hours(25));
         idp.clock(manager.app.now_ms());
         let browser = Browser::new(&manager);
