@@ -185,6 +185,11 @@ pub enum MessageError {
 }
 
 impl Message {
+    /// Whether it only tells what arrived. It is not answered by another such word, which would never end.
+    pub const fn is_receipt(&self) -> bool {
+        matches!(self, Self::Received { .. } | Self::Credit { .. })
+    }
+
     /// The lane on which this message travels.
     pub const fn lane(&self) -> Lane {
         match self {

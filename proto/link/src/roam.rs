@@ -5,6 +5,10 @@
 //! one by saying `Resume` there, and the other follows; nothing is sent until both have said it. Without a paired path
 //! all relays are dialed until both tools meet at one again.
 //!
+//! A relay answers for itself, and takes long to see that a tool behind it is gone. So whether the other tool is still
+//! there only that tool can say: while it answers nothing ([`Roam::set_doubt`]) all relays are dialed beside the active
+//! path, and where it newly comes the session goes on.
+//!
 //! Guarantees: at most one path to a relay; an active path only where the other tool was seen; when both tools move at
 //! once to different paths, the operator's choice holds; whoever finds nobody gives up after
 //! [`limits::REJOIN_TIMEOUT`].
@@ -19,8 +23,13 @@ const ANSWER_TIMEOUT: Duration = limits::LIVELY_SILENCE_TIMEOUT;
 /// The other tool has this long to answer a `Resume` before all relays are dialed beside: most answers come in one round
 /// trip, and until then those who left one relay together need the processors for their move.
 const SEARCH_AFTER: Duration = Duration::from_millis(300);
+/// The operator, who has moved and is not answered there, goes after this long where the customer has moved meanwhile: it
+/// cannot come from where it hears nothing.
+const OFFER_AFTER: Duration = Duration::from_millis(500);
 /// A spare path waits alone for this long before another relay is tried beside it.
 const LONE_TIMEOUT: Duration = Duration::from_secs(5);
+/// The same for one that is still being dialed: most dials take a few round trips, and one into a hole takes long.
+const DIAL_PATIENCE: Duration = Duration::from_secs(1);
 /// First pause before a relay that failed is dialed again; it doubles up to [`REST_MAX`].
 const REST_MIN: Duration = Duration::from_millis(200);
 /// See [`REST_MIN`].
@@ -70,6 +79,8 @@ pub enum PathEvent {
     Resumed {
         /// It had heard every `Resume` of this tool by then.
         heard_all: bool,
+        /// It goes on only when it is answered.
+        asks: bool,
     },
     /// The other tool was started again and has rejoined the session here.
     Rejoined,
@@ -82,8 +93,10 @@ pub enum Effect {
     Dial(PathId, RelayId),
     /// Close a path; nothing more is heard of it.
     Drop(PathId),
-    /// Say `Resume` on a path; nothing else goes out on any path until [`Effect::Settle`].
-    Resume(PathId),
+    /// Say `Resume` on a path and wait for an answer; nothing else goes out on any path until [`Effect::Settle`].
+    Ask(PathId),
+    /// Say `Resume` on a path; it is not answered.
+    Answer(PathId),
     /// Both have said it: send again what did not arrive, and go on.
     Settle(PathId),
     /// The other tool was not found again.
@@ -106,10 +119,15 @@ pub struct Roam {
     lost_since: Option<Instant>,
     /// No spare is dialed before, because the session has just moved.
     calm_until: Option<Instant>,
+    /// The other tool answers nothing although the relay does.
+    doubts: bool,
     /// All relays are dialed until the tools meet.
     searches: bool,
     /// Relays that were dialed since there was last a warm spare, the last one last.
     tried: Vec<RelayId>,
+    /// Relays where nobody has answered since the session was last settled, the last one last: one may count as a place
+    /// of the other tool long after that tool is cut off from it.
+    silent: Vec<RelayId>,
     next_id: PathId,
     over: bool,
 }
@@ -154,8 +172,10 @@ impl Roam {
             offered: None,
             lost_since: None,
             calm_until: None,
+            doubts: false,
             searches: false,
             tried: Vec::new(),
+            silent: Vec::new(),
             next_id: active.saturating_add(1),
             over: false,
         }
@@ -173,8 +193,10 @@ impl Roam {
             offered: None,
             lost_since: None,
             calm_until: None,
+            doubts: false,
             searches: false,
             tried: Vec::new(),
+            silent: Vec::new(),
             next_id: first,
             over: false,
         }
@@ -224,6 +246,17 @@ impl Roam {
         effects
     }
 
+    /// Whether the other tool counts as not answering.
+    pub const fn doubts(&self) -> bool {
+        self.doubts
+    }
+
+    /// The other tool has answered nothing for too long, or has answered now. It ends with each move.
+    pub fn set_doubt(&mut self, doubts: bool, now: Now) -> Vec<Effect> {
+        self.doubts = doubts && self.is_settled();
+        self.tick(now)
+    }
+
     /// Takes what happened on a path; of one that was dropped nothing counts.
     pub fn on(&mut self, id: PathId, event: PathEvent, now: Now) -> Vec<Effect> {
         let Some(place) = self.paths.iter().position(|path| path.id == id) else { return Vec::new() };
@@ -233,6 +266,10 @@ impl Roam {
                 self.pair(place, now);
                 if let Some(path) = self.paths.get_mut(place) {
                     path.unheard = true;
+                    // It comes from where it found nobody.
+                    if self.doubts && !path.leaving {
+                        effects.push(self.go_to(id, now));
+                    }
                 }
             }
             PathEvent::Joined { peer_present: false } => self.set_stage(place, Stage::Lone, now),
@@ -253,14 +290,14 @@ impl Roam {
                 self.rest(path.relay, now);
                 self.lose(id);
             }
-            PathEvent::Resumed { heard_all } => {
+            PathEvent::Resumed { heard_all, asks } => {
                 self.pair(place, now);
-                effects.extend(self.resumed(id, heard_all, now));
+                effects.extend(self.resumed(id, (heard_all, asks), now));
             }
             PathEvent::Rejoined => {
                 self.pair(place, now);
-                (self.active, self.unanswered_since, self.offered) = (Some(id), None, None);
-                effects.extend([self.say_resume(id), Effect::Settle(id)]);
+                (self.active, self.unanswered_since, self.offered, self.doubts) = (Some(id), None, None, false);
+                effects.extend([self.answer(id), Effect::Settle(id)]);
             }
         }
         effects.extend(self.tick(now));
@@ -273,24 +310,28 @@ impl Roam {
         if self.over {
             return effects;
         }
-        if self.unanswered_since.is_some_and(|since| since + ANSWER_TIMEOUT <= now.at)
+        let patience = if self.offered.is_some() { OFFER_AFTER } else { ANSWER_TIMEOUT };
+        if self.unanswered_since.is_some_and(|since| since + patience <= now.at)
             && let Some(dead) = self.active
         {
             effects.push(Effect::Drop(dead));
-            if let Some(path) = self.path(dead) {
-                self.rest(path.relay, now);
+            if let Some(Path { relay, .. }) = self.path(dead) {
+                self.rest(relay, now);
+                self.silent.retain(|silent| *silent != relay);
+                self.silent.push(relay);
             }
             self.forget(&effects);
         }
         effects.extend(self.choose(now));
         if self.is_settled() {
             self.lost_since = None;
+            self.silent.clear();
         } else if now.at >= *self.lost_since.get_or_insert(now.at) + limits::REJOIN_TIMEOUT {
             self.over = true;
             effects.push(Effect::GiveUp);
             return effects;
         }
-        let kept = if self.is_settled() {
+        let kept = if self.is_settled() && !self.doubts {
             self.searches = false;
             self.keep_spare(now)
         } else if self.unanswered_since.is_some_and(|since| now.at < since + SEARCH_AFTER) {
@@ -313,9 +354,11 @@ impl Roam {
 
     /// When [`Self::tick`] must be called at the latest.
     pub fn next_wake(&self, now: Instant) -> Instant {
-        let answer = self.unanswered_since.into_iter().flat_map(|since| [since + SEARCH_AFTER, since + ANSWER_TIMEOUT]);
+        let answer = [SEARCH_AFTER, OFFER_AFTER, ANSWER_TIMEOUT];
+        let answer = self.unanswered_since.into_iter().flat_map(|since| answer.map(|patience| since + patience));
         let over = self.lost_since.map(|since| since + limits::REJOIN_TIMEOUT);
-        let spares = self.paths.iter().filter(|path| path.stage != Stage::Paired).map(|path| path.since + LONE_TIMEOUT);
+        let spares = self.paths.iter().filter(|path| path.stage != Stage::Paired);
+        let spares = spares.flat_map(|path| [path.since + path.patience(), path.since + LONE_TIMEOUT]);
         let rests = self.rests.iter().map(|rest| rest.until);
         let wakes = answer.chain(over).chain(spares).chain(rests).chain(self.calm_until);
         let wakes = wakes.filter(|wake| now < *wake);
@@ -323,12 +366,13 @@ impl Roam {
     }
 
     /// The other tool said `Resume` on this path.
-    fn resumed(&mut self, id: PathId, heard_all: bool, now: Now) -> Vec<Effect> {
+    fn resumed(&mut self, id: PathId, (heard_all, asks): (bool, bool), now: Now) -> Vec<Effect> {
         if self.active == Some(id) {
-            let answered = self.unanswered_since.take().is_some();
-            // What is on its way there is the answer; with another one each would answer the other for ever.
-            let is_due = !answered && (heard_all || self.path(id).is_some_and(|path| path.unheard));
-            let answer = is_due.then(|| self.say_resume(id));
+            let waited = self.unanswered_since.take().is_some();
+            let may_be_lost = self.path(id).is_some_and(|path| path.unheard);
+            // What this side has said there is the answer, while it is on its way.
+            let is_answered = waited && !heard_all && !may_be_lost;
+            let answer = (asks && !is_answered).then(|| self.answer(id));
             return answer.into_iter().chain([Effect::Settle(id)]).collect();
         }
         if self.role == Role::Operator && self.active.is_some() && self.unanswered_since.is_some() {
@@ -338,14 +382,28 @@ impl Roam {
         self.active = Some(id);
         self.unanswered_since = None;
         self.calm(now);
-        vec![self.say_resume(id), Effect::Settle(id)]
+        vec![self.answer(id), Effect::Settle(id)]
     }
 
-    fn say_resume(&mut self, id: PathId) -> Effect {
+    /// Moves to a paired path on which nothing was heard yet.
+    fn go_to(&mut self, id: PathId, now: Now) -> Effect {
+        self.active = Some(id);
+        self.unanswered_since = Some(now.at);
+        self.calm(now);
+        self.note_said(id);
+        Effect::Ask(id)
+    }
+
+    fn answer(&mut self, id: PathId) -> Effect {
+        self.note_said(id);
+        Effect::Answer(id)
+    }
+
+    /// A `Resume` goes out on this path.
+    fn note_said(&mut self, id: PathId) {
         if let Some(path) = self.paths.iter_mut().find(|path| path.id == id) {
             path.unheard = false;
         }
-        Effect::Resume(id)
     }
 
     /// Moves to a paired path when the active one is gone or leaving.
@@ -354,21 +412,24 @@ impl Roam {
         if self.active.is_some() && !(leaving && self.is_settled()) {
             return Vec::new();
         }
-        let order = |path: &Path| (self.offered != Some(path.id), self.place(path.relay), path.id);
+        let silent = |path: &Path| self.silent.iter().position(|relay| *relay == path.relay);
+        let order = |path: &Path| (self.offered != Some(path.id), silent(path), self.place(path.relay), path.id);
         let others = self.paths.iter().filter(|path| path.stage == Stage::Paired && Some(path.id) != self.active);
         let staying = others.clone().filter(|path| !path.leaving).min_by_key(|path| order(path));
         // A relay that is being stopped still forwards: better than nothing, no better than another such.
         let any = if leaving { None } else { others.min_by_key(|path| order(path)) };
         let Some(id) = staying.or(any).map(|path| path.id) else { return Vec::new() };
+        if self.offered.take() != Some(id) {
+            return vec![self.go_to(id, now)];
+        }
         self.active = Some(id);
         self.calm(now);
-        let heard = self.offered.take() == Some(id);
-        self.unanswered_since = (!heard).then_some(now.at);
-        [self.say_resume(id)].into_iter().chain(heard.then_some(Effect::Settle(id))).collect()
+        vec![self.answer(id), Effect::Settle(id)]
     }
 
     /// The session has moved: the next spare waits a moment.
     fn calm(&mut self, now: Now) {
+        self.doubts = false;
         self.calm_until = Some(now.at + CALM_MAX.mul_f64(now.spread.clamp(0.0, 1.0)));
     }
 
@@ -406,9 +467,11 @@ impl Roam {
         };
         let mut effects: Vec<_> =
             spares.iter().enumerate().filter(|(place, path)| kept <= *place || path.leaving).map(drop_path).collect();
-        let waits_long = |path: &Path| path.since + LONE_TIMEOUT <= now.at;
+        let waits_long = |path: &Path| path.since + path.patience() <= now.at;
+        // None is given up before its time for another one.
+        let has_room = spares.len() < kept || spares.iter().any(|path| path.since + LONE_TIMEOUT <= now.at);
         let is_calm = self.calm_until.is_none_or(|until| until <= now.at);
-        let wants = !has_paired && (is_urgent || (is_calm && spares.iter().all(waits_long)));
+        let wants = !has_paired && (is_urgent || (is_calm && has_room && spares.iter().all(waits_long)));
         if wants && kept <= spares.len() {
             effects.extend(spares.iter().min_by_key(|path| path.since).map(|path| Effect::Drop(path.id)));
         }
@@ -466,7 +529,7 @@ impl Roam {
     /// The active path, if it is this one, carries nothing any more.
     fn lose(&mut self, id: PathId) {
         if self.active == Some(id) {
-            (self.active, self.unanswered_since) = (None, None);
+            (self.active, self.unanswered_since, self.doubts) = (None, None, false);
         }
         self.offered.take_if(|offered| *offered == id);
     }
@@ -488,6 +551,16 @@ impl Roam {
     /// Place of a relay in the order; unknown ones come last.
     fn place(&self, relay: RelayId) -> usize {
         self.relays.iter().position(|known| *known == relay).unwrap_or(self.relays.len())
+    }
+}
+
+impl Path {
+    /// How long it may be no spare before another relay is tried beside it.
+    const fn patience(&self) -> Duration {
+        match self.stage {
+            Stage::Dialing => DIAL_PATIENCE,
+            Stage::Lone | Stage::Paired => LONE_TIMEOUT,
+        }
     }
 }
 

@@ -58,7 +58,7 @@ use zeroize::Zeroizing;
 use self::{
     handshake::expand,
     rejoin::RejoinSecret,
-    resume::{Arrived, Due, Resume},
+    resume::{Arrived, Due, Resume, Said},
 };
 use crate::{
     frame::{FLAG_MORE, Frame, FrameHeader, FrameType, Lane},
@@ -245,12 +245,12 @@ impl Sealer {
 }
 
 impl Sealer {
-    /// Says over a new relay what has arrived here: [`Opener::arrived`].
+    /// Says over a new relay what has arrived here, [`Opener::arrived`], and whether an answer is waited for.
     ///
     /// # Errors
     /// [`SealError::Exhausted`] after 2⁶¹ of them.
-    pub fn seal_resume(&mut self, arrived: Arrived) -> Result<Frame, SealError> {
-        self.resume.seal(arrived)
+    pub fn seal_resume(&mut self, said: Said) -> Result<Frame, SealError> {
+        self.resume.seal(said)
     }
 
     /// The serial number that the next `Resume` gets.
@@ -269,12 +269,12 @@ impl Opener {
         Self { lanes, resume, broken: false, stale: None, ahead: [0; 4] }
     }
 
-    /// Reads what the other side says over a new relay: what has arrived there.
+    /// Reads what the other side says over a new relay: what has arrived there, and whether it waits for an answer.
     ///
     /// # Errors
     /// [`SealError::NotSealed`], [`SealError::Sequence`] (an old one again) and [`SealError::Altered`]. None of them
     /// breaks the seal: whoever made the bytes up is the relay.
-    pub fn open_resume(&mut self, frame: &Frame) -> Result<Arrived, SealError> {
+    pub fn open_resume(&mut self, frame: &Frame) -> Result<Said, SealError> {
         self.resume.open(frame)
     }
 

@@ -7,8 +7,8 @@
 //! | offset | size | field |
 //! |---|---|---|
 //! | 0 | 8 | serial number, little-endian, below 2⁶¹ |
-//! | 8 | 40 | ciphertext of five u64, little-endian: the sequence number due next on each lane, and the serial number due next of the other side's `Resume` |
-//! | 48 | 16 | tag |
+//! | 8 | 41 | ciphertext of five u64, little-endian: the sequence number due next on each lane, and the serial number due next of the other side's `Resume`; then 1 when an answer is waited for, 0 when not |
+//! | 49 | 16 | tag |
 //!
 //! Nonce: 0xFF ‖ three zero bytes ‖ serial number 8 bytes, little-endian. Associated data: the header of the frame.
 //!
@@ -36,8 +36,17 @@ pub struct Arrived {
     pub resumes: u64,
 }
 
-/// Bytes of five numbers.
-const PLAIN_LEN: usize = 40;
+/// What a `Resume` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Said {
+    /// What has arrived at the side that says it.
+    pub arrived: Arrived,
+    /// It goes on only when it is answered; who answers does not ask.
+    pub asks: bool,
+}
+
+/// Bytes of five numbers and a mark.
+const PLAIN_LEN: usize = 41;
 
 /// Seals or opens the words of one direction. Prints as nothing.
 #[derive(Clone)]
@@ -57,7 +66,7 @@ impl Resume {
         self.serial
     }
 
-    pub(super) fn seal(&mut self, Arrived { due, resumes }: Arrived) -> Result<Frame, SealError> {
+    pub(super) fn seal(&mut self, Said { arrived: Arrived { due, resumes }, asks }: Said) -> Result<Frame, SealError> {
         if SEQUENCE_END <= self.serial {
             return Err(SealError::Exhausted);
         }
@@ -66,6 +75,7 @@ impl Resume {
         for next in due.into_iter().chain([resumes]) {
             body.extend_from_slice(&next.to_le_bytes());
         }
+        body.push(u8::from(asks));
         let tag = self
             .cipher()
             .encrypt_in_place_detached(&nonce(self.serial), &header.to_bytes(), &mut body)
@@ -78,7 +88,7 @@ impl Resume {
         Ok(Frame { kind: FrameType::Resume, lane: Lane::Control, flags: 0, payload: Bytes::from(payload) })
     }
 
-    pub(super) fn open(&mut self, frame: &Frame) -> Result<Arrived, SealError> {
+    pub(super) fn open(&mut self, frame: &Frame) -> Result<Said, SealError> {
         if frame.header() != Ok(header()) {
             return Err(SealError::NotSealed);
         }
@@ -93,12 +103,13 @@ impl Resume {
             .decrypt_in_place_detached(&nonce(found), &header().to_bytes(), &mut plain, Tag::from_slice(tag))
             .map_err(|_wrong_tag| SealError::Altered)?;
         self.serial = found.saturating_add(1);
+        let (fields, mark) = plain.as_chunks::<8>();
         let mut numbers = [0; 5];
-        for (next, bytes) in numbers.iter_mut().zip(plain.as_chunks::<8>().0) {
+        for (next, bytes) in numbers.iter_mut().zip(fields) {
             *next = u64::from_le_bytes(*bytes);
         }
         let [due @ .., resumes] = numbers;
-        Ok(Arrived { due, resumes })
+        Ok(Said { arrived: Arrived { due, resumes }, asks: mark != [0] })
     }
 
     fn cipher(&self) -> ChaCha20Poly1305 {
@@ -111,9 +122,9 @@ const fn header() -> FrameHeader {
     FrameHeader { kind: FrameType::Resume, lane: Lane::Control, flags: 0, len: PAYLOAD_LEN }
 }
 
-/// Bytes of the payload: serial number, what has arrived, tag.
-const PAYLOAD_LEN: u16 = 64;
-const _: () = assert!(PLAIN_LEN + SEAL_OVERHEAD == 64, "both are the same length");
+/// Bytes of the payload: serial number, what has arrived and the mark, tag.
+const PAYLOAD_LEN: u16 = 65;
+const _: () = assert!(PLAIN_LEN + SEAL_OVERHEAD == 65, "both are the same length");
 
 fn nonce(serial: u64) -> Nonce {
     let mut nonce = Nonce::default();
@@ -134,16 +145,18 @@ mod tests {
         (Resume::new(&key), Resume::new(&key))
     }
 
-    fn numbers(next: u64) -> Arrived {
-        Arrived { due: [next; 4], resumes: next }
+    fn numbers(next: u64) -> Said {
+        Said { arrived: Arrived { due: [next; 4], resumes: next }, asks: next.is_multiple_of(2) }
     }
 
     #[test]
     fn what_one_side_received_the_other_reads() {
         let (mut seals, mut opens) = pair();
         for (due, resumes) in [([0, 0, 0, 0], 0), ([1, 2, 3, u64::MAX], 5)] {
-            let arrived = Arrived { due, resumes };
-            assert_eq!(opens.open(&seals.seal(arrived).unwrap()), Ok(arrived));
+            for asks in [true, false] {
+                let said = Said { arrived: Arrived { due, resumes }, asks };
+                assert_eq!(opens.open(&seals.seal(said).unwrap()), Ok(said));
+            }
         }
     }
 

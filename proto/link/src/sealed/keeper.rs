@@ -63,6 +63,18 @@ impl Keeper {
         self.first.iter().zip(due).enumerate().any(news)
     }
 
+    /// What the other side has said is due next there.
+    pub(super) const fn arrived(&self) -> Due {
+        self.first
+    }
+
+    /// Whether the other side has received something since these numbers were due there, besides a lane.
+    pub(super) fn has_news_since(&self, due: Due, besides: Option<Lane>) -> bool {
+        let besides = besides.map(place);
+        let news = |(lane, (first, due)): (usize, (&u64, u64))| due < *first && Some(lane) != besides;
+        self.first.iter().zip(due).enumerate().any(news)
+    }
+
     /// The other side says over a new connection which numbers are due next there: these are sent again.
     ///
     /// # Errors

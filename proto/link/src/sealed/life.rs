@@ -11,7 +11,7 @@ use proto::{
 };
 use tokio::time::Instant;
 
-use super::{assembly::Assembly, keeper::Keeper};
+use super::{assembly::Assembly, doubt::Doubt, keeper::Keeper};
 use crate::roam::PathId;
 
 /// See the module.
@@ -23,6 +23,7 @@ pub(super) struct Life {
     /// Frames that are sent again before anything new.
     pub(super) again: VecDeque<[Bytes; 2]>,
     pub(super) copies: Copies,
+    pub(super) doubt: Doubt,
 }
 
 /// Which frames of the input lane went over the spare path, too.
@@ -46,6 +47,7 @@ impl Life {
             keeper,
             again: VecDeque::new(),
             copies: Copies::default(),
+            doubt: Doubt::default(),
         }
     }
 }

@@ -10,6 +10,7 @@
 
 mod actor;
 mod assembly;
+mod doubt;
 mod exchange;
 mod held;
 mod keeper;

@@ -29,10 +29,21 @@ pub(super) struct Pen<'a> {
     pub(super) sealer: &'a mut Sealer,
     pub(super) keeper: &'a mut Keeper,
     pub(super) batch: &'a mut Vec<Bytes>,
+    /// Something in the batch is answered: everything but words that tell what arrived.
+    pub(super) asks: bool,
 }
 
-impl Pen<'_> {
+impl<'a> Pen<'a> {
+    pub(super) const fn new(sealer: &'a mut Sealer, keeper: &'a mut Keeper, batch: &'a mut Vec<Bytes>) -> Self {
+        Self { sealer, keeper, batch, asks: false }
+    }
+
     pub(super) fn seal(&mut self, lane: Lane, flags: u8, plain: &[u8]) -> io::Result<()> {
+        self.asks = true;
+        self.put(lane, flags, plain)
+    }
+
+    fn put(&mut self, lane: Lane, flags: u8, plain: &[u8]) -> io::Result<()> {
         let frame = self.sealer.seal(lane, flags, plain).map_err(io::Error::other)?;
         let header = framed::head(&frame)?;
         self.keeper.keep(&frame, header.clone());
@@ -43,7 +54,8 @@ impl Pen<'_> {
 
     pub(super) fn say(&mut self, message: &Message) -> io::Result<()> {
         let bytes = message.encode().map_err(io::Error::other)?;
-        self.seal(message.lane(), 0, &bytes)
+        self.asks |= !message.is_receipt();
+        self.put(message.lane(), 0, &bytes)
     }
 }
 

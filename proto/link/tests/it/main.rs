@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic as the test may")]
 
 mod copies;
+mod doubt;
 mod evil;
 mod flow;
 mod meet;

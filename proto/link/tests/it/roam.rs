@@ -13,10 +13,18 @@ use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use tokio::time::Instant;
 
 const SIDES: [Role; 2] = [Role::Customer, Role::Operator];
-/// A path on which something is said is known to be dead after this long, a spare one as late as that.
+/// A path on which something is said is known to be dead after this long.
 const SILENCE_MS: u64 = 1_500;
-/// See [`SILENCE_MS`].
+/// And at the latest after this long, when the spare one is asked and does not answer.
+const SILENCE_MAX_MS: u64 = 3_000;
+/// A spare one is known to be dead as late as that, and so does a relay know that a tool is gone which it does not reach.
 const SPARE_SILENCE_MS: u64 = 45_000;
+/// What a tool closed while it was cut off arrives at the relay this long after the way is open again at the latest.
+const CLOSED_LATE_MS: u64 = 3_000;
+/// The other tool answers nothing for this long before it counts as not answering.
+const DOUBT_MS: u64 = 2_000;
+/// How often that is looked at.
+const DOUBT_LOOK_MS: u64 = 100;
 /// A dial that nobody answers has failed after this long.
 const DIAL_TIMEOUT_MS: u64 = 10_000;
 /// How often a relay that is being stopped looks who is alone there.
@@ -42,6 +50,12 @@ enum What {
     Restart(u8),
     /// A relay that is being stopped keeps nobody who is alone there.
     Look(u8),
+    /// A relay sees that the tool of this path has gone.
+    Notice(u8, usize, PathId),
+    /// A dial that nobody answered is over.
+    DialOver(usize, PathId),
+    /// A side sees whether the other one answers.
+    Doubt(usize),
     Tick(usize),
 }
 
@@ -55,9 +69,9 @@ enum Said {
     Resumed(Resume),
 }
 
-/// The serial number of a `Resume`, and the one due next of the other side's.
+/// The serial number of a `Resume`, the one due next of the other side's, and whether an answer is waited for.
 #[derive(PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
-struct Resume(u32, u32);
+struct Resume(u32, u32, bool);
 
 struct World {
     begun: Instant,
@@ -74,6 +88,10 @@ struct World {
     /// What a side could not hear or say over a path yet, because nothing passes there now.
     unheard: HashMap<(usize, PathId), Vec<Said>>,
     unsaid: HashMap<(usize, PathId), Vec<Resume>>,
+    /// Dials that nobody answers, because they do not arrive.
+    dialing: HashSet<(usize, PathId)>,
+    /// Since when a side is settled on a path and not answered there.
+    mute_since: [Option<(PathId, u64)>; 2],
     /// When the last that is on its way to a side over a path arrives: nothing overtakes it.
     last_at: HashMap<(usize, PathId), u64>,
     draining: HashSet<u8>,
@@ -101,6 +119,8 @@ impl World {
             reach: HashMap::new(),
             unheard: HashMap::new(),
             unsaid: HashMap::new(),
+            dialing: HashSet::new(),
+            mute_since: [None; 2],
             last_at: HashMap::new(),
             draining: HashSet::new(),
             gave_up: false,
@@ -108,8 +128,10 @@ impl World {
             resumes: [0; 2],
             due: [0; 2],
         };
-        world.later(0, What::Tick(0));
-        world.later(0, What::Tick(1));
+        for side in 0..2 {
+            world.later(0, What::Tick(side));
+            world.later(0, What::Doubt(side));
+        }
         world
     }
 
@@ -167,10 +189,23 @@ impl World {
                 What::Restart(relay) => {
                     self.draining.remove(&relay);
                     self.say(relay, Said::Gone);
+                    self.seats.retain(|(at, _), _| *at != relay);
                 }
+                What::Notice(relay, side, path) => {
+                    if !self.paths[side].contains_key(&path) {
+                        self.unseat(relay, side, path);
+                    }
+                }
+                What::DialOver(side, path) => {
+                    if self.dialing.remove(&(side, path)) {
+                        self.hear(side, path, Said::Gone);
+                    }
+                }
+                What::Doubt(side) => self.look_for_doubt(side),
                 What::Look(relay) if self.draining.contains(&relay) => {
                     if self.seated(relay) == 1 {
                         self.say(relay, Said::Gone);
+                        self.seats.retain(|(at, _), _| *at != relay);
                     }
                     self.later(LOOK_MS, What::Look(relay));
                 }
@@ -215,9 +250,9 @@ impl World {
             Said::PeerPresent => PathEvent::PeerPresent,
             Said::PeerGone => PathEvent::PeerGone,
             Said::Goaway => PathEvent::Goaway,
-            Said::Resumed(Resume(serial, due)) if self.due[side] <= serial => {
+            Said::Resumed(Resume(serial, due, asks)) if self.due[side] <= serial => {
                 self.due[side] = serial + 1;
-                PathEvent::Resumed { heard_all: due == self.resumes[side] }
+                PathEvent::Resumed { heard_all: due == self.resumes[side], asks }
             }
             // An old one does not open, which ends the path.
             Said::Resumed(_) | Said::Gone => {
@@ -234,6 +269,15 @@ impl World {
         let Some(at_relay) = self.paths[side].remove(&path) else { return };
         self.unheard.remove(&(side, path));
         self.unsaid.remove(&(side, path));
+        if self.reaches(side, at_relay) {
+            self.unseat(at_relay, side, path);
+        } else {
+            self.later(SPARE_SILENCE_MS, What::Notice(at_relay, side, path));
+        }
+    }
+
+    /// A relay knows that the tool of a path has gone.
+    fn unseat(&mut self, at_relay: u8, side: usize, path: PathId) {
         if self.seats.get(&(at_relay, side)) == Some(&path) {
             self.seats.remove(&(at_relay, side));
             if let Some(peer) = self.seats.get(&(at_relay, 1 - side)).copied() {
@@ -242,13 +286,43 @@ impl World {
         }
     }
 
+    /// At which relay a side is heard by the other one, if it is.
+    fn heard_at(&self, side: usize) -> Option<u8> {
+        let path = self.roams[side].active().filter(|_| self.roams[side].is_settled())?;
+        let at_relay = self.paths[side].get(&path).copied()?;
+        let is_seated = self.seats.get(&(at_relay, side)) == Some(&path);
+        (is_seated && self.reaches(side, at_relay)).then_some(at_relay)
+    }
+
+    fn look_for_doubt(&mut self, side: usize) {
+        let is_answered = self.heard_at(side).is_some() && self.heard_at(0) == self.heard_at(1);
+        let mute = self.roams[side].active().filter(|_| self.roams[side].is_settled() && !is_answered);
+        let known = self.mute_since[side];
+        self.mute_since[side] = mute.map(|path| known.filter(|(before, _)| *before == path).unwrap_or((path, self.at)));
+        let doubts = self.mute_since[side].is_some_and(|(_, since)| since + DOUBT_MS <= self.at);
+        if doubts != self.roams[side].doubts() {
+            let now = self.now();
+            let effects = self.roams[side].set_doubt(doubts, now);
+            self.act(side, effects);
+        }
+        self.later(DOUBT_LOOK_MS, What::Doubt(side));
+    }
+
     fn turn_reach(&mut self, side: usize, at_relay: u8, (reaches, silent): (bool, bool)) {
         self.reach.insert((at_relay, side), reaches);
+        if let (true, Some(path)) = (reaches, self.seats.get(&(at_relay, side)).copied()) {
+            let late = self.random.random_range(0..CLOSED_LATE_MS);
+            self.later(late, What::Notice(at_relay, side, path));
+        }
         let there: Vec<_> =
             self.paths[side].iter().filter(|(_, relay)| **relay == at_relay).map(|(path, _)| *path).collect();
         for path in there {
             let is_active = self.roams[side].active() == Some(path);
             if reaches {
+                if self.dialing.remove(&(side, path)) {
+                    let latency = self.latency();
+                    self.later(latency, What::Hear(side, path, Said::Admitted));
+                }
                 for resume in self.unsaid.remove(&(side, path)).unwrap_or_default() {
                     self.pass_on(side, at_relay, resume);
                 }
@@ -258,7 +332,10 @@ impl World {
             } else {
                 match (silent, is_active) {
                     (false, _) => self.later(1, What::Hear(side, path, Said::Gone)),
-                    (true, true) => self.later(SILENCE_MS, What::Silence(side, path)),
+                    (true, true) => {
+                        let noticed_after = self.random.random_range(SILENCE_MS..SILENCE_MAX_MS);
+                        self.later(noticed_after, What::Silence(side, path));
+                    }
                     (true, false) => {
                         let noticed_after = self.random.random_range(SILENCE_MS..SPARE_SILENCE_MS);
                         self.later(noticed_after, What::Silence(side, path));
@@ -286,19 +363,19 @@ impl World {
                     assert!(!double, "two paths of one side to one relay");
                     self.paths[side].insert(path, at_relay);
                     let latency = self.latency();
-                    let (said, after) = if self.reaches(side, at_relay) {
-                        (Said::Admitted, latency)
+                    if self.reaches(side, at_relay) {
+                        self.later(latency, What::Hear(side, path, Said::Admitted));
                     } else if self.random.random() {
-                        (Said::Gone, latency)
+                        self.later(latency, What::Hear(side, path, Said::Gone));
                     } else {
-                        // Nobody answers.
-                        (Said::Gone, DIAL_TIMEOUT_MS)
-                    };
-                    self.later(after, What::Hear(side, path, said));
+                        self.dialing.insert((side, path));
+                        self.later(DIAL_TIMEOUT_MS, What::DialOver(side, path));
+                    }
                 }
                 Effect::Drop(path) => self.leave(side, path),
-                Effect::Resume(path) => {
-                    let resume = Resume(self.resumes[side], self.due[side]);
+                Effect::Ask(path) | Effect::Answer(path) => {
+                    let asks = matches!(effect, Effect::Ask(_));
+                    let resume = Resume(self.resumes[side], self.due[side], asks);
                     self.resumes[side] += 1;
                     let at_relay = self.paths[side][&path];
                     if self.reaches(side, at_relay) {
@@ -378,7 +455,12 @@ proptest! {
         world.later(0, What::Drain(stopped));
         world.run(40_000);
         world.assert_together();
-        prop_assert_eq!(world.seated(stopped), 0);
+        // Who looks for a spare may just have tried it again.
+        let is_left = (1..3).any(|look| {
+            world.run(40_000 + look * 2 * LOOK_MS);
+            world.seated(stopped) == 0
+        });
+        prop_assert!(is_left);
     }
 }
 
@@ -393,6 +475,61 @@ fn a_relay_that_dies_is_left_at_once_for_the_warm_spare() {
     world.run(1_000 + 1 + 60 + 60);
     world.assert_together();
     assert_eq!(world.roams[0].relay(), Some(relay(1)));
+}
+
+#[test]
+fn who_is_cut_off_from_both_paths_is_found_at_a_third_relay_by_the_other_one() {
+    for (seed, side) in (0..20).flat_map(|seed| [(seed, 0), (seed, 1)]) {
+        let mut world = World::new(seed, 3);
+        world.run(1_000);
+        for at_relay in 0..2 {
+            world.later(0, What::Reach(side, at_relay, false, true));
+        }
+        world.run(1_000 + DOUBT_MS + 900);
+        world.assert_together();
+        assert_eq!(world.roams[0].relay(), Some(relay(2)), "seed {seed}");
+    }
+}
+
+#[test]
+fn who_is_answered_nowhere_asks_at_every_relay_in_turn() {
+    let begun = Instant::now();
+    let at = |ms: u64| Now { at: begun + Duration::from_millis(ms), spread: 0.0 };
+    let mut roam = Roam::new(Role::Operator, (0..4).map(relay).collect(), (1, relay(0)), begun);
+    let mut at_relays = HashMap::from([(1, relay(0))]);
+    let mut asked = Vec::new();
+    let mut effects = roam.on(1, PathEvent::Gone, at(0));
+    for ms in (0..20_000).step_by(50) {
+        // Each relay takes the other tool's seat for taken.
+        while let Some(effect) = effects.pop() {
+            match effect {
+                Effect::Dial(path, to) => {
+                    at_relays.insert(path, to);
+                    effects.extend(roam.on(path, PathEvent::Joined { peer_present: true }, at(ms)));
+                }
+                Effect::Ask(path) => asked.push(at_relays[&path]),
+                Effect::Answer(_) | Effect::Drop(_) | Effect::Settle(_) | Effect::GiveUp => {}
+            }
+        }
+        effects = roam.tick(at(ms + 50));
+    }
+    assert!(8 <= asked.len(), "{asked:?}");
+    for four in asked.windows(4) {
+        assert_eq!(four.iter().collect::<HashSet<_>>().len(), 4, "{asked:?}");
+    }
+}
+
+#[test]
+fn a_spare_is_sought_at_another_relay_soon_when_a_dial_is_not_answered() {
+    let begun = Instant::now();
+    let at = |ms: u64| Now { at: begun + Duration::from_millis(ms), spread: 0.0 };
+    let mut roam = Roam::new(Role::Customer, (0..4).map(relay).collect(), (1, relay(0)), begun);
+    assert_eq!(roam.tick(at(0)), [Effect::Dial(2, relay(1))]);
+    assert_eq!(roam.next_wake(at(0).at), at(1_000).at);
+    assert_eq!(roam.tick(at(999)), []);
+    assert_eq!(roam.tick(at(1_000)), [Effect::Dial(3, relay(2))]);
+    assert_eq!(roam.tick(at(4_999)), [], "both have their time");
+    assert_eq!(roam.tick(at(5_000)), [Effect::Drop(2), Effect::Dial(4, relay(3))]);
 }
 
 #[test]
@@ -426,7 +563,7 @@ fn a_session_with_one_relay_comes_back_to_it() {
     world.later(0, What::Reach(0, 0, false, false));
     world.later(20_000, What::Reach(0, 0, true, false));
     world.run(19_000);
-    assert!(!world.roams[0].is_settled() && !world.roams[1].is_settled());
+    assert!(!world.roams[0].is_settled(), "the relay takes its seat for taken");
     world.run(30_000);
     world.assert_together();
 }
@@ -441,7 +578,7 @@ fn after_a_move_the_next_spare_waits_a_moment_unless_the_relay_is_being_stopped(
     roam.on(2, PathEvent::Joined { peer_present: true }, at(10));
 
     let mut effects = roam.on(1, PathEvent::Goaway, at(1000));
-    effects.extend(roam.on(2, PathEvent::Resumed { heard_all: false }, at(1020)));
+    effects.extend(roam.on(2, PathEvent::Resumed { heard_all: false, asks: true }, at(1020)));
     assert!(effects.contains(&Effect::Settle(2)) && !dials(&effects), "{effects:?}");
     assert_eq!(roam.next_wake(at(1300).at), at(1500).at);
     assert!(!dials(&roam.tick(at(1499))));
@@ -449,7 +586,7 @@ fn after_a_move_the_next_spare_waits_a_moment_unless_the_relay_is_being_stopped(
 
     roam.on(3, PathEvent::Joined { peer_present: true }, at(1510));
     roam.on(2, PathEvent::Goaway, at(2000));
-    roam.on(3, PathEvent::Resumed { heard_all: false }, at(2020));
+    roam.on(3, PathEvent::Resumed { heard_all: false, asks: true }, at(2020));
     assert!(dials(&roam.on(3, PathEvent::Goaway, at(2030))), "there is no time to wait");
 }
 

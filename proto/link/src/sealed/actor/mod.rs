@@ -21,7 +21,7 @@ use proto::{
     limits::SEALED_PLAIN_MAX,
     message::Message,
     role::Role,
-    seal::{SessionKeys, rejoin::RejoinSecret},
+    seal::{SessionKeys, rejoin::RejoinSecret, resume::Said},
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -281,6 +281,7 @@ impl Actor {
                     return self.shared.close(CloseReason::SealBroken, Goodbye::Say);
                 };
                 self.on_plain(id, &sealed, plain);
+                self.note_heard();
             }
             Fate::OpenCopy => match self.life.as_mut().map(|life| life.opener.open_copy(&sealed)) {
                 Some(Ok(plain)) => self.on_plain(id, &sealed, plain),
@@ -299,8 +300,8 @@ impl Actor {
         let is_reborn = self.is_reborn();
         // Whoever was started again opens none before it has keys.
         let Some(life) = &mut self.life else { return };
-        let arrived = match life.opener.open_resume(frame) {
-            Ok(arrived) => arrived,
+        let Said { arrived, asks } = match life.opener.open_resume(frame) {
+            Ok(said) => said,
             // The other tool has not heard, or not understood, that this one was started again. It is called once more.
             Err(_) if is_reborn => return,
             // The seal holds: whoever made this up is the relay.
@@ -313,7 +314,7 @@ impl Actor {
         if is_reborn {
             self.end_rejoin();
         }
-        self.roam(id, PathEvent::Resumed { heard_all: said == arrived.resumes });
+        self.roam(id, PathEvent::Resumed { heard_all: said == arrived.resumes, asks });
     }
 
     fn on_plain(&mut self, id: PathId, frame: &Frame, plain: Vec<u8>) {
@@ -337,9 +338,7 @@ impl Actor {
         let Ok(message) = Message::decode(&bytes, frame.lane) else {
             return Some((CloseReason::Malformed, Goodbye::Say));
         };
-        // Acks of acks would never end.
-        let is_ack = matches!(message, Message::Received { .. } | Message::Credit { .. });
-        self.timers.received_owed |= !is_ack;
+        self.timers.received_owed |= !message.is_receipt();
         if proves(&message, life)
             && let Some(path) = self.paths.get(&id)
         {
@@ -360,6 +359,28 @@ impl Actor {
         None
     }
 
+    /// The other tool was heard on the active path.
+    fn note_heard(&mut self) {
+        if let Some(life) = &mut self.life {
+            life.doubt.heard(&life.keeper, life.copies.lane(), Instant::now());
+        }
+        if !self.roam.doubts() {
+            return;
+        }
+        let round_trip = self.shared.lock().round_trip;
+        let is_answered = |life: &Life| life.doubt.at(round_trip).is_none_or(|at| Instant::now() < at);
+        if self.life.as_ref().is_some_and(is_answered) {
+            let effects = self.roam.set_doubt(false, now());
+            self.carry_out(effects);
+        }
+    }
+
+    /// When the other tool counts as not answering, if it does not yet.
+    fn doubt_at(&self, round_trip: Option<Duration>) -> Option<Instant> {
+        let is_open = self.way.is_some() && self.roam.is_settled() && !self.roam.doubts();
+        self.life.as_ref().filter(|_| is_open)?.doubt.at(round_trip)
+    }
+
     fn enliven(&mut self, id: PathId) {
         self.timers.enliven();
         if let Some(path) = self.paths.get(&id) {
@@ -374,7 +395,12 @@ impl Actor {
 
     fn on_time(&mut self) {
         if self.way.is_some() {
-            let effects = self.roam.tick(now());
+            let round_trip = self.shared.lock().round_trip;
+            let doubts = self.doubt_at(round_trip).is_some_and(|at| at <= Instant::now());
+            if doubts {
+                tracing::debug!(event = "peer.silent", "The other tool answers nothing; other relays are dialed");
+            }
+            let effects = if doubts { self.roam.set_doubt(true, now()) } else { self.roam.tick(now()) };
             self.carry_out(effects);
         }
         self.renew();
@@ -405,11 +431,13 @@ impl Actor {
                     self.forget(id);
                     drop(self.paths.remove(&id));
                 }
-                Effect::Resume(id) if self.is_reborn() => self.call(id),
-                Effect::Resume(id) => self.resume(id),
+                Effect::Ask(id) | Effect::Answer(id) if self.is_reborn() => self.call(id),
+                Effect::Ask(id) => self.resume(id, true),
+                Effect::Answer(id) => self.resume(id, false),
                 Effect::Settle(_) => {
                     if let Some(life) = &mut self.life {
                         life.again = life.keeper.kept();
+                        life.doubt.begin_anew(&life.keeper, Instant::now());
                     }
                     {
                         let mut state = self.shared.lock();
@@ -435,11 +463,12 @@ impl Actor {
         self.paths.insert(id, path);
     }
 
-    fn resume(&mut self, id: PathId) {
+    fn resume(&mut self, id: PathId, asks: bool) {
         let Some(life) = &mut self.life else { return };
         life.again.clear();
         life.opener.move_on();
-        let word = life.sealer.seal_resume(life.opener.arrived()).map(|frame| framed::to_wire(&frame));
+        let said = Said { arrived: life.opener.arrived(), asks };
+        let word = life.sealer.seal_resume(said).map(|frame| framed::to_wire(&frame));
         if let (Ok(word), Some(path)) = (word, self.paths.get(&id)) {
             path.enliven();
             path.give(vec![word]);
@@ -497,6 +526,9 @@ impl Actor {
         if let Some(since) = self.roam.lost_since().filter(|_| !state.switching) {
             wake = wake.min(since + SWITCHING_AFTER);
         }
+        if let Some(at) = self.doubt_at(state.round_trip) {
+            wake = wake.min(at);
+        }
         wake
     }
 
@@ -520,11 +552,14 @@ impl Actor {
             if state.closing().is_some() {
                 return;
             }
-            let mut pen = Pen { sealer: &mut life.sealer, keeper: &mut life.keeper, batch: &mut batch };
+            let mut pen = Pen::new(&mut life.sealer, &mut life.keeper, &mut batch);
             match compose(&mut state, &mut self.timers, life.opener.due(), &mut pen) {
                 Ok(lively) => is_lively = lively,
                 // A lane without numbers: after centuries.
                 Err(_exhausted) => state.close(CloseReason::SealBroken, Goodbye::Skip),
+            }
+            if pen.asks {
+                life.doubt.asked(life.sealer.due(), Instant::now());
             }
         }
         if is_lively {
@@ -545,7 +580,7 @@ fn finish_control(shared: &Shared, life: &mut Life, reason: CloseReason) -> io::
         let mut state = shared.lock();
         std::iter::from_fn(|| state.lanes.take(SEALED_PLAIN_MAX, Lane::Control)).collect()
     };
-    let mut pen = Pen { sealer: &mut life.sealer, keeper: &mut life.keeper, batch: &mut batch };
+    let mut pen = Pen::new(&mut life.sealer, &mut life.keeper, &mut batch);
     for piece in pieces {
         pen.seal(piece.lane, if piece.more { FLAG_MORE } else { 0 }, &piece.bytes)?;
     }
