@@ -48,7 +48,8 @@ impl App {
         let hash_gate = HashGate::new(&config.login, &metrics.core);
         let locators = LocatorKey::of(&signing_key);
         let columns = ColumnKey::of(&signing_key);
-        let providers = Providers::new(config.providers.clone());
+        let providers =
+            Providers::new(config.providers.clone(), config.providers.timeout(config.http.request_timeout.get()));
         let steady_since_ms = Arc::new(AtomicI64::new(clock.now_ms()));
         Self {
             db,

@@ -152,7 +152,7 @@ impl Config {
             ("mail.keep", self.mail.keep, DAY_SECS, 400 * DAY_SECS),
             ("webhooks.timeout", self.webhooks.timeout, 1, 60),
             ("webhooks.give_up_after", self.webhooks.give_up_after, 60, 30 * DAY_SECS),
-            ("providers.timeout", self.providers.timeout, 1, 60),
+            ("providers.timeout", self.providers.timeout.unwrap_or(Span::secs(1)), 1, 60),
             ("webhooks.keep", self.webhooks.keep, DAY_SECS, 400 * DAY_SECS),
         ];
         let span = spans.into_iter().map(|(key, value, least, most)| (key, value, Span::secs(least), Span::secs(most)));
@@ -168,7 +168,11 @@ impl Config {
             .then(|| ("relays.per_session_max", format!("must be at most {}", limits::TICKET_RELAYS_MAX)));
         let mail = self.mail.mistake();
         let system = self.system.provider.as_ref().and_then(provider::SystemConfig::mistake);
-        let providers = (self.http.request_timeout <= self.providers.timeout)
+        let is_long = |timeout: Span| self.http.request_timeout <= timeout;
+        let providers = self
+            .providers
+            .timeout
+            .is_some_and(is_long)
             .then(|| ("providers.timeout", "must be shorter than http.request_timeout".to_owned()));
         database.or(span).or(mail).or(system).or(providers).or(port).or(connections).or(heartbeat).or(relays_max)
     }

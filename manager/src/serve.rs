@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::{self, App},
+    audit::witness::Witness,
     company::retention,
     config::Config,
     db::{self, Db, DbError, UrlFileError},
@@ -24,7 +25,7 @@ use crate::{
     metrics::Metrics,
     notice,
     outward::OutwardError,
-    request, router, session,
+    provider, request, router, session,
     signing_key::{self, SharedKeyError},
     statistics,
     webhook::{self, Caller},
@@ -100,6 +101,7 @@ pub async fn run(
     let caller = Caller::new(&config.webhooks)?;
     let app = open(config, Clock::system()).await?;
     app.providers.check()?;
+    provider::settle(&app).await?;
     let registry = app.metrics.registry.clone();
     registry.build_info(env!("CARGO_PKG_VERSION"))?;
     let fingerprint =
@@ -168,10 +170,14 @@ async fn ask_database(db: &Db) -> Result<(), DbError> {
 async fn sweep(app: App, stop: CancellationToken) {
     let mut turn = tokio::time::interval(SWEEP_EVERY);
     let mut purged_at: Option<UnixMillis> = None;
+    let mut witness = Witness::default();
     let rounds = async {
         loop {
             turn.tick().await;
             sweep_once(&app, &mut purged_at).await;
+            if let Err(error) = witness.tell(&app.db).await {
+                tracing::warn!(event = "audit.head_failed", error = %error, "The audit record's head could not be read");
+            }
         }
     };
     tokio::select! {

@@ -1,6 +1,6 @@
 //! PROXY protocol, version 2: what a load balancer says about who connected to it, before anything else is said.
 //!
-//! Only version 2, only connections over IPv4 or IPv6, and at most [`limits::PROXY_HEADER_LEN_MAX`] bytes. A balancer
+//! Only version 2, only connections over IPv4 or IPv6, and at most [`PROXY_HEADER_LEN_MAX`] bytes. A balancer
 //! that speaks for somebody it cannot name is refused, because every limit by source would be blind then.
 //! Who may send this header is not decided here: it is believed from listed addresses only.
 //! Source: <https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt>, section 2.2.

@@ -43,7 +43,7 @@ pub enum Verb {
     Start,
     /// Open a lock that failures made.
     Unlock,
-    /// Take the second factor away; it is set up anew at the next login.
+    /// Take the second factor and the binding to the identity provider away; both are set up anew after the next login.
     ResetFactor,
     /// Take the binding to the identity provider away; the owner can bind it anew.
     Unlink,
@@ -210,10 +210,13 @@ pub async fn act(
         }
         Verb::ResetFactor => {
             second::take_away(tx, operator_id).await?;
+            forget_binding(tx, login, (operator_id, row), reason, now).await?;
             hand_out(tx, &row.operator_id, now).await?;
         }
         Verb::Unlink => {
-            provider::store::unlink(tx, operator_id).await?;
+            if !provider::store::unlink(tx, operator_id).await? {
+                return Err(EditError::Changed);
+            }
             hand_out(tx, &row.operator_id, now).await?;
         }
         Verb::LogOut => {}
@@ -228,7 +231,7 @@ pub async fn act(
     note(tx, login, (verb.event(), &row.operator_id), reason, fields, now).await
 }
 
-/// Sets a password that must be changed; every login of the account ends.
+/// Sets a password that must be changed; every login of the account ends, and its binding to the identity provider goes.
 ///
 /// # Errors
 /// [`EditError`].
@@ -243,8 +246,23 @@ pub async fn reissue(
     let operator_id = not_oneself(login, row)?;
     logins::set_password(tx, operator_id, hash, true, now).await?;
     logins::revoke_all(tx, operator_id, now).await?;
+    forget_binding(tx, login, (operator_id, row), reason, now).await?;
     hand_out(tx, &row.operator_id, now).await?;
     note(tx, login, ("admin.password_reissued", &row.operator_id), reason, Vec::new(), now).await
+}
+
+/// Takes the binding to the identity provider away, if there is one.
+async fn forget_binding(
+    tx: &mut Tx,
+    login: &AdminLogin,
+    (operator_id, row): (OperatorId, &Row),
+    reason: &Reason,
+    now: UnixMillis,
+) -> Result<(), EditError> {
+    if provider::store::unlink(tx, operator_id).await? {
+        note(tx, login, (Verb::Unlink.event(), &row.operator_id), reason, Vec::new(), now).await?;
+    }
+    Ok(())
 }
 
 /// Notes that somebody else held what opens the account; see `handed_out_at_ms`.

@@ -3,7 +3,8 @@
 //! Guarantees: an event is stored in the same transaction as the change it tells of; each row holds the hash of the
 //! row before it, and the head is locked while a row is appended, so there is exactly one chain on both engines.
 //! It does not prevent a change by somebody who can write the whole database: [`verify`] finds it, unless that
-//! somebody also computed every later hash and the head anew.
+//! somebody also computed every later hash and the head anew; then the heads that [`witness`] told to another machine
+//! do not match.
 
 pub mod change;
 pub mod erased;
@@ -13,6 +14,7 @@ pub mod purge;
 pub mod store;
 pub mod told;
 pub mod verify;
+pub mod witness;
 
 mod chain;
 
@@ -23,7 +25,10 @@ use proto::{
     id::{CompanyId, OperatorId, ReceptionId, RelayId, SessionId, TokenId},
 };
 
-pub use self::{chain::Row, store::append};
+pub use self::{
+    chain::Row,
+    store::{Head, append},
+};
 
 /// What happened.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,5 +1,7 @@
 //! Appending to the chain, and reading it in order.
 
+use std::{fmt, str::FromStr};
+
 use super::{
     AuditEvent,
     chain::{GENESIS, Row},
@@ -16,6 +18,29 @@ pub struct Head {
     pub seq: i64,
     /// Hash of the newest row.
     pub hash: String,
+}
+
+/// Why a text is no head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a head is the number of a row, a colon, and a hash of 64 hexadecimal digits")]
+pub struct HeadError;
+
+/// As it stands in the process log: `12:4200de33…`.
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.seq, self.hash)
+    }
+}
+
+impl FromStr for Head {
+    type Err = HeadError;
+
+    fn from_str(text: &str) -> Result<Self, HeadError> {
+        let (seq, hash) = text.split_once(':').ok_or(HeadError)?;
+        let seq = seq.parse().ok().filter(|seq| 0 < *seq).ok_or(HeadError)?;
+        let is_hash = hash.len() == GENESIS.len() && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        if is_hash { Ok(Self { seq, hash: hash.to_ascii_lowercase() }) } else { Err(HeadError) }
+    }
 }
 
 impl Head {

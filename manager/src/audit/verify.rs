@@ -36,7 +36,7 @@ pub struct Flaw {
 /// What can be wrong with a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FlawKind {
-    /// There is no row with this number, but there is a later one or the head says so.
+    /// There is no row with this number, but there is a later one, or the head or one that was kept elsewhere says so.
     Missing,
     /// The row does not follow the one before: one of both was replaced or moved.
     Unchained,
@@ -50,10 +50,21 @@ pub enum FlawKind {
     ErasedAlone,
     /// The rows before it are gone, and no purge vouches for that.
     PurgedAlone,
+    /// A head that was kept elsewhere names another hash for it: the chain was computed anew.
+    Rewritten,
+}
+
+/// What a walk found that was held against heads which were kept elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Witnessed {
+    /// What it found.
+    pub verdict: Verdict,
+    /// Kept heads of rows that are still there, or of the last one that went; they match, unless the verdict says no.
+    pub matched: usize,
 }
 
 /// The state of a walk: what the next row must be.
-struct Walk {
+struct Walk<'a> {
     anchor: Head,
     seq: i64,
     hash: String,
@@ -61,6 +72,10 @@ struct Walk {
     erased: erased::Open,
     /// Whether a purge vouches for the beginning.
     anchored: bool,
+    /// Heads that were kept elsewhere.
+    kept: &'a [Head],
+    /// How many of them were met.
+    matched: usize,
 }
 
 /// Walks the whole chain as it is now; rows appended meanwhile belong to the next walk.
@@ -68,6 +83,14 @@ struct Walk {
 /// # Errors
 /// [`crate::db::DbError`] when it cannot be read.
 pub async fn verify(db: &Db) -> DbResult<Verdict> {
+    Ok(verify_against(db, &[]).await?.verdict)
+}
+
+/// The same, and holds it against heads that were kept elsewhere; see [`super::witness`].
+///
+/// # Errors
+/// [`crate::db::DbError`] when it cannot be read.
+pub async fn verify_against(db: &Db, kept: &[Head]) -> DbResult<Witnessed> {
     let mut tx = db.read().await?;
     let head = store::head(&mut tx).await?;
     let anchor = store::anchor(&mut tx).await?;
@@ -76,22 +99,27 @@ pub async fn verify(db: &Db) -> DbResult<Verdict> {
         hash: anchor.hash.clone(),
         erased: erased::Open::default(),
         anchored: anchor.is_genesis(),
+        kept,
+        matched: 0,
         anchor,
     };
+    if let Err(flaw) = walk.hold(walk.anchor.seq) {
+        return Ok(walk.found(Verdict::Broken(flaw)));
+    }
     loop {
         let rows = store::rows_after(&mut tx, walk.seq, PAGE).await?;
         for row in &rows {
             if let Err(flaw) = walk.step(row, &head) {
-                return Ok(Verdict::Broken(flaw));
+                return Ok(walk.found(Verdict::Broken(flaw)));
             }
         }
         if rows.is_empty() {
-            return Ok(walk.end(&head));
+            return Ok(walk.found(walk.end(&head)));
         }
     }
 }
 
-impl Walk {
+impl Walk<'_> {
     fn step(&mut self, row: &Row, head: &Head) -> Result<(), Flaw> {
         let expected = self.seq.saturating_add(1);
         if row.seq != expected {
@@ -114,11 +142,27 @@ impl Walk {
         self.anchored |= purge::vouches(row, &self.anchor);
         self.seq = row.seq;
         self.hash.clone_from(&row.hash);
+        self.hold(row.seq)
+    }
+
+    /// Holds the row that was just reached against the heads that were kept of it.
+    fn hold(&mut self, seq: i64) -> Result<(), Flaw> {
+        for kept in self.kept.iter().filter(|kept| kept.seq == seq) {
+            if kept.hash != self.hash {
+                return Err(Flaw { seq, what: FlawKind::Rewritten });
+            }
+            self.matched = self.matched.saturating_add(1);
+        }
         Ok(())
     }
 
+    const fn found(&self, verdict: Verdict) -> Witnessed {
+        Witnessed { verdict, matched: self.matched }
+    }
+
     fn end(&self, head: &Head) -> Verdict {
-        if self.seq < head.seq {
+        let newest = self.kept.iter().map(|kept| kept.seq).fold(head.seq, i64::max);
+        if self.seq < newest {
             Verdict::Broken(Flaw { seq: self.seq.saturating_add(1), what: FlawKind::Missing })
         } else if self.hash != head.hash {
             Verdict::Broken(Flaw { seq: self.seq, what: FlawKind::HeadDiffers })
@@ -151,6 +195,7 @@ impl fmt::Display for FlawKind {
             Self::HeadDiffers => "the head of the chain names another hash for it",
             Self::ErasedAlone => "its content is gone and no erasure vouches for that",
             Self::PurgedAlone => "the rows before it are gone and no purge vouches for that",
+            Self::Rewritten => "a head that was kept elsewhere names another hash for it",
         })
     }
 }

@@ -9,7 +9,10 @@ use tokio::net::TcpListener;
 use super::Failure;
 use crate::{
     app,
-    audit::verify::{self, Verdict},
+    audit::{
+        Head,
+        verify::{self, Verdict},
+    },
     config::Config,
     db::{self, Db},
     router, serve, signing_key,
@@ -64,12 +67,20 @@ pub(super) async fn adopt_key(config: Config) -> Result<(), Failure> {
 }
 
 /// Reads only: a chain that may have been tampered with is not touched.
-pub(super) async fn verify_audit(config: &Config) -> Result<(), Failure> {
+pub(super) async fn verify_audit(config: &Config, kept: &[Head]) -> Result<(), Failure> {
     let db = open_existing(config).await?;
-    let verdict = verify::verify(&db).await.context("the audit record cannot be read")?;
+    let witnessed = verify::verify_against(&db, kept).await.context("the audit record cannot be read")?;
     db.close().await;
-    say(&verdict)?;
-    match verdict {
+    say(&witnessed.verdict)?;
+    if !kept.is_empty() && matches!(witnessed.verdict, Verdict::Holds { .. }) {
+        let (matched, all) = (witnessed.matched, kept.len());
+        if matched == all {
+            say("audit: the given heads match")?;
+        } else {
+            say(format_args!("audit: {matched} of {all} given heads match, the others are of rows that went by age"))?;
+        }
+    }
+    match witnessed.verdict {
         Verdict::Holds { .. } => Ok(()),
         Verdict::Broken(_) => Err(Failure::Said),
     }

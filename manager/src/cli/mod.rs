@@ -14,6 +14,7 @@ use ops::{config::ConfigError, exit};
 
 use crate::{
     admin::{self, AdminRole},
+    audit::Head,
     company::{CompanyCode, ShownName},
     config::Config,
     example,
@@ -202,7 +203,11 @@ enum SessionsCommand {
 #[derive(Debug, Subcommand)]
 enum AuditCommand {
     /// Walks the chain and names the first row that is wrong
-    Verify,
+    Verify {
+        /// A head that was kept elsewhere, as the process log tells it; may be given more than once
+        #[arg(long, value_name = "ROW:HASH")]
+        head: Vec<Head>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -321,7 +326,7 @@ async fn dispatch(command: Command, config: Config) -> Result<(), Failure> {
         Command::Sessions(SessionsCommand::List { company, limit, json }) => {
             sessions::list(&config, company.as_ref(), limit, json).await
         }
-        Command::Audit(AuditCommand::Verify) => command::verify_audit(&config).await,
+        Command::Audit(AuditCommand::Verify { head }) => command::verify_audit(&config, &head).await,
         Command::Config(_) | Command::Openapi => Ok(()),
     }
 }

@@ -29,10 +29,14 @@ use crate::{
     throttle::{self, Rate, Taken},
 };
 
-/// Scope of the counter of one source.
-const PER_SOURCE: &str = "login.source";
-/// Scope of the counter of everybody.
-const TOGETHER: &str = "login.together";
+/// What is counted apart, so that a provider that is away takes nobody's tries of the password.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tries {
+    /// Passwords and their codes.
+    Password,
+    /// Ways to a provider.
+    Provider,
+}
 
 /// What somebody typed, and from where.
 #[derive(Debug)]
@@ -158,8 +162,7 @@ struct Attempt {
 pub async fn prove(app: &App, typed: Typed) -> Result<Proved, Refusal> {
     let logins = &app.metrics.core.manager_logins_total;
     let source = throttle::source_bucket(typed.source);
-    if let Some(retry_after_secs) = throttled(app, &source).await? {
-        logins.with_label_values(&["throttled"]).inc();
+    if let Some(retry_after_secs) = throttled(app, Tries::Password, &source).await? {
         return Err(Refusal::Throttled { retry_after_secs });
     }
     let place = app.hash_gate.enter().await.map_err(|busy| {
@@ -189,6 +192,16 @@ pub async fn prove(app: &App, typed: Typed) -> Result<Proved, Refusal> {
     }
 }
 
+impl Tries {
+    /// Scopes of the counters of one source, and of everybody.
+    const fn scopes(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Password => ("login.source", "login.together"),
+            Self::Provider => ("login.provider", "login.provider_together"),
+        }
+    }
+}
+
 impl Proved {
     /// Takes back what the attempt was counted for: the login is done.
     ///
@@ -196,7 +209,7 @@ impl Proved {
     /// [`crate::db::DbError`].
     pub async fn forgive(&self, tx: &mut Tx, now: UnixMillis) -> DbResult<()> {
         store::forgive(tx, &self.account_hash).await?;
-        forgive_source(tx, &self.source, now).await
+        forgive_source(tx, Tries::Password, &self.source, now).await
     }
 
     /// Whether the code of the second factor is right; a wrong one is noted in the login log.
@@ -227,7 +240,8 @@ pub(super) async fn forgive_site(
     now: UnixMillis,
 ) -> DbResult<()> {
     let (company, user, device) = (&login.company_code, &login.user_id, device.unwrap_or_default());
-    if !login.by_provider {
+    let tries = if login.by_provider { Tries::Provider } else { Tries::Password };
+    if tries == Tries::Password {
         let account_hash = if store::is_known_device(tx, Some(login.operator_id), device).await? {
             AccountHash::of_device(company, user, device)
         } else {
@@ -235,35 +249,40 @@ pub(super) async fn forgive_site(
         };
         store::forgive(tx, &account_hash).await?;
     }
-    forgive_source(tx, &throttle::source_bucket(source), now).await
+    forgive_source(tx, tries, &throttle::source_bucket(source), now).await
 }
 
 /// Takes back what an attempt was counted for against its source and against everybody.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
-pub(super) async fn forgive_source(tx: &mut Tx, source: &str, now: UnixMillis) -> DbResult<()> {
-    throttle::put_back(tx, PER_SOURCE, source, now).await?;
-    throttle::put_back(tx, TOGETHER, "", now).await
+pub(super) async fn forgive_source(tx: &mut Tx, tries: Tries, source: &str, now: UnixMillis) -> DbResult<()> {
+    let (per_source, together) = tries.scopes();
+    throttle::put_back(tx, per_source, source, now).await?;
+    throttle::put_back(tx, together, "", now).await
 }
 
 /// Counts the attempt against its source and against everybody, before anything is looked up, hashed or asked; seconds to
-/// wait when there were too many.
+/// wait when there were too many, which is counted as a login, too.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
-pub(crate) async fn throttled(app: &App, source: &str) -> DbResult<Option<u64>> {
+pub(crate) async fn throttled(app: &App, tries: Tries, source: &str) -> DbResult<Option<u64>> {
     let (per_source, together) = rates(app);
+    let (source_scope, together_scope) = tries.scopes();
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
-    let mut taken = throttle::take(&mut tx, PER_SOURCE, source, per_source, now).await?;
+    let mut taken = throttle::take(&mut tx, source_scope, source, per_source, now).await?;
     if taken == Taken::Within {
-        taken = throttle::take(&mut tx, TOGETHER, "", together, now).await?;
+        taken = throttle::take(&mut tx, together_scope, "", together, now).await?;
     }
     tx.commit().await?;
     match taken {
         Taken::Within => Ok(None),
-        Taken::Beyond { retry_after_secs } => Ok(Some(retry_after_secs)),
+        Taken::Beyond { retry_after_secs } => {
+            app.metrics.core.manager_logins_total.with_label_values(&["throttled"]).inc();
+            Ok(Some(retry_after_secs))
+        }
     }
 }
 

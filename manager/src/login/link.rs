@@ -1,9 +1,9 @@
 //! Setting a password by a link in a mail: who has forgotten it, and who has none yet.
 //!
 //! Guarantees: a link works once and not for long, and only the newest one of an account; the database has its hash;
-//! setting a password by it ends every login of the account and leaves the second factor as it is. Who asks for a link
-//! is answered before anything is looked up: the same words after the same work, whether there is such an account or
-//! not.
+//! setting a password by it ends every login of the account, takes its binding to the identity provider away, and leaves
+//! the second factor as it is. Who asks for a link is answered before anything is looked up: the same words after the same
+//! work, whether there is such an account or not.
 
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use crate::{
     execute, fetch_all, fetch_optional,
     mail::{self, Kind, NewMail, Text},
     operator::{MailAddress, UserId},
+    provider,
     site::{Lang, Words, time},
     throttle::{self, Rate, Taken, millis},
 };
@@ -354,8 +355,39 @@ pub async fn find(tx: &mut Tx, token: &BearerHash, now: UnixMillis) -> DbResult<
     }))
 }
 
-/// Sets the password of a link's owner, ends every login of the account, opens its lock and tells the owner by mail.
-/// `false` when the link was used meanwhile: of two uses one counts.
+/// What a mail to the owner of an account can say.
+#[derive(Debug)]
+pub struct Told<'a> {
+    /// The time, as the company shows it.
+    pub at: &'a str,
+    /// The company's name.
+    pub company: &'a str,
+    /// The account's id at login.
+    pub user: &'a str,
+}
+
+/// Tells the owner of an account by mail what happened to it now; `false` when mail is off or the account has no address.
+/// `lang` is for an account that never chose a language.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn tell(
+    app: &App,
+    tx: &mut Tx,
+    operator_id: OperatorId,
+    (kind, lang): (Kind, Lang),
+    now: UnixMillis,
+    say: impl Fn(&'static Words, &Told<'_>) -> Text,
+) -> DbResult<bool> {
+    let Some((to, address)) = addressee(app, tx, operator_id).await? else { return Ok(false) };
+    let at = time::seconds(now, &time::zone(&Policy::stored(&to.policy).time_zone));
+    let told = Told { at: &at, company: &to.company_name, user: &to.user_id };
+    let text = mail::bilingual(Lang::parse(&to.lang).unwrap_or(lang), |words| say(words, &told));
+    queue(app, tx, operator_id, &to, &address, kind, text, None, now).await
+}
+
+/// Sets the password of a link's owner, ends every login of the account, takes its binding to the identity provider away,
+/// opens its lock and tells the owner by mail. `false` when the link was used meanwhile: of two uses one counts.
 ///
 /// # Errors
 /// [`DbError`].
@@ -388,25 +420,24 @@ pub async fn set_password(
         store::forgive(tx, &AccountHash::of(&owner.company_code, &owner.user_id)).await?;
         store::note_lock(tx, operator_id, 0).await?;
     }
-    if let Some((to, address)) = addressee(app, tx, operator_id).await? {
-        let at = time::seconds(now, &time::zone(&owner.policy.time_zone));
-        let say = |words: &'static Words| Text {
-            subject: words.mail.password_changed_subject.to_owned(),
-            body: words.mail.password_changed_body(&at, &to.company_name, &to.user_id),
-        };
-        let text = mail::bilingual(Lang::parse(&to.lang).unwrap_or(lang), say);
-        queue(app, tx, operator_id, &to, &address, Kind::PasswordChanged, text, None, now).await?;
-    }
-    let event = AuditEvent {
+    tell(app, tx, operator_id, (Kind::PasswordChanged, lang), now, |words, told| Text {
+        subject: words.mail.password_changed_subject.to_owned(),
+        body: words.mail.password_changed_body(told.at, told.company, told.user),
+    })
+    .await?;
+    let event = |event| AuditEvent {
         at_ms: now,
         company: Some(owner.company_id),
         actor: Actor::Operator(operator_id),
-        event: "operator.password_set_by_link",
+        event,
         reception: None,
         session: None,
         detail: json!({ "operator_id": operator_id }),
     };
-    audit::append(tx, event).await?;
+    if provider::store::unlink(tx, operator_id).await? {
+        audit::append(tx, event("operator.provider_unlinked")).await?;
+    }
+    audit::append(tx, event("operator.password_set_by_link")).await?;
     Ok(true)
 }
 

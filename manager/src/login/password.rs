@@ -6,6 +6,7 @@ use argon2::{
 };
 use proto::api::UnixMillis;
 use zeroize::Zeroizing;
+use zxcvbn::zxcvbn;
 
 use crate::company::policy::PasswordPolicy;
 
@@ -34,8 +35,11 @@ const DRAWN: &[u8; 64] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456
 const DRAWN_LEN: usize = 12;
 /// A denied word that is shorter forbids too much.
 pub const DENIED_WORD_LEN_MIN: usize = 4;
-/// What is guessed first, one a line, in small letters, 8 characters and more: words, rows of keys, dates and names, with
-/// the endings that people give them.
+/// A password that is found within fewer guesses is refused: what can be tried against a login that slows guessing down.
+/// Source: D. L. Wheeler, "zxcvbn: Low-Budget Password Strength Estimation", USENIX Security 2016.
+const GUESSES_MIN: u64 = 1_000_000;
+/// What else is guessed first, one a line, in small letters, 8 characters and more: Japanese words and names, and words of
+/// offices, with the endings that people give them. The frequent passwords of the world are known to zxcvbn.
 const GUESSED: &str = include_str!("guessed.txt");
 /// A hash of no known password with the same parameters, for accounts that do not exist.
 const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
@@ -140,7 +144,7 @@ impl NewPassword {
         let folded = text.to_ascii_lowercase();
         let denied = policy.denied.iter().map(String::as_str).chain(own.iter().copied());
         let holds = |word: &str| DENIED_WORD_LEN_MIN <= word.len() && folded.contains(&word.to_ascii_lowercase());
-        let guessed = GUESSED.lines().any(|word| word == folded);
+        let guessed = GUESSED.lines().any(|word| word == folded) || zxcvbn(text, &[]).guesses() < GUESSES_MIN;
         if guessed || denied.into_iter().any(holds) { Err(NewPasswordError::Guessable) } else { Ok(password) }
     }
 
@@ -305,6 +309,18 @@ mod tests {
         assert_eq!(check("Yamada-2026"), Err(NewPasswordError::Guessable));
         assert_eq!(check("P@ssw0rd"), Err(NewPasswordError::Guessable));
         assert_eq!(check("Table-9-Lamp"), Ok(()));
+    }
+
+    #[test]
+    fn frequent_passwords_are_refused_backwards_with_endings_and_with_digits_for_letters() {
+        let check = |text: &str| NewPassword::by_policy(text, &PasswordPolicy::default(), &[]).map(|_| ());
+
+        for text in ["iloveyou", "drowssap1", "P@ssw0rd123", "Sunshine12", "qwertyuiop", "aaaaaaaaaaaa", "tokyo2020"] {
+            assert_eq!(check(text), Err(NewPasswordError::Guessable), "{text}");
+        }
+        for text in ["wexktr7q", "Table-9-Lamp", "kurage-to-tsuki"] {
+            assert_eq!(check(text), Ok(()), "{text}");
+        }
     }
 
     #[test]

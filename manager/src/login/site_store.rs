@@ -1,6 +1,9 @@
 //! Rows of logins at the site.
 
-use proto::{api::UnixMillis, id::OperatorId};
+use proto::{
+    api::UnixMillis,
+    id::{CompanyId, OperatorId},
+};
 
 use super::{Holder, Login, Realm, SiteLogin, site_login::Stage, store};
 use crate::{
@@ -352,6 +355,23 @@ pub async fn revoke_all(
         operator_id.to_string(),
         now,
         but.map(BearerHash::as_str).unwrap_or_default()
+    )
+}
+
+/// Revokes every login of a company's accounts that came by the identity provider; how many.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn revoke_by_provider(tx: &mut Tx, company_id: CompanyId, now: UnixMillis) -> DbResult<u64> {
+    execute!(
+        tx,
+        "UPDATE site_logins
+        SET revoked_at_ms = $2
+        WHERE by_provider = TRUE
+        AND revoked_at_ms IS NULL
+        AND operator_id IN (SELECT operator_id FROM operators WHERE company_id = $1)",
+        company_id.to_string(),
+        now
     )
 }
 

@@ -36,6 +36,8 @@ pub enum Kind {
     Invitation,
     /// The password was changed by a link.
     PasswordChanged,
+    /// The account was bound to somebody at the identity provider.
+    ProviderLinked,
     /// A maintenance window was announced, changed or called off.
     Maintenance,
     /// An incident.
@@ -44,8 +46,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order of the filter.
-    pub const ALL: [Self; 5] =
-        [Self::PasswordReset, Self::Invitation, Self::PasswordChanged, Self::Maintenance, Self::Incident];
+    pub const ALL: [Self; 6] = [
+        Self::PasswordReset,
+        Self::Invitation,
+        Self::PasswordChanged,
+        Self::ProviderLinked,
+        Self::Maintenance,
+        Self::Incident,
+    ];
 
     /// The value of the column.
     pub const fn as_str(self) -> &'static str {
@@ -53,6 +61,7 @@ impl Kind {
             Self::PasswordReset => "password_reset",
             Self::Invitation => "invitation",
             Self::PasswordChanged => "password_changed",
+            Self::ProviderLinked => "provider_linked",
             Self::Maintenance => "maintenance",
             Self::Incident => "incident",
         }

@@ -364,7 +364,7 @@ pub async fn unlock(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) 
     record(tx, login, "operator.unlocked", operator_id, Vec::new(), now).await
 }
 
-/// Sets a password that must be changed; every login of the account ends.
+/// Sets a password that must be changed; every login of the account ends, and its binding to the identity provider goes.
 ///
 /// # Errors
 /// [`EditError`].
@@ -381,6 +381,7 @@ pub async fn reissue(
     let operator_id = another(tx, login, row).await?;
     logins::set_password(tx, operator_id, hash, login.policy.password.change_after_reset, now).await?;
     logins::revoke_all(tx, operator_id, now).await?;
+    forget_binding(tx, login, operator_id, now).await?;
     record(tx, login, "operator.password_reissued", operator_id, Vec::new(), now).await
 }
 
@@ -405,7 +406,8 @@ pub async fn send_link(
     record(tx, login, "operator.password_link_sent", operator_id, Vec::new(), now).await
 }
 
-/// Takes the second factor away, for who has lost it and the recovery codes; every login of the account ends.
+/// Takes the second factor away, for who has lost it and the recovery codes; every login of the account ends, and its
+/// binding to the identity provider goes, so that nobody but who knows the password sets up another factor.
 ///
 /// # Errors
 /// [`EditError`].
@@ -416,6 +418,7 @@ pub async fn reset_factor(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMi
     let operator_id = another(tx, login, row).await?;
     second::take_away(tx, operator_id).await?;
     logins::revoke_all(tx, operator_id, now).await?;
+    forget_binding(tx, login, operator_id, now).await?;
     record(tx, login, "operator.factor_reset", operator_id, Vec::new(), now).await
 }
 
@@ -428,9 +431,25 @@ pub async fn unlink(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) 
         return Err(EditError::ByToken);
     }
     let operator_id = another(tx, login, row).await?;
-    provider::store::unlink(tx, operator_id).await?;
+    if !forget_binding(tx, login, operator_id, now).await? {
+        return Err(EditError::Changed);
+    }
     logins::revoke_all(tx, operator_id, now).await?;
-    record(tx, login, "operator.provider_unlinked", operator_id, Vec::new(), now).await
+    Ok(())
+}
+
+/// Takes the binding to the identity provider away, if there is one; whether there was.
+async fn forget_binding(
+    tx: &mut Tx,
+    login: &SiteLogin,
+    operator_id: OperatorId,
+    now: UnixMillis,
+) -> Result<bool, EditError> {
+    let had = provider::store::unlink(tx, operator_id).await?;
+    if had {
+        record(tx, login, "operator.provider_unlinked", operator_id, Vec::new(), now).await?;
+    }
+    Ok(had)
 }
 
 /// Ends every login of an account.

@@ -5,6 +5,7 @@
 //! comes back is read up to a bound.
 
 mod address;
+mod cause;
 
 use std::{fs, io, net::SocketAddr, path::Path, path::PathBuf, sync::Arc, time::Duration};
 
@@ -15,7 +16,10 @@ use reqwest::{
 };
 
 use self::address::is_allowed;
-pub use self::address::{Address, AddressError};
+pub use self::{
+    address::{Address, AddressError},
+    cause::{Cause, Kind},
+};
 use crate::company::policy::Network;
 
 /// How long a connection may take.

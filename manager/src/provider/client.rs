@@ -1,6 +1,7 @@
 //! What is asked of a provider: what it can do, its keys, and a token for a code.
 //!
-//! What it can do and its keys are remembered for an hour; a key that nobody knows makes them be fetched once more.
+//! What it can do and its keys are remembered for an hour, unless something is missing; a key that nobody knows and a wrong
+//! signature make the keys be fetched once more.
 
 use std::{
     collections::HashMap,
@@ -23,12 +24,13 @@ use super::{
 };
 use crate::{
     list::params::encode,
-    outward::{self, Address, AddressError, Outward, OutwardError, ReadError},
-    webhook::cause::{Cause, Kind},
+    outward::{self, Address, AddressError, Cause, Kind, Outward, OutwardError, ReadError},
 };
 
 /// Longest answer of a provider, in bytes. Those of the large ones have 2 to 10 KiB.
 const BODY_MAX: usize = 256 * 1024;
+/// Longest address that the browser opens, before what is asked is added, in bytes.
+const URL_LEN_MAX: usize = 2000;
 /// Longest ID token, in bytes.
 const TOKEN_LEN_MAX: usize = 32 * 1024;
 /// Longest code, in bytes.
@@ -46,6 +48,8 @@ pub struct Providers(Arc<Shared>);
 
 struct Shared {
     config: Config,
+    /// For everything that one sign-in asks.
+    timeout: Duration,
     outward: OnceLock<Outward>,
     known: Mutex<HashMap<String, Known>>,
 }
@@ -58,9 +62,9 @@ struct Known {
     at_ms: UnixMillis,
 }
 
-/// What a provider can do. Source: OpenID Connect Discovery 1.0, 3.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Metadata {
+/// What a provider says that it can do, as far as it is read. Source: OpenID Connect Discovery 1.0, 3.
+#[derive(Debug, Deserialize)]
+struct Document {
     issuer: String,
     authorization_endpoint: String,
     token_endpoint: String,
@@ -76,6 +80,23 @@ pub struct Metadata {
     /// RFC 9207, 3.
     #[serde(default)]
     authorization_response_iss_parameter_supported: bool,
+}
+
+/// What of it is used, and remembered.
+#[derive(Debug, Clone)]
+pub struct Metadata {
+    issuer: String,
+    authorization: Url,
+    token: Address,
+    keys: Address,
+    /// What is missing for a client with a secret.
+    lack_with_secret: Option<Lack>,
+    /// What is missing for a client without one.
+    lack_without: Option<Lack>,
+    /// Whether the secret goes into the body: only when nothing else is offered.
+    wants_post: bool,
+    /// Whether its answers name it.
+    names_itself: bool,
 }
 
 #[derive(Deserialize)]
@@ -132,9 +153,21 @@ pub enum ProviderError {
     /// It has no way that is used here.
     #[error("it has no {0}")]
     Lacks(Lack),
+    /// An answer names another provider than the one that was asked.
+    #[error("an answer names another provider than the one that was asked")]
+    MixedUp,
+    /// It sent the browser back with a refusal.
+    #[error("it sent the browser back: {0}")]
+    Declined(String),
     /// It does not give a token for the code.
     #[error("it gives no token: {0}")]
     Refused(String),
+    /// It gives no token now.
+    #[error("it gives no token now: {0}")]
+    Unavailable(String),
+    /// It does not know this client, or does not take its secret.
+    #[error("it does not take this client, or its secret: {0}")]
+    Client(String),
     /// Its token is not taken.
     #[error("its token is not taken: {0}")]
     Token(#[from] TokenError),
@@ -170,25 +203,39 @@ impl std::fmt::Display for Lack {
 impl ProviderError {
     /// Whether trying later may help, and nothing else does.
     pub const fn is_away(&self) -> bool {
-        matches!(self, Self::Away(..) | Self::Late | Self::Status(..))
+        match self {
+            Self::Away(..) | Self::Late | Self::Unavailable(_) => true,
+            Self::Status(_, status) => is_later(*status),
+            Self::Setup(_)
+            | Self::Address(..)
+            | Self::TooLong(_)
+            | Self::Form(_)
+            | Self::Issuer(_)
+            | Self::Lacks(_)
+            | Self::MixedUp
+            | Self::Declined(_)
+            | Self::Refused(_)
+            | Self::Client(_)
+            | Self::Token(_) => false,
+        }
     }
 }
 
-impl Metadata {
-    /// Where the browser goes.
-    ///
-    /// # Errors
-    /// [`ProviderError::Address`], which discovery has excluded.
-    pub fn authorization(&self) -> Result<Url, ProviderError> {
-        shown_address(&self.authorization_endpoint)
-    }
-
-    /// Whether an answer that names an issuer, or none, is from this one. Source: RFC 9207, 2.4.
-    pub fn is_from(&self, iss: Option<&str>) -> bool {
-        match iss {
-            Some(iss) => iss == self.issuer,
-            None => !self.authorization_response_iss_parameter_supported,
-        }
+impl Document {
+    /// What of it is used; `address` reads an address that is called.
+    fn boil(self, address: impl Fn(Place, &str) -> Result<Address, ProviderError>) -> Result<Metadata, ProviderError> {
+        let ways = self.token_endpoint_auth_methods_supported.as_ref();
+        let has_way = |way: &str| ways.is_some_and(|ways| ways.iter().any(|one| one == way));
+        Ok(Metadata {
+            authorization: shown_address(&self.authorization_endpoint)?,
+            token: address(Place::Token, &self.token_endpoint)?,
+            keys: address(Place::Keys, &self.jwks_uri)?,
+            lack_with_secret: self.lack(true),
+            lack_without: self.lack(false),
+            wants_post: !has_way("client_secret_basic") && has_way("client_secret_post"),
+            names_itself: self.authorization_response_iss_parameter_supported,
+            issuer: self.issuer,
+        })
     }
 
     /// What is missing for a client, which may have a secret.
@@ -208,13 +255,25 @@ impl Metadata {
         .find(|(is_there, _)| !is_there)
         .map(|(_, lack)| lack)
     }
+}
 
-    /// Whether the secret goes into the body: only when nothing else is offered.
-    fn wants_post(&self) -> bool {
-        self.token_endpoint_auth_methods_supported.as_ref().is_some_and(|ways| {
-            let has = |way: &str| ways.iter().any(|one| one == way);
-            !has("client_secret_basic") && has("client_secret_post")
-        })
+impl Metadata {
+    /// Where the browser goes.
+    pub const fn authorization(&self) -> &Url {
+        &self.authorization
+    }
+
+    /// Whether an answer that names an issuer, or none, is from this one. Source: RFC 9207, 2.4.
+    pub fn is_from(&self, iss: Option<&str>) -> bool {
+        match iss {
+            Some(iss) => iss == self.issuer,
+            None => !self.names_itself,
+        }
+    }
+
+    /// What is missing for this service as the provider's client.
+    const fn lack(&self, provider: &Provider) -> Option<Lack> {
+        if provider.client_secret.is_some() { self.lack_with_secret } else { self.lack_without }
     }
 }
 
@@ -222,15 +281,20 @@ impl Metadata {
 fn shown_address(text: &str) -> Result<Url, ProviderError> {
     let wrong = ProviderError::Address(Place::Authorization, AddressError::Form);
     match Url::parse(text) {
-        Ok(url) if url.scheme() == "https" && url.has_host() && url.fragment().is_none() => Ok(url),
+        Ok(url)
+            if url.scheme() == "https" && url.has_host() && url.fragment().is_none() && text.len() <= URL_LEN_MAX =>
+        {
+            Ok(url)
+        }
         Ok(_) | Err(_) => Err(wrong),
     }
 }
 
 impl Providers {
     /// The way by the settings of a configuration; files are read when it is used first, or by [`Providers::check`].
-    pub fn new(config: Config) -> Self {
-        Self(Arc::new(Shared { config, outward: OnceLock::new(), known: Mutex::default() }))
+    /// Everything that one sign-in asks must be answered in `timeout`.
+    pub fn new(config: Config, timeout: Duration) -> Self {
+        Self(Arc::new(Shared { config, timeout, outward: OnceLock::new(), known: Mutex::default() }))
     }
 
     /// Says whether there is a way out, before somebody needs it.
@@ -245,8 +309,8 @@ impl Providers {
         if let Some(outward) = self.0.outward.get() {
             return Ok(outward);
         }
-        let Config { networks, ca_file, timeout } = &self.0.config;
-        let outward = Outward::new("providers", networks, ca_file.as_deref(), timeout.get())?;
+        let Config { networks, ca_file, timeout: _ } = &self.0.config;
+        let outward = Outward::new("providers", networks, ca_file.as_deref(), self.0.timeout)?;
         Ok(self.0.outward.get_or_init(|| outward))
     }
 
@@ -258,30 +322,25 @@ impl Providers {
         self.outward().map_or(Ok(()), |outward| outward.address(text).map(drop))
     }
 
-    /// What the provider can do, if it can what is needed.
+    /// What the provider can do, if it can what is needed. Callers ask inside [`Providers::in_time`].
     ///
     /// # Errors
     /// [`ProviderError`].
     pub async fn metadata(&self, provider: &Provider, now: UnixMillis) -> Result<Arc<Metadata>, ProviderError> {
-        let known = self.in_time(self.known(&provider.issuer, now)).await?;
-        match known.metadata.lack(provider.client_secret.is_some()) {
-            None => Ok(known.metadata),
-            Some(lack) => Err(ProviderError::Lacks(lack)),
-        }
+        Ok(self.known(provider, now).await?.metadata)
     }
 
-    /// The same, asked anew, with its keys.
+    /// Asks the provider anew what it can do, and for its keys.
     ///
     /// # Errors
     /// The first thing that is wrong.
-    pub async fn look(&self, provider: &Provider, now: UnixMillis) -> Result<Arc<Metadata>, ProviderError> {
+    pub async fn look(&self, provider: &Provider, now: UnixMillis) -> Result<(), ProviderError> {
         self.forget(&provider.issuer);
-        let metadata = self.metadata(provider, now).await?;
-        let known = self.in_time(self.known(&provider.issuer, now)).await?;
-        if known.keys.is_empty() { Err(ProviderError::Lacks(Lack::Key)) } else { Ok(metadata) }
+        self.in_time(self.known(provider, now)).await.map(drop)
     }
 
-    /// Whom a code that came back is about, by the provider's own name of the person.
+    /// Whom a code that came back is about, by the provider's own name of the person. Callers ask inside
+    /// [`Providers::in_time`].
     ///
     /// # Errors
     /// [`ProviderError`].
@@ -293,25 +352,14 @@ impl Providers {
         secret: &FlowSecret,
         now: impl Fn() -> UnixMillis,
     ) -> Result<String, ProviderError> {
-        self.in_time(self.redeem_all(provider, code, redirect_uri, secret, now)).await
-    }
-
-    async fn redeem_all(
-        &self,
-        provider: &Provider,
-        code: &str,
-        redirect_uri: &str,
-        secret: &FlowSecret,
-        now: impl Fn() -> UnixMillis,
-    ) -> Result<String, ProviderError> {
-        let known = self.known(&provider.issuer, now()).await?;
+        let known = self.known(provider, now()).await?;
         let token = self.token(provider, &known.metadata, code, redirect_uri, secret).await?;
         let nonce = secret.nonce();
         let expected =
             || Expected { issuer: provider.issuer.as_str(), client_id: &provider.client_id, nonce: &nonce, now: now() };
         match token::verify(&token, &known.keys, expected()) {
-            // It may have changed its keys since they were fetched.
-            Err(TokenError::Key) => {
+            // It may have changed its keys since they were fetched, also under a name that it had before.
+            Err(TokenError::Key | TokenError::Signature) => {
                 let keys = self.keys(&known.metadata).await?;
                 let verified = token::verify(&token, &keys, expected());
                 self.remember(&provider.issuer, Known { keys, ..known });
@@ -319,6 +367,14 @@ impl Providers {
             }
             verified => Ok(verified?),
         }
+    }
+
+    /// Everything that one sign-in asks has one deadline, shorter than that of the browser's request.
+    ///
+    /// # Errors
+    /// What `work` gives, or [`ProviderError::Late`].
+    pub async fn in_time<T>(&self, work: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
+        tokio::time::timeout(self.0.timeout, work).await.unwrap_or(Err(ProviderError::Late))
     }
 
     /// An ID token for a code.
@@ -332,7 +388,6 @@ impl Providers {
     ) -> Result<String, ProviderError> {
         let place = Place::Token;
         let outward = self.outward()?;
-        let address = address(outward, place, &metadata.token_endpoint)?;
         let verifier = secret.verifier();
         let mut fields = vec![
             ("grant_type", "authorization_code"),
@@ -340,9 +395,9 @@ impl Providers {
             ("redirect_uri", redirect_uri),
             ("code_verifier", &verifier),
         ];
-        let mut request = outward.request(Method::POST, &address).header(ACCEPT, "application/json");
+        let mut request = outward.request(Method::POST, &metadata.token).header(ACCEPT, "application/json");
         match &provider.client_secret {
-            Some(client_secret) if !metadata.wants_post() => {
+            Some(client_secret) if !metadata.wants_post => {
                 // Source: RFC 6749, 2.3.1: both are encoded as in a form first.
                 let pair = format!("{}:{}", encode(&provider.client_id), encode(client_secret));
                 request = request.header("authorization", format!("Basic {}", STANDARD.encode(pair)));
@@ -357,50 +412,55 @@ impl Providers {
         let (status, body) = answer(place, request).await?;
         if !status.is_success() {
             let refused: Option<Refused> = serde_json::from_slice(&body).ok();
-            return Err(match refused {
-                Some(Refused { error }) if !error.is_empty() => ProviderError::Refused(word(&error)),
-                Some(_) | None => ProviderError::Status(place, status),
-            });
+            return Err(refusal(status, refused.map(|refused| word(&refused.error)).unwrap_or_default()));
         }
         let Tokens { id_token } = read(place, &body)?;
         if TOKEN_LEN_MAX < id_token.len() { Err(ProviderError::TooLong(place)) } else { Ok(id_token) }
     }
 
-    /// What is known of a provider, or what it says now.
-    async fn known(&self, issuer: &Issuer, now: UnixMillis) -> Result<Known, ProviderError> {
-        let remembered = self.0.known.lock().ok().and_then(|known| known.get(issuer.as_str()).cloned());
-        if let Some(known) = remembered.filter(|known| now < known.at_ms.saturating_add(REMEMBER_MS)) {
+    /// What is known of a provider that can what is needed, or what it says now.
+    async fn known(&self, provider: &Provider, now: UnixMillis) -> Result<Known, ProviderError> {
+        let issuer = &provider.issuer;
+        if let Some(known) = self.remembered(issuer, now).filter(|known| known.metadata.lack(provider).is_none()) {
             return Ok(known);
         }
-        let metadata: Metadata = self.get(Place::Discovery, &issuer.discovery()).await?;
-        if metadata.issuer != issuer.as_str() {
-            return Err(ProviderError::Issuer(word(&metadata.issuer)));
+        let outward = self.outward()?;
+        let body = self.fetch(Place::Discovery, &address(outward, Place::Discovery, &issuer.discovery())?).await?;
+        let document: Document = read(Place::Discovery, &body)?;
+        if document.issuer != issuer.as_str() {
+            return Err(ProviderError::Issuer(word(&document.issuer)));
         }
-        shown_address(&metadata.authorization_endpoint)?;
-        address(self.outward()?, Place::Token, &metadata.token_endpoint)?;
+        let metadata = document.boil(|place, text| address(outward, place, text))?;
+        if let Some(lack) = metadata.lack(provider) {
+            return Err(ProviderError::Lacks(lack));
+        }
         let keys = self.keys(&metadata).await?;
+        if keys.is_empty() {
+            return Err(ProviderError::Lacks(Lack::Key));
+        }
         let known = Known { metadata: Arc::new(metadata), keys, at_ms: now };
         self.remember(issuer, known.clone());
         Ok(known)
     }
 
     async fn keys(&self, metadata: &Metadata) -> Result<Keys, ProviderError> {
-        let body = self.fetch(Place::Keys, &metadata.jwks_uri).await?;
+        let body = self.fetch(Place::Keys, &metadata.keys).await?;
         Keys::parse(&body).ok_or(ProviderError::Form(Place::Keys))
     }
 
-    async fn get<T: DeserializeOwned>(&self, place: Place, url: &str) -> Result<T, ProviderError> {
-        read(place, &self.fetch(place, url).await?)
-    }
-
-    async fn fetch(&self, place: Place, url: &str) -> Result<Vec<u8>, ProviderError> {
-        let outward = self.outward()?;
-        let address = address(outward, place, url)?;
-        let request = outward.request(Method::GET, &address).header(ACCEPT, "application/json");
+    async fn fetch(&self, place: Place, address: &Address) -> Result<Vec<u8>, ProviderError> {
+        let request = self.outward()?.request(Method::GET, address).header(ACCEPT, "application/json");
         match answer(place, request).await? {
             (StatusCode::OK, body) => Ok(body),
             (status, _) => Err(ProviderError::Status(place, status)),
         }
+    }
+
+    /// What is remembered of a provider; what is older than an hour leaves, whosever it is.
+    fn remembered(&self, issuer: &Issuer, now: UnixMillis) -> Option<Known> {
+        let mut all = self.0.known.lock().ok()?;
+        all.retain(|_, known| now < known.at_ms.saturating_add(REMEMBER_MS));
+        all.get(issuer.as_str()).cloned()
     }
 
     fn remember(&self, issuer: &Issuer, known: Known) {
@@ -416,12 +476,6 @@ impl Providers {
         if let Ok(mut all) = self.0.known.lock() {
             all.remove(issuer.as_str());
         }
-    }
-
-    /// Everything that one sign-in asks has one deadline, shorter than that of the browser's request.
-    async fn in_time<T>(&self, work: impl Future<Output = Result<T, ProviderError>>) -> Result<T, ProviderError> {
-        let limit: Duration = self.0.config.timeout.get();
-        tokio::time::timeout(limit, work).await.unwrap_or(Err(ProviderError::Late))
     }
 }
 
@@ -450,6 +504,23 @@ async fn answer(place: Place, request: reqwest::RequestBuilder) -> Result<(Statu
     }
 }
 
+/// Whether a status says that it may be well later.
+const fn is_later(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 408 | 429 | 500..)
+}
+
+/// What it means that the token endpoint gives no token. Source: RFC 6749, 5.2.
+fn refusal(status: StatusCode, error: String) -> ProviderError {
+    match error.as_str() {
+        _ if is_later(status) => ProviderError::Status(Place::Token, status),
+        "temporarily_unavailable" | "server_error" => ProviderError::Unavailable(error),
+        "invalid_client" | "unauthorized_client" => ProviderError::Client(error),
+        "" if status == StatusCode::UNAUTHORIZED => ProviderError::Client(status.to_string()),
+        "" => ProviderError::Status(Place::Token, status),
+        _ => ProviderError::Refused(error),
+    }
+}
+
 fn read<T: DeserializeOwned>(place: Place, body: &[u8]) -> Result<T, ProviderError> {
     serde_json::from_slice(body).map_err(|_other| ProviderError::Form(place))
 }
@@ -472,13 +543,20 @@ mod tests {
             "token_endpoint": "https://id.example/token", "jwks_uri": "https://id.example/keys",
         });
         all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        serde_json::from_value(all).unwrap()
+        let document: Document = serde_json::from_value(all).unwrap();
+        let address =
+            |place, text: &str| Address::parse(text, &[]).map_err(|error| ProviderError::Address(place, error));
+        document.boil(address).unwrap()
+    }
+
+    fn lack(metadata: &Metadata, has_secret: bool) -> Option<Lack> {
+        if has_secret { metadata.lack_with_secret } else { metadata.lack_without }
     }
 
     #[test]
     fn what_a_provider_lacks_is_named() {
-        assert_eq!(metadata(&json!({})).lack(true), None);
-        for (more, has_secret, lack) in [
+        assert_eq!(lack(&metadata(&json!({})), true), None);
+        for (more, has_secret, expected) in [
             (json!({ "response_types_supported": ["id_token"] }), true, Lack::Code),
             (json!({ "code_challenge_methods_supported": ["plain"] }), true, Lack::Pkce),
             (json!({ "id_token_signing_alg_values_supported": ["HS256", "none"] }), true, Lack::Algorithm),
@@ -489,10 +567,28 @@ mod tests {
                 Lack::ClientAuthentication,
             ),
         ] {
-            assert_eq!(metadata(&more).lack(has_secret), Some(lack), "{more}");
+            assert_eq!(lack(&metadata(&more), has_secret), Some(expected), "{more}");
         }
         let post = json!({ "token_endpoint_auth_methods_supported": ["client_secret_post"] });
-        assert!(metadata(&post).wants_post() && !metadata(&json!({})).wants_post());
+        assert!(metadata(&post).wants_post && !metadata(&json!({})).wants_post);
+    }
+
+    #[test]
+    fn what_is_older_than_an_hour_leaves() {
+        let providers = Providers::new(Config::default(), Duration::from_secs(1));
+        let issuer = |name: &str| Issuer::parse(&format!("https://{name}.example")).unwrap();
+        for (name, at_ms) in [("a", 0), ("b", 1)] {
+            let metadata = Arc::new(metadata(&json!({})));
+            providers.remember(&issuer(name), Known { metadata, keys: Keys::default(), at_ms });
+        }
+        let left = || providers.0.known.lock().unwrap().len();
+
+        assert!(providers.remembered(&issuer("a"), REMEMBER_MS - 1).is_some());
+        assert_eq!(left(), 2);
+        assert!(providers.remembered(&issuer("b"), REMEMBER_MS).is_some());
+        assert_eq!(left(), 1);
+        assert!(providers.remembered(&issuer("c"), REMEMBER_MS + 1).is_none());
+        assert_eq!(left(), 0);
     }
 
     #[test]

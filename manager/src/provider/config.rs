@@ -1,6 +1,6 @@
 //! Sections `[providers]` and `[system.provider]` of the configuration.
 
-use std::{fs, io, path::PathBuf};
+use std::{fs, io, path::PathBuf, time::Duration};
 
 use ops::config::Span;
 use serde::{Deserialize, Serialize};
@@ -8,8 +8,11 @@ use zeroize::Zeroizing;
 
 use crate::company::policy::Network;
 
+/// How long a provider may take when nothing else is set.
+const TIMEOUT: Duration = Duration::from_secs(8);
+
 /// Which identity providers may be asked, and for how long.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// Networks that may be called besides public addresses.
@@ -17,8 +20,9 @@ pub struct Config {
     /// PEM file with an authority that is trusted besides those of the system.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<PathBuf>,
-    /// How long a provider may take for everything that one sign-in asks of it.
-    pub timeout: Span,
+    /// How long a provider may take for everything that one sign-in asks of it, when it is not [`Config::timeout`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Span>,
 }
 
 /// The provider of system administrators.
@@ -37,9 +41,11 @@ pub struct SystemConfig {
     pub asks_second_factor: bool,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self { networks: Vec::new(), ca_file: None, timeout: Span::secs(8) }
+impl Config {
+    /// How long a provider may take when a request may take `request_timeout`: what is set, else eight seconds or four fifths
+    /// of the request, whichever is less, so that the browser gets a page.
+    pub fn timeout(&self, request_timeout: Duration) -> Duration {
+        self.timeout.map_or_else(|| TIMEOUT.min(request_timeout.mul_f64(0.8)), Span::get)
     }
 }
 
@@ -66,5 +72,23 @@ impl SystemConfig {
             return Some(("system.provider.client_id", "must have 1 to 255 printable characters".to_owned()));
         }
         self.secret().err().map(|error| ("system.provider.client_secret_file", error.to_string()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_provider_gets_less_time_than_the_request() {
+        let timeout = |set: Option<u64>, request: u64| {
+            let config = Config { timeout: set.map(Span::secs), ..Config::default() };
+            config.timeout(Duration::from_secs(request))
+        };
+
+        assert_eq!(timeout(None, 60), Duration::from_secs(8));
+        assert_eq!(timeout(None, 10), Duration::from_secs(8));
+        assert_eq!(timeout(None, 5), Duration::from_secs(4));
+        assert_eq!(timeout(Some(20), 60), Duration::from_secs(20));
     }
 }

@@ -5,7 +5,7 @@ use proto::{
     id::{CompanyId, OperatorId},
 };
 
-use super::secret::FlowSecret;
+use super::{Provider, secret::FlowSecret};
 use crate::{
     db::{DbError, DbResult, Tx},
     execute, fetch_optional,
@@ -44,6 +44,13 @@ struct Row {
     redirect_uri: String,
     next: String,
     expires_at_ms: i64,
+}
+
+impl Flow {
+    /// Whether it led to this provider, as the same client.
+    pub fn is_to(&self, provider: &Provider) -> bool {
+        (provider.issuer.as_str(), provider.client_id.as_str()) == (self.issuer.as_str(), self.client_id.as_str())
+    }
 }
 
 /// When a way that begins now is over.

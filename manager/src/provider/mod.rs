@@ -3,7 +3,7 @@
 //! Guarantees: a provider proves who somebody is at the provider, and nothing else. An account is opened by it only when
 //! its owner has bound the two before, by this company's provider and the provider's own name of the person (`sub`), never
 //! by a mail address; no account is made at a sign-in. Whoever comes back must be the browser that went, once, within ten
-//! minutes, from the provider that was asked. Everything that holds for a login by password holds for it: stopped accounts,
+//! minutes, from the provider that was asked; what ended while that one was asked does not come back. Everything that holds for a login by password holds for it: stopped accounts,
 //! suspended companies, networks, hours, limits, one login at a time, throttling, the login log; the second factor is asked
 //! for here, unless the company says that its provider does so. Passwords stay, for operator tools and for the day on which
 //! the provider is away; an administrator who uses one meanwhile leaves an alarm in the login log.
@@ -36,7 +36,7 @@ pub use self::{
 use crate::{
     app::App,
     db::{DbResult, Tx},
-    login::{Realm, realm::SYSTEM},
+    login::{Realm, realm::SYSTEM, site_store},
 };
 use proto::id::CompanyId;
 
@@ -101,6 +101,15 @@ pub async fn of(app: &App, tx: &mut Tx, realm: Realm, company_id: CompanyId) -> 
     }
 }
 
+/// The provider to which a way led, when it is still in force and the same; held so until the transaction ends.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+async fn still(app: &App, tx: &mut Tx, realm: Realm, flow: &flow::Flow) -> DbResult<Option<Provider>> {
+    store::hold(tx, flow.company_id).await?;
+    Ok(of(app, tx, realm, flow.company_id).await?.filter(|provider| flow.is_to(provider)))
+}
+
 /// The provider of system administrators.
 pub fn of_system(app: &App) -> Option<Provider> {
     let config = app.config.system.provider.as_ref()?;
@@ -116,6 +125,36 @@ pub fn of_system(app: &App) -> Option<Provider> {
         button: String::new(),
         asks_factor: config.asks_second_factor,
     })
+}
+
+/// Notes at the start which provider system administrators have. When it is another one than before, is gone, or no longer
+/// asks for the second factor, the logins that came by it end, as they do when a company changes its own.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn settle(app: &App) -> DbResult<()> {
+    let config = app.config.system.provider.as_ref();
+    let text = |part: fn(&SystemConfig) -> &String| config.map(part).cloned().unwrap_or_default();
+    let mut tx = app.db.begin().await?;
+    let old = store::find(&mut tx, SYSTEM).await?.unwrap_or_default();
+    let new = store::Row {
+        in_force: config.is_some(),
+        issuer: text(|config| &config.issuer),
+        client_id: text(|config| &config.client_id),
+        secret_sealed: None,
+        button: String::new(),
+        asks_factor: config.is_some_and(|config| config.asks_second_factor),
+        version: old.version,
+    };
+    // Of two managers that start at once, one notes it.
+    if new == old || !store::save(&mut tx, SYSTEM, &new).await? {
+        return Ok(());
+    }
+    if old.ends_logins(&new) {
+        let ended = site_store::revoke_by_provider(&mut tx, SYSTEM, app.now_ms()).await?;
+        tracing::info!(event = "provider.system_changed", ended, "Logins by the provider of before have ended");
+    }
+    tx.commit().await
 }
 
 impl std::fmt::Debug for Provider {

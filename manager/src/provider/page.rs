@@ -17,7 +17,7 @@ use super::{
     Provider,
     account::bind,
     answer::Answer,
-    client::{CODE_LEN_MAX, ProviderError, word},
+    client::{CODE_LEN_MAX, Place, ProviderError, word},
     flow::{self, Flow},
     secret::FlowSecret,
     sign_in::{Returned, note_failure, sign_in},
@@ -29,7 +29,8 @@ use crate::{
     extract::{InPath, Source},
     list::params::encode,
     login::{
-        Login, Realm, attempt,
+        Login, Realm,
+        attempt::{self, Tries},
         page::{add_cookie, next_in, visited},
     },
     site::{
@@ -49,6 +50,8 @@ pub enum Why {
     Away,
     /// What the provider says is not what it should be.
     Wrong,
+    /// The provider does not take the secret of this service.
+    Client,
     /// The person, or the provider, said no.
     Denied,
     /// This browser did not begin it, or it is over.
@@ -86,10 +89,11 @@ pub(crate) struct Filled {
 }
 
 impl Why {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Nobody,
         Self::Away,
         Self::Wrong,
+        Self::Client,
         Self::Denied,
         Self::Stale,
         Self::Unlinked,
@@ -104,6 +108,7 @@ impl Why {
             Self::Nobody => "provider_nobody",
             Self::Away => "provider_away",
             Self::Wrong => "provider_wrong",
+            Self::Client => "provider_client",
             Self::Denied => "provider_denied",
             Self::Stale => "provider_stale",
             Self::Unlinked => "provider_unlinked",
@@ -126,6 +131,8 @@ impl Why {
             (Self::Away, _) => w.why_away,
             (Self::Wrong, Realm::Company) => w.why_wrong,
             (Self::Wrong, Realm::System) => w.why_wrong_system,
+            (Self::Client, Realm::Company) => w.why_client,
+            (Self::Client, Realm::System) => w.why_client_system,
             (Self::Denied, _) => w.why_denied,
             (Self::Stale, _) => w.why_stale,
             (Self::Unlinked, _) => w.why_unlinked,
@@ -136,8 +143,21 @@ impl Why {
         }
     }
 
-    const fn of_provider(error: &ProviderError) -> Self {
-        if error.is_away() { Self::Away } else { Self::Wrong }
+    fn of_provider(error: &ProviderError) -> Self {
+        if let ProviderError::Declined(word) = error {
+            return match word.as_str() {
+                "access_denied" | "login_required" | "consent_required" | "interaction_required" => Self::Denied,
+                "temporarily_unavailable" | "server_error" => Self::Away,
+                _ => Self::Wrong,
+            };
+        }
+        if matches!(error, ProviderError::Client(_)) {
+            Self::Client
+        } else if error.is_away() {
+            Self::Away
+        } else {
+            Self::Wrong
+        }
     }
 }
 
@@ -159,8 +179,8 @@ pub(crate) async fn begin(
     headers: HeaderMap,
     Form(filled): Form<Filled>,
 ) -> PageResult {
-    // Counted as a login that fails until it is done.
-    if let Some(retry_after_secs) = attempt::throttled(&app, &throttle::source_bucket(source)).await? {
+    // Counted until the login is done, and apart from passwords: nothing can be guessed here.
+    if let Some(retry_after_secs) = attempt::throttled(&app, Tries::Provider, &throttle::source_bucket(source)).await? {
         return Err(Problem::Throttled { retry_after_secs });
     }
     let provider = match realm {
@@ -171,15 +191,21 @@ pub(crate) async fn begin(
         Realm::System => Some(super::of_system(&app).ok_or(Problem::NotFound)?),
     };
     let next = next_in(realm, &filled.next);
-    let back = |why: Why| {
-        let company = encode(filled.company.trim());
-        format!("{}/login?why={}&company={company}&next={}", realm.base(), why.as_str(), encode(&next))
-    };
+    let back = |why: Why| failed(realm, why, &filled.company, &next);
     let Some(provider) = provider else { return Ok(Redirect::to(&back(Why::Nobody)).into_response()) };
     match way(&app, &headers, realm, &provider, (None, &next)).await? {
         Ok(page) => Ok(page),
         Err(why) => Ok(Redirect::to(&back(why)).into_response()),
     }
+}
+
+/// Where a way that failed leads: to the login as it was left, with company code and page.
+fn failed(realm: Realm, why: Why, company: &str, next: &str) -> String {
+    let company = match realm {
+        Realm::Company => format!("&company={}", encode(company.trim())),
+        Realm::System => String::new(),
+    };
+    format!("{}/login?why={}{company}&next={}", realm.base(), why.as_str(), encode(next))
 }
 
 /// The page that sends a browser to a provider, to log in or to bind the account of who is logged in.
@@ -194,9 +220,8 @@ pub async fn way(
     (operator_id, next): (Option<OperatorId>, &str),
 ) -> Result<Result<Response, Why>, Problem> {
     let now = app.now_ms();
-    let found = app.providers.metadata(provider, now).await.and_then(|metadata| metadata.authorization());
-    let mut url = match found {
-        Ok(url) => url,
+    let mut url = match app.providers.in_time(app.providers.metadata(provider, now)).await {
+        Ok(metadata) => metadata.authorization().clone(),
         Err(error) => {
             warn(&error);
             return Ok(Err(Why::of_provider(&error)));
@@ -265,11 +290,12 @@ async fn returned(
     headers: &HeaderMap,
     login: Option<Login>,
 ) -> PageResult {
-    let login_page = |why: Why| format!("{}/login?why={}", realm.base(), why.as_str());
-    let stale = |cause: &'static str| {
+    let stale_at = |cause: &'static str, page: &str| {
         tracing::info!(event = "provider.stale", reason = cause, "An answer of a provider belongs to no sign-in");
-        Ok(Redirect::to(&login_page(Why::Stale)).into_response())
+        Ok(Redirect::to(page).into_response())
     };
+    let nowhere = format!("{}/login?why={}", realm.base(), Why::Stale.as_str());
+    let stale = |cause: &'static str| stale_at(cause, &nowhere);
     let secret = cookie::find(headers, cookie::PROVIDER).and_then(FlowSecret::sent);
     let (Some(secret), Some(answer)) = (secret, Answer::read(query.unwrap_or_default())) else {
         return stale("no cookie, or no answer");
@@ -283,15 +309,23 @@ async fn returned(
         Some(flow) => super::of(app, &mut tx, realm, flow.company_id).await?,
         None => None,
     };
+    let code = match &flow {
+        Some(flow) => store::code_of(&mut tx, flow.company_id).await?,
+        None => String::new(),
+    };
     tx.commit().await?;
     let Some(flow) = flow else { return stale("used before") };
-    if flow.company_id.to_string() != company_id || flow.expires_at_ms <= app.now_ms() {
-        return stale("too late, or the address of another company");
+    if flow.company_id.to_string() != company_id {
+        return stale("the address of another company");
     }
-    let asked = |provider: &Provider| {
-        (provider.issuer.as_str(), provider.client_id.as_str()) == (flow.issuer.as_str(), flow.client_id.as_str())
+    let login_page = |why: Why| failed(realm, why, &code, &flow.next);
+    if flow.expires_at_ms <= app.now_ms() {
+        return stale_at("too late", &login_page(Why::Stale));
+    }
+    let provider = provider.filter(|provider| flow.is_to(provider));
+    let Some(provider) = provider else {
+        return stale_at("the provider was changed meanwhile", &login_page(Why::Stale));
     };
-    let Some(provider) = provider.filter(asked) else { return stale("the provider was changed meanwhile") };
 
     let returned = Returned { realm, provider: &provider, flow: &flow, source: source.0, headers };
     let mut response = match finish(app, &returned, &secret, answer, login).await {
@@ -328,44 +362,36 @@ async fn finish(
     // Who binds must still be logged in here, as who began.
     let login = login.filter(|login| login.operator_id == operator_id && login.realm == realm);
     let Some(login) = login else { return Err(Stop::Why(Why::Stale)) };
-    if bind(app, &login, flow, &subject).await? {
-        Ok(Flash::ProviderLinked.then(realm.account()))
-    } else {
-        Err(Stop::Why(Why::Taken))
+    match bind(app, &login, flow, &subject).await? {
+        Ok(()) => Ok(Flash::ProviderLinked.then(realm.account())),
+        Err(why) => Err(Stop::Why(why)),
     }
 }
 
 async fn ask(app: &App, provider: &Provider, flow: &Flow, secret: &FlowSecret, answer: Answer) -> Result<String, Why> {
-    let metadata = app.providers.metadata(provider, app.now_ms()).await.map_err(|error| {
-        warn(&error);
-        Why::of_provider(&error)
-    })?;
-    if !metadata.is_from(answer.iss.as_deref()) {
-        tracing::warn!(event = "provider.mixed_up", "An answer names another provider than the one that was asked");
-        return Err(Why::Wrong);
-    }
-    let code = match answer.result {
-        Ok(code) if (1..=CODE_LEN_MAX).contains(&code.len()) => code,
-        Ok(_) => return Err(Why::Wrong),
-        Err(error) => {
-            let error = word(&error);
-            tracing::info!(event = "provider.refused", reason = %error, "A provider sent a browser back: {error}");
-            return Err(match error.as_str() {
-                "access_denied" | "login_required" | "consent_required" | "interaction_required" => Why::Denied,
-                "temporarily_unavailable" | "server_error" => Why::Away,
-                _ => Why::Wrong,
-            });
+    let asked = async {
+        let metadata = app.providers.metadata(provider, app.now_ms()).await?;
+        if !metadata.is_from(answer.iss.as_deref()) {
+            return Err(ProviderError::MixedUp);
         }
+        let code = answer.result.map_err(|error| ProviderError::Declined(word(&error)))?;
+        if !(1..=CODE_LEN_MAX).contains(&code.len()) {
+            return Err(ProviderError::Form(Place::Authorization));
+        }
+        app.providers.redeem(provider, &code, &flow.redirect_uri, secret, || app.now_ms()).await
     };
-    let redeemed = app.providers.redeem(provider, &code, &flow.redirect_uri, secret, || app.now_ms()).await;
-    redeemed.map_err(|error| {
+    app.providers.in_time(asked).await.map_err(|error| {
         warn(&error);
         Why::of_provider(&error)
     })
 }
 
 fn warn(error: &ProviderError) {
-    tracing::warn!(event = "provider.failed", error = %error, "An identity provider is of no use");
+    if let ProviderError::Declined(word) = error {
+        tracing::info!(event = "provider.refused", reason = %word, "A provider sent a browser back: {word}");
+    } else {
+        tracing::warn!(event = "provider.failed", error = %error, "An identity provider is of no use");
+    }
 }
 
 impl From<DbError> for Stop {

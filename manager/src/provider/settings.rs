@@ -27,12 +27,11 @@ use crate::{
         change::{self, Field},
     },
     company::is_shown,
-    login::{Realm, SiteLogin},
-    outward::AddressError,
+    login::{Realm, SiteLogin, site_store},
+    outward::{AddressError, Cause, Kind},
     role::Permission,
     site::{Form, Frame, Here, PageResult, Problem, Words, form::Pressed, frame::Flash},
     throttle::{self, Rate, Taken},
-    webhook::cause::{Cause, Kind},
 };
 
 /// Where it is.
@@ -59,6 +58,8 @@ struct SettingsPage {
     row: Row,
     /// Whether a secret is stored.
     has_secret: bool,
+    /// Whether it is said that the client has none.
+    no_secret: bool,
     /// Whether there is something that can be tried.
     is_stored: bool,
     mistakes: Mistakes,
@@ -67,6 +68,15 @@ struct SettingsPage {
     redirect_uri: String,
     /// Accounts that the provider opens.
     links: i64,
+}
+
+/// What the page shows besides what is stored.
+#[derive(Default)]
+struct Shown {
+    mistakes: Mistakes,
+    /// What was said about the secret, when it was sent just now.
+    no_secret: Option<bool>,
+    checked: Option<Checked>,
 }
 
 /// What trying a provider gave.
@@ -124,8 +134,9 @@ impl Filled {
         let issuer = issuer.map_or_else(|| self.issuer.trim().to_owned(), |issuer| issuer.as_str().to_owned());
         // A secret goes to nobody but the provider that gave it.
         let is_same = (issuer.as_str(), client_id) == (old.issuer.as_str(), old.client_id.as_str());
-        let typed = self.secret.trim();
-        let secret_sealed = if !self.no_secret.is_empty() {
+        let (typed, has_none) = (self.secret.trim(), !self.no_secret.is_empty());
+        let secret_sealed = if has_none {
+            mistakes.secret = (!typed.is_empty()).then_some(w.secret_both);
             None
         } else if !typed.is_empty() {
             let fits = typed.len() <= SECRET_LEN_MAX && typed.bytes().all(|byte| (0x20..=0x7e).contains(&byte));
@@ -137,7 +148,7 @@ impl Filled {
         } else {
             None
         };
-        if secret_sealed.is_none() && self.no_secret.is_empty() {
+        if secret_sealed.is_none() && !has_none {
             mistakes.secret = mistakes.secret.or(Some(w.secret_missing));
         }
         let row = Row {
@@ -156,7 +167,7 @@ impl Filled {
 async fn show(State(app): State<App>, login: SiteLogin, headers: HeaderMap) -> PageResult {
     login.need(Permission::SettingsEdit)?;
     let row = stored(&app, &login).await?;
-    page(&app, &login, &headers, row, Mistakes::default(), None).await
+    page(&app, &login, &headers, row, Shown::default()).await
 }
 
 async fn stored(app: &App, login: &SiteLogin) -> Result<Row, Problem> {
@@ -164,14 +175,8 @@ async fn stored(app: &App, login: &SiteLogin) -> Result<Row, Problem> {
     Ok(store::find(&mut tx, login.company_id).await?.unwrap_or_default())
 }
 
-async fn page(
-    app: &App,
-    login: &SiteLogin,
-    headers: &HeaderMap,
-    row: Row,
-    mistakes: Mistakes,
-    checked: Option<Checked>,
-) -> PageResult {
+async fn page(app: &App, login: &SiteLogin, headers: &HeaderMap, row: Row, shown: Shown) -> PageResult {
+    let Shown { mistakes, no_secret, checked } = shown;
     let mut tx = app.db.read().await?;
     let stored = store::find(&mut tx, login.company_id).await?;
     let links = match &stored {
@@ -181,9 +186,11 @@ async fn page(
     drop(tx);
     let is_wrong = mistakes != Mistakes::default() || checked.as_ref().is_some_and(|checked| !checked.is_good);
     let status = if is_wrong { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
+    let has_secret = stored.as_ref().is_some_and(|stored| stored.secret_sealed.is_some());
     let page = SettingsPage {
         frame: Frame::of(app, login, headers, Here::Settings),
-        has_secret: stored.as_ref().is_some_and(|stored| stored.secret_sealed.is_some()),
+        has_secret,
+        no_secret: no_secret.unwrap_or(stored.is_some() && !has_secret),
         is_stored: stored.is_some(),
         row,
         mistakes,
@@ -199,7 +206,8 @@ async fn save(State(app): State<App>, login: SiteLogin, headers: HeaderMap, Form
     let old = stored(&app, &login).await?;
     let (row, mistakes) = filled.read(&app, &login, &old, Words::of(login.lang));
     if mistakes != Mistakes::default() {
-        return page(&app, &login, &headers, row, mistakes, None).await;
+        let no_secret = Some(!filled.no_secret.is_empty());
+        return page(&app, &login, &headers, row, Shown { mistakes, no_secret, checked: None }).await;
     }
     let fields = differences(&old, &row);
     if fields.is_empty() && filled.version == old.version {
@@ -210,10 +218,8 @@ async fn save(State(app): State<App>, login: SiteLogin, headers: HeaderMap, Form
     if !store::save(&mut tx, login.company_id, &row).await? {
         return Err(Problem::Changed { back: ADDRESS.to_owned() });
     }
-    let is_another = (&row.issuer, &row.client_id) != (&old.issuer, &old.client_id);
-    if !row.in_force || is_another {
-        // Who came by a provider that nobody trusts any more comes in again by what holds now.
-        store::end_logins(&mut tx, login.company_id, now).await?;
+    if old.ends_logins(&row) {
+        site_store::revoke_by_provider(&mut tx, login.company_id, now).await?;
     }
     let detail = change::store(&mut tx, login.company_id, SUBJECT, &login.name, fields, now).await?;
     audit::append(&mut tx, login.event("settings.provider_changed", detail, now)).await?;
@@ -248,7 +254,7 @@ async fn check(
     let row = stored(&app, &login).await?;
     let Some(provider) = store::read(&app, login.company_id, &row) else {
         let checked = Some(Checked::bad(words.provider.check_nothing.to_owned()));
-        return page(&app, &login, &headers, row, Mistakes::default(), checked).await;
+        return page(&app, &login, &headers, row, Shown { checked, ..Shown::default() }).await;
     };
     let now = app.now_ms();
     let mut tx = app.db.begin().await?;
@@ -261,14 +267,14 @@ async fn check(
         Checked::bad(words.provider.check_secret.to_owned())
     } else {
         match app.providers.look(&provider, now).await {
-            Ok(_metadata) => Checked { is_good: true, sentence: words.provider.check_good.to_owned() },
+            Ok(()) => Checked { is_good: true, sentence: words.provider.check_good.to_owned() },
             Err(error) => {
                 tracing::info!(event = "provider.checked", error = %error, "A provider that is tried is of no use");
                 Checked::bad(told(&error, words))
             }
         }
     };
-    page(&app, &login, &headers, row, Mistakes::default(), Some(checked)).await
+    page(&app, &login, &headers, row, Shown { checked: Some(checked), ..Shown::default() }).await
 }
 
 /// What is wrong with a provider, and what to do.
@@ -286,6 +292,7 @@ fn told(error: &ProviderError, words: &'static Words) -> String {
         ProviderError::Address(at, AddressError::Form) => w.check_address(place(*at)),
         ProviderError::Away(at, cause) => w.check_away(cause_told(cause, words), place(*at)),
         ProviderError::Late => w.check_late.to_owned(),
+        ProviderError::Status(at, status) if error.is_away() => w.check_busy(place(*at), status.as_u16()),
         ProviderError::Status(at, status) => w.check_status(place(*at), status.as_u16()),
         ProviderError::TooLong(at) => w.check_too_long(place(*at)),
         ProviderError::Form(at) => w.check_form(place(*at)),
@@ -295,7 +302,12 @@ fn told(error: &ProviderError, words: &'static Words) -> String {
         ProviderError::Lacks(Lack::Algorithm) => w.check_algorithm.to_owned(),
         ProviderError::Lacks(Lack::ClientAuthentication) => w.check_client.to_owned(),
         ProviderError::Lacks(Lack::Key) => w.check_key.to_owned(),
-        ProviderError::Refused(_) | ProviderError::Token(_) => w.check_token.to_owned(),
+        ProviderError::MixedUp
+        | ProviderError::Declined(_)
+        | ProviderError::Refused(_)
+        | ProviderError::Unavailable(_)
+        | ProviderError::Client(_)
+        | ProviderError::Token(_) => w.check_token.to_owned(),
     }
 }
 

@@ -10,6 +10,7 @@ use super::{
     Provider,
     flow::Flow,
     page::{Stop, Why},
+    still, store,
 };
 use crate::{
     app::App,
@@ -19,7 +20,7 @@ use crate::{
         Realm,
         attempt::{self, Outcome, login_event},
         page::{Entry, Way, enter},
-        store::{self, Account},
+        store::{self as logins, Account},
     },
     throttle,
 };
@@ -33,12 +34,17 @@ pub(super) struct Returned<'a> {
     pub(super) headers: &'a HeaderMap,
 }
 
-/// Opens the account that is bound to a person, or says why not.
+/// Opens the account that is bound to a person, or says why not. What is decided here is looked up after the provider
+/// answered, in the transaction in which the login begins.
 pub(super) async fn sign_in(app: &App, returned: &Returned<'_>, subject: &str) -> Result<Response, Stop> {
-    let Returned { realm, provider, flow, source, headers } = *returned;
-    let mut tx = app.db.read().await?;
-    let account = store::find_linked(&mut tx, realm, flow.company_id, &flow.issuer, subject).await?;
-    drop(tx);
+    let Returned { realm, flow, source, headers, .. } = *returned;
+    let mut tx = app.db.begin().await?;
+    let Some(provider) = still(app, &mut tx, realm, flow).await? else {
+        tracing::info!(event = "provider.stale", "A provider was changed while it was asked");
+        return Err(Stop::Why(Why::Stale));
+    };
+    store::hold_linked(&mut tx, flow.company_id, &flow.issuer, subject).await?;
+    let account = logins::find_linked(&mut tx, realm, flow.company_id, &flow.issuer, subject).await?;
     let outcome = judge(account.as_ref(), source, app.now_ms());
     app.metrics.core.manager_logins_total.with_label_values(&[outcome.as_str()]).inc();
     match (account, outcome) {
@@ -46,9 +52,10 @@ pub(super) async fn sign_in(app: &App, returned: &Returned<'_>, subject: &str) -
             let bucket = throttle::source_bucket(source);
             let way = Way::Provider { asks_factor: provider.asks_factor };
             let entry = Entry { account: &account, source: &bucket, way };
-            Ok(enter(app, &entry, headers, &flow.next).await?)
+            Ok(enter(app, tx, &entry, headers, &flow.next).await?)
         }
         (account, outcome) => {
+            drop(tx);
             note_failure(app, returned, account.as_ref(), outcome.as_str()).await?;
             Err(Stop::Why(match outcome {
                 Outcome::Unlinked => Why::Unlinked,

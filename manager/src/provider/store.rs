@@ -12,9 +12,10 @@ use crate::{
     company::CompanyCode,
     db::{DbError, DbResult, Tx},
     execute, fetch_one, fetch_optional,
+    login::realm::SYSTEM,
 };
 
-/// The settings of a company.
+/// The settings of a company; those of system administrators are what the configuration said at the last start.
 #[derive(Debug, Clone, PartialEq, Eq, Default, sqlx::FromRow)]
 pub struct Row {
     /// Whether people may sign in by it.
@@ -31,6 +32,15 @@ pub struct Row {
     pub asks_factor: bool,
     /// Changes so far.
     pub version: i64,
+}
+
+impl Row {
+    /// Whether who came by this provider must come in again by what holds after a change to `new`: by another provider or
+    /// client, by none, or with the second factor here.
+    pub fn ends_logins(&self, new: &Self) -> bool {
+        let is_another = (&self.issuer, &self.client_id) != (&new.issuer, &new.client_id);
+        !new.in_force || is_another || (self.asks_factor && !new.asks_factor)
+    }
 }
 
 /// What an account is bound to.
@@ -144,13 +154,73 @@ pub async fn of_code(app: &App, tx: &mut Tx, typed: &str) -> DbResult<Option<Pro
     in_force(app, tx, id.parse().map_err(|_not_an_id| wrong)?).await
 }
 
+/// The code of a company, for its login.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn code_of(tx: &mut Tx, company_id: CompanyId) -> DbResult<String> {
+    let (code,) =
+        fetch_one!(tx, (String,), "SELECT code FROM companies WHERE company_id = $1", company_id.to_string())?;
+    Ok(code)
+}
+
 /// Whether any company has one in force.
 ///
 /// # Errors
 /// [`DbError`].
 pub async fn any(tx: &mut Tx) -> DbResult<bool> {
-    let found = fetch_optional!(tx, (String,), "SELECT company_id FROM providers WHERE in_force = TRUE LIMIT 1")?;
+    let found = fetch_optional!(
+        tx,
+        (String,),
+        "SELECT company_id
+        FROM providers
+        WHERE in_force = TRUE
+        AND company_id <> $1
+        LIMIT 1",
+        SYSTEM.to_string()
+    )?;
     Ok(found.is_some())
+}
+
+/// Holds the provider of a company as it is until the transaction ends.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn hold(tx: &mut Tx, company_id: CompanyId) -> DbResult<()> {
+    execute!(tx, "UPDATE providers SET version = version WHERE company_id = $1", company_id.to_string())?;
+    Ok(())
+}
+
+/// Holds an account as it is until the transaction ends: its password, whether it is stopped, and what it is bound to.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn hold_account(tx: &mut Tx, operator_id: OperatorId) -> DbResult<()> {
+    execute!(tx, "UPDATE operators SET stopped = stopped WHERE operator_id = $1", operator_id.to_string())?;
+    Ok(())
+}
+
+/// The same for the account that is bound to a person, if there is one.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn hold_linked(tx: &mut Tx, company_id: CompanyId, issuer: &str, subject: &str) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE operators
+        SET stopped = stopped
+        WHERE operator_id IN (
+            SELECT operator_id
+            FROM provider_links
+            WHERE company_id = $1
+            AND issuer = $2
+            AND subject = $3
+        )",
+        company_id.to_string(),
+        issuer,
+        subject
+    )?;
+    Ok(())
 }
 
 /// Binds an account to somebody at a provider, instead of whoever it was bound to.
@@ -199,6 +269,7 @@ pub async fn link_of(tx: &mut Tx, operator_id: &str) -> DbResult<Option<Link>> {
 /// # Errors
 /// [`DbError`].
 pub async fn unlink(tx: &mut Tx, operator_id: OperatorId) -> DbResult<bool> {
+    hold_account(tx, operator_id).await?;
     let id = operator_id.to_string();
     execute!(tx, "DELETE FROM provider_flows WHERE operator_id = $1", &id)?;
     let had = execute!(tx, "DELETE FROM provider_links WHERE operator_id = $1", &id)?;
@@ -221,21 +292,4 @@ pub async fn links(tx: &mut Tx, company_id: CompanyId, issuer: &str) -> DbResult
         issuer
     )?;
     Ok(count)
-}
-
-/// Ends every login at the site that came by a company's provider; how many.
-///
-/// # Errors
-/// [`DbError`].
-pub async fn end_logins(tx: &mut Tx, company_id: CompanyId, now: UnixMillis) -> DbResult<u64> {
-    execute!(
-        tx,
-        "UPDATE site_logins
-        SET revoked_at_ms = $2
-        WHERE by_provider = TRUE
-        AND revoked_at_ms IS NULL
-        AND operator_id IN (SELECT operator_id FROM operators WHERE company_id = $1)",
-        company_id.to_string(),
-        now
-    )
 }

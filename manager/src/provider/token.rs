@@ -28,6 +28,10 @@ const AGE_MAX_SECS: i64 = 10 * 60;
 pub const SUBJECT_LEN_MAX: usize = 255;
 /// Keys of a provider that are looked at.
 const KEYS_MAX: usize = 100;
+/// What of a key is used. Source: RFC 7517, 4; RFC 7518, 6.
+const KEY_PARTS: [&str; 9] = ["kty", "use", "alg", "kid", "n", "e", "crv", "x", "y"];
+/// Longest part of a key, in bytes. The modulus of the longest RSA keys has 2,731.
+const KEY_PART_LEN_MAX: usize = 4096;
 
 /// The keys of a provider that can sign ID tokens.
 #[derive(Debug, Clone, Default)]
@@ -105,8 +109,7 @@ impl Keys {
     pub fn parse(body: &[u8]) -> Option<Self> {
         let Value::Object(mut set) = serde_json::from_slice(body).ok()? else { return None };
         let Value::Array(keys) = set.remove("keys")? else { return None };
-        let keys = keys.into_iter().take(KEYS_MAX).filter_map(|key| serde_json::from_value::<Jwk>(key).ok());
-        Some(Self(keys.filter(is_usable).collect()))
+        Some(Self(keys.into_iter().take(KEYS_MAX).filter_map(read_key).filter(is_usable).collect()))
     }
 
     /// Whether there is none.
@@ -124,6 +127,16 @@ impl Keys {
         // Two keys and no name: nobody says which is meant.
         fitting.next().is_none().then_some(first)
     }
+}
+
+/// A key without what nobody uses of it, such as its certificates.
+fn read_key(key: Value) -> Option<Jwk> {
+    let Value::Object(mut parts) = key else { return None };
+    parts.retain(|name, part| {
+        let fits = part.as_str().is_none_or(|part| part.len() <= KEY_PART_LEN_MAX);
+        fits && KEY_PARTS.contains(&name.as_str())
+    });
+    serde_json::from_value(Value::Object(parts)).ok()
 }
 
 /// Whether a key can have signed an ID token.
@@ -148,7 +161,7 @@ fn fits(key: &Jwk, algorithm: Algorithm) -> bool {
 /// Whom a token is about, if it is what it must be.
 ///
 /// # Errors
-/// [`TokenError`]; [`TokenError::Key`] may be over when the keys are fetched anew.
+/// [`TokenError`]; [`TokenError::Key`] and [`TokenError::Signature`] may be over when the keys are fetched anew.
 pub fn verify(token: &str, keys: &Keys, expected: Expected<'_>) -> Result<String, TokenError> {
     let header = decode_header(token).map_err(|_no_header| TokenError::Form)?;
     if !ALGORITHMS.into_iter().any(|(algorithm, _)| algorithm == header.alg) {
@@ -300,6 +313,11 @@ mod tests {
         assert_eq!(count(json!([{ "kty": "oct", "k": "c2VjcmV0" }, { "kty": "new" }, 5])), Some(0));
         assert_eq!(count(json!([{ "kty": "EC", "crv": "P-384", "x": "AQ", "y": "AQ" }])), Some(0));
         assert_eq!(count(json!({})), None);
+        let long = "A".repeat(KEY_PART_LEN_MAX + 1);
+        assert_eq!(count(json!([rsa(json!({ "n": long })), rsa(json!({ "kid": 5 }))])), Some(0));
+        let chain = json!({ "keys": [rsa(json!({ "x5c": [long], "x5u": "https://id.example", "more": [1] }))] });
+        let Keys(keys) = Keys::parse(chain.to_string().as_bytes()).unwrap();
+        assert!(keys[0].common.x509_chain.is_none() && keys[0].common.x509_url.is_none());
         assert!(Keys::parse(b"[]").is_none() && Keys::parse(b"{").is_none());
     }
 }

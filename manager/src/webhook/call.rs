@@ -11,13 +11,9 @@ use serde_json::json;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{
-    Config,
-    cause::{Cause, Kind},
-    store::Claimed,
-};
+use super::{Config, store::Claimed};
 use crate::{
-    outward::{Outward, OutwardError},
+    outward::{Cause, Kind, Outward, OutwardError},
     site::time,
 };
 

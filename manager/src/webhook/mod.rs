@@ -9,7 +9,6 @@
 //! doors behind it.
 
 pub mod call;
-pub mod cause;
 pub mod config;
 pub mod page;
 pub mod store;

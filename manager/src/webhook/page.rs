@@ -16,7 +16,6 @@ use zeroize::Zeroizing;
 use super::{
     EVENTS, WEBHOOKS_MAX,
     call::shown,
-    cause::Kind,
     store::{self, Call, Webhook},
 };
 use crate::{
@@ -29,7 +28,7 @@ use crate::{
     db::{DbError, Tx},
     extract::InPath,
     login::SiteLogin,
-    outward::{Address, AddressError},
+    outward::{Address, AddressError, Kind},
     role::Permission,
     site::{Form, Frame, Here, PageResult, Problem, Words, form::Pressed, frame::Flash, time},
     throttle::{self, Rate, Taken},

@@ -5,12 +5,13 @@ use std::time::Duration;
 use proto::{api::UnixMillis, id::CompanyId};
 use zeroize::Zeroizing;
 
-use super::{EVENTS, TEST, WEBHOOKS_MAX, cause::Cause};
+use super::{EVENTS, TEST, WEBHOOKS_MAX};
 use crate::{
     app::{self, App},
     audit,
     db::{DbError, DbResult, Tx},
     execute, fetch_all, fetch_one, fetch_optional,
+    outward::Cause,
     throttle::millis,
 };
 
@@ -58,7 +59,7 @@ pub struct Call {
     pub due_at_ms: i64,
     /// When it was taken.
     pub sent_at_ms: Option<i64>,
-    /// Why it was not taken, a [`super::cause::Kind`]; empty when it was, or nobody noted it.
+    /// Why it was not taken, a [`crate::outward::Kind`]; empty when it was, or nobody noted it.
     pub cause: String,
     /// What came back last, as it came.
     pub answer: String,

@@ -12,13 +12,13 @@ use tracing::{info, warn};
 
 use super::{
     call::{Answer, Caller},
-    cause::{Cause, Kind},
     store::{self, Claimed, Settled},
 };
 use crate::{
     app::{self, App},
     audit::{self, Actor, AuditEvent},
     db::DbResult,
+    outward::{Cause, Kind},
     throttle::millis,
 };
 

@@ -2,8 +2,9 @@
 
 use manager::{
     audit::{
-        self, Actor, AuditEvent,
-        verify::{Flaw, FlawKind, Verdict, verify},
+        self, Actor, AuditEvent, Head, purge, store,
+        verify::{Flaw, FlawKind, Verdict, Witnessed, verify, verify_against},
+        witness::Witness,
     },
     db::{Db, Tx},
     execute, fetch_all, fetch_one,
@@ -15,7 +16,10 @@ use proptest::{
 };
 use proto::id::{CompanyId, ReceptionId, SessionId};
 
-use crate::testing::{START_MS, at_once, on_both};
+use crate::{
+    server::Lines,
+    testing::{START_MS, at_once, on_both},
+};
 
 /// Rows of a chain that is tampered with.
 const ROWS: i64 = 12;
@@ -247,6 +251,115 @@ async fn a_whole_chain_that_was_computed_anew_still_breaks_at_the_cut() {
         assert_eq!(verify(&db).await.unwrap(), Verdict::Broken(Flaw { seq: 3, what: FlawKind::Unchained }));
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_chain_that_was_computed_anew_does_not_match_a_head_that_was_kept() {
+    on_both(|db| async move {
+        fill(&db, 3).await;
+        let early = head(&db).await;
+        fill(&db, 3).await;
+        let kept = [early, head(&db).await];
+        let holds = Witnessed { verdict: Verdict::Holds { rows: 6 }, matched: 2 };
+        assert_eq!(verify_against(&db, &kept).await.unwrap(), holds);
+
+        compute_anew(&db, 5).await;
+        assert_eq!(verify(&db).await.unwrap(), Verdict::Holds { rows: 6 }, "alone it looks whole");
+        let found = verify_against(&db, &kept).await.unwrap();
+        let forged = Witnessed { verdict: Verdict::Broken(Flaw { seq: 6, what: FlawKind::Rewritten }), matched: 1 };
+        assert_eq!(found, forged);
+        assert_eq!(verify_against(&db, &kept[..1]).await.unwrap(), Witnessed { matched: 1, ..holds });
+
+        let mut tx = db.begin().await.unwrap();
+        execute!(&mut tx, "DELETE FROM audit WHERE seq > 4").unwrap();
+        execute!(&mut tx, "UPDATE audit_head SET seq = 4, hash = (SELECT hash FROM audit WHERE seq = 4)").unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(verify(&db).await.unwrap(), Verdict::Holds { rows: 4 });
+        let short = verify_against(&db, &kept).await.unwrap().verdict;
+        assert_eq!(short, Verdict::Broken(Flaw { seq: 5, what: FlawKind::Missing }));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_head_of_a_row_that_went_by_age_proves_nothing_and_breaks_nothing() {
+    on_both(|db| async move {
+        fill(&db, 2).await;
+        let early = head(&db).await;
+        fill(&db, 2).await;
+        let last = head(&db).await;
+        assert_eq!(purge::purge(&db, START_MS + 1, START_MS + 1).await.unwrap(), 4);
+
+        let found = verify_against(&db, &[early, last.clone()]).await.unwrap();
+        assert_eq!(found, Witnessed { verdict: Verdict::Holds { rows: 1 }, matched: 1 }, "the last that went is known");
+        let other = Head { hash: "0".repeat(64), ..last };
+        let forged = verify_against(&db, &[other]).await.unwrap().verdict;
+        assert_eq!(forged, Verdict::Broken(Flaw { seq: 4, what: FlawKind::Rewritten }));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_head_is_told_once() {
+    let lines = Lines::default();
+    let subscriber = tracing_subscriber::fmt().with_writer(lines.clone()).with_ansi(false).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    let lines = &lines;
+    on_both(|db| async move {
+        let told = |head: &Head| lines.text().matches(&format!("head={head}")).count();
+        let before = lines.text().matches("audit.head").count();
+        let mut witness = Witness::default();
+        witness.tell(&db).await.unwrap();
+        assert_eq!(lines.text().matches("audit.head").count(), before, "there is no row yet");
+        fill(&db, 2).await;
+        let (first, known) = (head(&db).await, told(&head(&db).await));
+        witness.tell(&db).await.unwrap();
+        witness.tell(&db).await.unwrap();
+        assert_eq!(told(&first), known + 1);
+        assert_eq!(first.to_string().parse(), Ok(first.clone()), "as it is told it can be given");
+        fill(&db, 1).await;
+        witness.tell(&db).await.unwrap();
+        assert_eq!(lines.text().matches("audit.head").count(), before + 2);
+    })
+    .await;
+}
+
+#[test]
+fn a_head_is_a_row_and_a_hash() {
+    for text in ["", "1", "1:", "0:{}", "-1:{}", "1:{}0", "x:{}", "1:zz"] {
+        let text = text.replace("{}", &"a".repeat(64));
+        assert!(text.parse::<Head>().is_err(), "{text}");
+    }
+    assert_eq!(format!("7:{}", "A".repeat(64)).parse(), Ok(Head { seq: 7, hash: "a".repeat(64) }));
+}
+
+async fn head(db: &Db) -> Head {
+    store::head(&mut db.read().await.unwrap()).await.unwrap()
+}
+
+/// What somebody does who can write the whole database: another detail, and every hash from there on.
+async fn compute_anew(db: &Db, from: i64) {
+    let mut tx = db.begin().await.unwrap();
+    let rows = fetch_all!(&mut tx, audit::Row, "SELECT * FROM audit WHERE seq >= $1 ORDER BY seq", from).unwrap();
+    let mut prev_hash = rows[0].prev_hash.clone();
+    for mut row in rows {
+        row.detail = r#"{"forged":true}"#.to_owned();
+        row.prev_hash = prev_hash;
+        row.hash = row.computed_hash();
+        let (detail, before, hash) = (&row.detail, &row.prev_hash, &row.hash);
+        execute!(
+            &mut tx,
+            "UPDATE audit SET detail = $2, prev_hash = $3, hash = $4 WHERE seq = $1",
+            row.seq,
+            detail,
+            before,
+            hash
+        )
+        .unwrap();
+        prev_hash = row.hash;
+    }
+    execute!(&mut tx, "UPDATE audit_head SET hash = $1", &prev_hash).unwrap();
+    tx.commit().await.unwrap();
 }
 
 #[tokio::test]

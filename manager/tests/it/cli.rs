@@ -80,6 +80,26 @@ fn a_changed_byte_of_one_row_is_named_and_the_exit_code_says_so() {
 }
 
 #[test]
+fn the_chain_is_held_against_heads_that_were_kept_elsewhere() {
+    let site = Site::new();
+    site.ok(&["company", "create", "--code", "one", "--name", "one"], "company: created");
+    let other = format!("1:{}", "a".repeat(64));
+
+    let output = site.run(&["audit", "verify", "--head", &other]);
+    assert_eq!(output.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(
+        words,
+        "audit: the chain is broken at row 1: a head that was kept elsewhere names another hash for it\n"
+    );
+
+    let output = site.run(&["audit", "verify", "--head", "1"]);
+    let words = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(64), "{words}");
+    assert!(words.contains("64 hexadecimal digits") && words.lines().count() == 1, "{words}");
+}
+
+#[test]
 fn mistakes_are_one_line_and_exit_code_64() {
     let site = Site::new();
     site.ok(&["company", "create", "--code", "acme", "--name", "A"], "company: created");

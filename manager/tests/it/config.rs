@@ -78,6 +78,15 @@ fn every_mistake_is_one_line_that_names_the_key() {
 }
 
 #[test]
+fn a_short_request_needs_no_word_about_providers() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("manager.toml");
+    std::fs::write(&file, "[http]\nrequest_timeout = \"3s\"\n").unwrap();
+
+    Config::load(Some(&file)).unwrap();
+}
+
+#[test]
 fn a_broken_or_missing_file_is_named() {
     let missing = PathBuf::from("/nowhere/manager.toml");
     let words = Config::load(Some(&missing)).unwrap_err().to_string();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use manager::{admin::AdminRole, fetch_one, notice::sweep, role::Role};
+use proto::api::login::LoginAnswer;
 
 use crate::{
     browser::Browser,
@@ -199,6 +200,9 @@ async fn maintenance_is_announced_in_time_with_notice_mails_and_a_row_in_the_cha
         root.get("/system/maintenance").await.says("待ち 2");
         acme.get("/mails?kind=maintenance").await.says("2026/09/29 01:00");
         acme.get("/account").await.says("メンテナンスのお知らせ（2026/09/29 01:00");
+        let tool: LoginAnswer = manager.login("acme", "admin", PASSWORD).await.json();
+        let told: Vec<_> = tool.notices.iter().map(|notice| (notice.title.as_str(), notice.important)).collect();
+        assert!(matches!(told[..], [(title, true)] if title.contains("2026/09/29 01:00")), "{told:?}");
         let notice = acme.get("/notices?kind=maintenance").await.between("<span><a href=\"", "\"");
         acme.get(&notice).await.says("リレーサーバー");
         acme.get("/account").await.lacks("メンテナンスのお知らせ");

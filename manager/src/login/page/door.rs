@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 
 use super::super::{
     Realm,
-    attempt::{self, Proved, Refusal, Typed, login_event},
+    attempt::{self, Proved, Refusal, Tries, Typed, login_event},
     password::{Expiry, INITIAL_DAYS, Password},
     realm::SYSTEM_CODE,
     site_login::{Halfway, Stage},
@@ -205,7 +205,8 @@ pub(super) async fn log_in(
     let mistake = match attempt::prove(&app, typed).await {
         Ok(proved) => {
             let entry = Entry { account: &proved.account, source: &proved.source, way: Way::Password(&proved) };
-            return enter(&app, &entry, &headers, &next_in(realm, &filled.next)).await;
+            let tx = app.db.begin().await?;
+            return enter(&app, tx, &entry, &headers, &next_in(realm, &filled.next)).await;
         }
         Err(Refusal::Failed) => Mistake::Failed,
         Err(Refusal::Suspended) => Mistake::Suspended,
@@ -265,8 +266,8 @@ impl Entry<'_> {
     }
 }
 
-/// Begins a login at its stage; one that is done already takes back what was counted.
-pub(crate) async fn enter(app: &App, entry: &Entry<'_>, headers: &HeaderMap, next: &str) -> PageResult {
+/// Begins a login at its stage and ends the transaction; one that is done already takes back what was counted.
+pub(crate) async fn enter(app: &App, mut tx: Tx, entry: &Entry<'_>, headers: &HeaderMap, next: &str) -> PageResult {
     let now = app.now_ms();
     let account = entry.account;
     let rules = &account.policy;
@@ -284,7 +285,6 @@ pub(crate) async fn enter(app: &App, entry: &Entry<'_>, headers: &HeaderMap, nex
         by_provider: entry.is_by_provider(),
         expires_at_ms: now.saturating_add(rules.login.life_hours.saturating_mul(store::HOUR_MS)),
     };
-    let mut tx = app.db.begin().await?;
     site_store::insert(&mut tx, &new, now).await?;
     let mut response =
         Redirect::to(if stage == Stage::Full { next } else { stage.page(account.realm) }).into_response();
@@ -292,7 +292,7 @@ pub(crate) async fn enter(app: &App, entry: &Entry<'_>, headers: &HeaderMap, nex
         // What is left to do needs no guessing.
         match entry.way {
             Way::Password(proved) => proved.forgive(&mut tx, now).await?,
-            Way::Provider { .. } => attempt::forgive_source(&mut tx, entry.source, now).await?,
+            Way::Provider { .. } => attempt::forgive_source(&mut tx, Tries::Provider, entry.source, now).await?,
         }
         let device = remember(&mut tx, account.operator_id, device, now).await?;
         add_cookie(&mut response, cookie::DEVICE, &device, Life::Secs(DEVICE_SECS));

@@ -227,8 +227,8 @@ pub(super) async fn set_up(
 ) -> PageResult {
     may_set_up(&login)?;
     let words = Words::of(login.lang);
-    // Who finds an open browser must not put a factor of their own on the account. In a login that needs one the password
-    // was typed just before.
+    // Who finds an open browser must not put a factor of their own on the account. In a login that needs one the owner was
+    // proved just before, by the password or by the provider.
     if login.stage == Stage::Full && !account::proved(&app, &login, &sent.password).await? {
         return offer_page(&app, &login, &headers, Some(words.account.old_wrong)).await;
     }

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use manager::{fetch_all, role::Role};
+use manager::{db::Db, fetch_all, role::Role};
 
 use super::{
-    ADMIN, bind, company, connect, go,
-    idp::{Fault, Idp},
+    ADMIN, bind, company, connect, failed, go,
+    idp::{Fault, Idp, Key},
     login, manager, set, sign_in,
 };
 use crate::{
@@ -27,7 +27,7 @@ async fn who_has_bound_the_own_account_logs_in_by_the_provider() {
         let browser = Browser::new(&manager);
 
         // The provider says a mail address and that it is verified: no account is found by it, and none is made.
-        sign_in(&browser, &idp, ADMIN).await.goes_to(&login("provider_unlinked"));
+        sign_in(&browser, &idp, ADMIN).await.goes_to(&failed("provider_unlinked"));
         browser.get(&login("provider_unlinked")).await.says("接続されたアカウントがここにありません");
         bind(&admin, &idp, ADMIN).await;
         let page = go(&browser, " ACME ").await;
@@ -35,7 +35,7 @@ async fn who_has_bound_the_own_account_logs_in_by_the_provider() {
         assert!(!page.text.contains(&browser.cookie(COOKIE)), "the page does not tell the cookie");
         browser.get(&idp.authorize(&page, ADMIN)).await.goes_to("/operators?q=a");
         browser.get("/operators").await.says("山田 太郎");
-        sign_in(&browser, &idp, "somebody-else").await.goes_to(&login("provider_unlinked"));
+        sign_in(&browser, &idp, "somebody-else").await.goes_to(&failed("provider_unlinked"));
 
         let log = browser.get("/log/logins").await;
         log.says("方法:</span> IDプロバイダー");
@@ -73,11 +73,11 @@ async fn an_answer_is_taken_once_in_time_and_from_the_browser_that_went() {
         let page = go(&browser, "acme").await;
         let fresh = idp.authorize(&page, ADMIN);
         let code = fresh.split_once("code=").unwrap().1.split('&').next().unwrap().to_owned();
-        browser.get(&fresh.replace(&code, &used)).await.goes_to(&login("provider_wrong"));
+        browser.get(&fresh.replace(&code, &used)).await.goes_to(&failed("provider_wrong"));
         // Too late.
         let back = idp.authorize(&go(&browser, "acme").await, ADMIN);
         manager.advance(Duration::from_mins(10));
-        browser.get(&back).await.goes_to(&stale);
+        browser.get(&back).await.goes_to(&failed("provider_stale"));
         idp.clock(manager.app.now_ms());
         // At the address of another company, or without anything.
         let back = idp.authorize(&go(&browser, "acme").await, ADMIN);
@@ -125,7 +125,6 @@ async fn a_provider_that_is_away_or_wrong_is_told_in_our_words_and_the_password_
         let (_, _, admin) = company(&manager, &idp).await;
         bind(&admin, &idp, ADMIN).await;
         let browser = Browser::new(&manager);
-        let away = |why: &str| format!("/login?why={why}&company=acme&next=%2Foperators%3Fq%3Da");
 
         for (error, why) in [
             ("access_denied", "provider_denied"),
@@ -137,35 +136,43 @@ async fn a_provider_that_is_away_or_wrong_is_told_in_our_words_and_the_password_
         ] {
             let page = go(&browser, "acme").await;
             let seen = browser.get(&idp.refuses(&page, error, "<script>alert(2)</script>")).await;
-            seen.goes_to(&login(why));
-            browser.get(&login(why)).await.lacks("alert(");
+            seen.goes_to(&failed(why));
+            browser.get(&failed(why)).await.lacks("alert(");
         }
         browser.get("/login?why=%3Cscript%3E").await.lacks("role=\"alert\"");
 
         // What is wrong at the return.
         for (path, fault, why) in [
-            ("/token", Fault::NotFound, "provider_away"),
+            ("/token", Fault::NotFound, "provider_wrong"),
+            ("/token", Fault::Says(503, ""), "provider_away"),
+            ("/token", Fault::Says(429, "slow_down"), "provider_away"),
+            ("/token", Fault::Says(500, "server_error"), "provider_away"),
+            ("/token", Fault::Says(400, "temporarily_unavailable"), "provider_away"),
+            ("/token", Fault::Says(400, "unauthorized_client"), "provider_client"),
+            ("/token", Fault::Says(401, ""), "provider_client"),
             ("/token", Fault::Redirect, "provider_away"),
             ("/token", Fault::Huge, "provider_wrong"),
             ("/token", Fault::Garbage, "provider_wrong"),
         ] {
             let page = go(&browser, "acme").await;
             idp.fails(path, fault);
-            browser.get(&idp.authorize(&page, ADMIN)).await.goes_to(&login(why));
+            browser.get(&idp.authorize(&page, ADMIN)).await.goes_to(&failed(why));
             idp.behaves();
         }
         // What is wrong at the beginning, once nobody remembers what the provider said.
         for (path, fault, why) in [
-            ("/.well-known/openid-configuration", Fault::NotFound, "provider_away"),
+            ("/.well-known/openid-configuration", Fault::NotFound, "provider_wrong"),
+            ("/.well-known/openid-configuration", Fault::Says(502, ""), "provider_away"),
             ("/.well-known/openid-configuration", Fault::Redirect, "provider_away"),
             ("/.well-known/openid-configuration", Fault::Huge, "provider_wrong"),
             ("/.well-known/openid-configuration", Fault::Garbage, "provider_wrong"),
-            ("/keys", Fault::NotFound, "provider_away"),
+            ("/keys", Fault::NotFound, "provider_wrong"),
+            ("/keys", Fault::Says(503, ""), "provider_away"),
             ("/keys", Fault::Garbage, "provider_wrong"),
         ] {
             idp.fails(path, fault);
             manager.advance(Duration::from_hours(1));
-            go(&browser, "acme").await.goes_to(&away(why));
+            go(&browser, "acme").await.goes_to(&failed(why));
             idp.behaves();
         }
         for (name, value) in [
@@ -177,7 +184,7 @@ async fn a_provider_that_is_away_or_wrong_is_told_in_our_words_and_the_password_
         ] {
             idp.says(move |metadata| metadata[name] = value.into());
             manager.advance(Duration::from_hours(1));
-            go(&browser, "acme").await.goes_to(&away("provider_wrong"));
+            go(&browser, "acme").await.goes_to(&failed("provider_wrong"));
             idp.behaves();
         }
         idp.clock(manager.app.now_ms());
@@ -189,19 +196,76 @@ async fn a_provider_that_is_away_or_wrong_is_told_in_our_words_and_the_password_
 }
 
 #[tokio::test]
+async fn a_provider_that_lacks_something_is_asked_again_as_soon_as_it_was_mended() {
+    on_both(|db| async move {
+        let idp = Idp::start().await;
+        let manager = manager(db, &idp);
+        company(&manager, &idp).await;
+        let browser = Browser::new(&manager);
+
+        idp.says(|metadata| metadata["code_challenge_methods_supported"] = ["plain"].as_slice().into());
+        go(&browser, "acme").await.goes_to(&failed("provider_wrong"));
+        idp.behaves();
+        go(&browser, "acme").await.says("IDプロバイダーへ進みます");
+        idp.has_keys(Vec::new());
+        manager.advance(Duration::from_hours(1));
+        go(&browser, "acme").await.goes_to(&failed("provider_wrong"));
+        idp.has_keys(vec![Key::es256("second")]);
+        go(&browser, "acme").await.says("IDプロバイダーへ進みます");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_secret_that_the_provider_does_not_take_is_said_to_be_that() {
+    on_both(|db| async move {
+        let idp = Idp::start().await;
+        let manager = manager(db, &idp);
+        let (_, _, admin) = company(&manager, &idp).await;
+        bind(&admin, &idp, ADMIN).await;
+        set(&admin, idp.issuer(), &[("secret", "expired")]).await.goes_to(super::SETTINGS);
+
+        let browser = Browser::new(&manager);
+        sign_in(&browser, &idp, ADMIN).await.goes_to(&failed("provider_client"));
+        browser.get(&login("provider_client")).await.says("新しいシークレットを入力します");
+        browser.get("/system/login?why=provider_client").await.says("system.provider.client_secret_file");
+        admin.get("/log/logins").await.says("プロバイダーがクライアントシークレットを受け付けない");
+        let back = idp.authorize(&connect(&admin, PASSWORD).await, ADMIN);
+        admin.get(&back).await.goes_to("/account?why=provider_client");
+        // Trying it cannot know.
+        admin.get(super::SETTINGS).await;
+        let seen = admin.post(&format!("{}/check", super::SETTINGS), &[]).await;
+        seen.says("シークレットは、接続するときに初めて確かめられます");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_provider_that_does_not_answer_is_left_in_time() {
     on_both(|db| async move {
         let idp = Idp::start().await;
-        let timeout = ops::config::Span::secs(1);
-        let providers = manager::provider::Config { timeout, ..idp.config() };
-        let manager = Manager::with(db, config(|config| config.providers = providers));
+        let start = |db: Db| {
+            let timeout = Some(ops::config::Span::secs(1));
+            let providers = manager::provider::Config { timeout, ..idp.config() };
+            Manager::with(db, config(|config| config.providers = providers))
+        };
+        let (manager, there) = (start(db.clone()), start(db));
         let (_, _, admin) = company(&manager, &idp).await;
         bind(&admin, &idp, ADMIN).await;
         let browser = Browser::new(&manager);
 
         let page = go(&browser, "acme").await;
         idp.fails("/token", Fault::Silent);
-        browser.get(&idp.authorize(&page, ADMIN)).await.goes_to(&login("provider_away"));
+        browser.get(&idp.authorize(&page, ADMIN)).await.goes_to(&failed("provider_away"));
+        idp.behaves();
+        // Each answer is in time and all together are not, at a manager that knows nothing of the provider yet.
+        let back = idp.authorize(&go(&browser, "acme").await, ADMIN);
+        for path in ["/.well-known/openid-configuration", "/token"] {
+            idp.fails(path, Fault::Slow);
+        }
+        let elsewhere = Browser::new(&there);
+        elsewhere.plant(COOKIE, &browser.cookie(COOKIE));
+        elsewhere.get(&back).await.goes_to(&failed("provider_away"));
     })
     .await;
 }
@@ -217,7 +281,7 @@ async fn an_answer_of_another_provider_is_not_taken() {
         let issuer = manager::list::params::encode(idp.issuer());
 
         let back = idp.authorize(&go(&browser, "acme").await, ADMIN);
-        browser.get(&format!("{back}&iss=https%3A%2F%2Fevil.example")).await.goes_to(&login("provider_wrong"));
+        browser.get(&format!("{back}&iss=https%3A%2F%2Fevil.example")).await.goes_to(&failed("provider_wrong"));
         let back = idp.authorize(&go(&browser, "acme").await, ADMIN);
         browser.get(&format!("{back}&iss={issuer}")).await.goes_to("/operators?q=a");
         // A provider that says that it names itself must do so.
@@ -225,7 +289,7 @@ async fn an_answer_of_another_provider_is_not_taken() {
         manager.advance(Duration::from_hours(1));
         idp.clock(manager.app.now_ms());
         let browser = Browser::new(&manager);
-        sign_in(&browser, &idp, ADMIN).await.goes_to(&login("provider_wrong"));
+        sign_in(&browser, &idp, ADMIN).await.goes_to(&failed("provider_wrong"));
         let back = idp.authorize(&go(&browser, "acme").await, ADMIN);
         browser.get(&format!("{back}&iss={issuer}")).await.goes_to("/operators?q=a");
     })
@@ -253,10 +317,18 @@ async fn the_button_is_there_where_somebody_has_a_provider_and_says_the_same_of_
         stranger.get("/login?company=acme").await.says(">サンプルIDでログイン</button>");
         stranger.get("/login").await.lacks("サンプルIDでログイン");
         stranger.log_in("acme", "admin", "wrong-password").await.lacks("サンプルIDでログイン");
+        // Who did not come in finds the login as it was.
+        let page = go(&stranger, "acme").await;
+        let seen = stranger.get(&idp.refuses(&page, "access_denied", "no")).await;
+        let back = seen.location.unwrap();
+        let page = stranger.get(&back).await;
+        page.says(">サンプルIDでログイン</button>");
+        page.says("name=\"company\" value=\"acme\"");
+        page.says("name=\"next\" value=\"/operators?q=a\"");
         // Turned off between going and coming back.
         let page = go(&stranger, "acme").await;
         set(&admin, idp.issuer(), &[("in_force", "")]).await.goes_to(super::SETTINGS);
-        stranger.get(&idp.authorize(&page, ADMIN)).await.goes_to(&login("provider_stale"));
+        stranger.get(&idp.authorize(&page, ADMIN)).await.goes_to(&failed("provider_stale"));
         go(&stranger, "acme").await.goes_to(&nobody("acme"));
         let seen = connect(&admin, PASSWORD).await;
         assert_eq!(seen.status, StatusCode::NOT_FOUND);
@@ -286,7 +358,11 @@ async fn a_source_that_begins_again_and_again_is_slowed_and_who_arrives_is_not_c
         }
         let slowed = go(&browser, "acme").await;
         assert_eq!(slowed.status, StatusCode::TOO_MANY_REQUESTS);
-        assert_eq!(manager.login("acme", "admin", PASSWORD).await.status, StatusCode::TOO_MANY_REQUESTS);
+        let counted = manager.app.metrics.registry.text();
+        assert!(counted.contains("manager_logins_total{result=\"throttled\"} 1"), "{counted}");
+        // Nothing was guessed: tools and passwords of the same office are not slowed.
+        assert_eq!(manager.login("acme", "admin", PASSWORD).await.status, StatusCode::OK);
+        browser.log_in("acme", "admin", PASSWORD).await.goes_to("/");
         let elsewhere = Browser::from(&manager, "198.51.100.7");
         sign_in(&elsewhere, &idp, ADMIN).await.goes_to("/operators?q=a");
     })

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use aws_lc_rs::{
@@ -28,7 +29,6 @@ use base64::{
 use hmac::{Hmac, Mac as _};
 use manager::provider::Config;
 use ops::{
-    config::Span,
     shutdown::Shutdown,
     tls::{self, Certificate},
     web,
@@ -62,9 +62,15 @@ enum Kind {
 pub(super) enum Fault {
     Huge,
     Silent,
+    /// It answers as it should, after 0.7 seconds.
+    Slow,
+    /// It answers as it should, once the test has done something meanwhile.
+    Held,
     Redirect,
     NotFound,
     Garbage,
+    /// A status with the word of a refusal.
+    Says(u16, &'static str),
 }
 
 /// Somebody who has signed in, until the code is used.
@@ -92,6 +98,8 @@ struct Shared {
     forge: Mutex<Option<Forge>>,
     asked_for_keys: AtomicUsize,
     never: Notify,
+    arrived: Notify,
+    released: Notify,
 }
 
 pub(super) struct Idp {
@@ -200,6 +208,8 @@ impl Idp {
             forge: Mutex::default(),
             asked_for_keys: AtomicUsize::new(0),
             never: Notify::new(),
+            arrived: Notify::new(),
+            released: Notify::new(),
         });
         let app = Router::new().fallback(answer).with_state(Arc::clone(&shared));
         let shutdown = Shutdown::new();
@@ -219,7 +229,7 @@ impl Idp {
     /// Settings of a manager that may ask this provider.
     pub(super) fn config(&self) -> Config {
         let networks = vec!["127.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()];
-        Config { networks, ca_file: Some(self.ca_file()), timeout: Span::secs(8) }
+        Config { networks, ca_file: Some(self.ca_file()), timeout: None }
     }
 
     pub(super) fn clock(&self, now_ms: i64) {
@@ -237,6 +247,24 @@ impl Idp {
     /// A path fails so until [`Idp::behaves`].
     pub(super) fn fails(&self, path: &'static str, fault: Fault) {
         self.shared.faults.lock().unwrap().insert(path, fault);
+    }
+
+    /// What happens while the provider is asked at a path: `meanwhile` runs after the request has arrived and before it is
+    /// answered.
+    pub(super) async fn while_asked<T>(
+        &self,
+        path: &'static str,
+        asking: impl Future<Output = T>,
+        meanwhile: impl Future<Output = ()>,
+    ) -> T {
+        self.fails(path, Fault::Held);
+        let then = async {
+            self.shared.arrived.notified().await;
+            meanwhile.await;
+            self.shared.faults.lock().unwrap().remove(path);
+            self.shared.released.notify_one();
+        };
+        tokio::join!(asking, then).0
     }
 
     pub(super) fn says(&self, change: impl Fn(&mut Value) + Send + 'static) {
@@ -316,11 +344,17 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
     match fault {
         Some(Fault::Huge) => return Body::from(vec![b' '; 1 << 20]).into_response(),
         Some(Fault::Silent) => shared.never.notified().await,
+        Some(Fault::Slow) => tokio::time::sleep(Duration::from_millis(700)).await,
+        Some(Fault::Held) => {
+            shared.arrived.notify_one();
+            shared.released.notified().await;
+        }
         Some(Fault::Redirect) => {
             return (StatusCode::FOUND, [(header::LOCATION, format!("{}{path}/", shared.issuer))]).into_response();
         }
         Some(Fault::NotFound) => return StatusCode::NOT_FOUND.into_response(),
         Some(Fault::Garbage) => return "<html>".into_response(),
+        Some(Fault::Says(status, error)) => return refused(status, error),
         None => {}
     }
     let reply = match path {
@@ -330,16 +364,19 @@ async fn answer(State(shared): State<Arc<Shared>>, uri: Uri, headers: HeaderMap,
             let keys: Vec<Value> = shared.keys.lock().unwrap().iter().map(Key::jwk).collect();
             json!({ "keys": keys })
         }
+        "/token" if !knows_client(&headers, &body) => return refused(401, "invalid_client"),
         "/token" => {
-            let Some(id_token) = token(&shared, &headers, &body) else {
-                let refusal = json!({ "error": "invalid_grant", "error_description": "<script>" });
-                return (StatusCode::BAD_REQUEST, refusal.to_string()).into_response();
-            };
+            let Some(id_token) = token(&shared, &body) else { return refused(400, "invalid_grant") };
             json!({ "access_token": "unused", "token_type": "Bearer", "id_token": id_token })
         }
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
     ([(header::CONTENT_TYPE, "application/json")], reply.to_string()).into_response()
+}
+
+fn refused(status: u16, error: &str) -> Response {
+    let refusal = json!({ "error": error, "error_description": "<script>" });
+    (StatusCode::from_u16(status).unwrap(), refusal.to_string()).into_response()
 }
 
 fn metadata(shared: &Shared) -> Value {
@@ -358,24 +395,30 @@ fn metadata(shared: &Shared) -> Value {
     metadata
 }
 
-/// A token for a code, if client, address and verifier are right and the code is used for the first time.
-fn token(shared: &Shared, headers: &HeaderMap, body: &[u8]) -> Option<String> {
-    let fields: HashMap<String, String> = Url::parse(&format!("https://x/?{}", std::str::from_utf8(body).ok()?))
-        .ok()?
-        .query_pairs()
-        .into_owned()
-        .collect();
+fn fields(body: &[u8]) -> HashMap<String, String> {
+    let query = std::str::from_utf8(body).unwrap();
+    Url::parse(&format!("https://x/?{query}")).unwrap().query_pairs().into_owned().collect()
+}
+
+/// Whether a client shows its secret.
+fn knows_client(headers: &HeaderMap, body: &[u8]) -> bool {
+    let fields = fields(body);
     let encode = |text: &str| manager::list::params::encode(text);
     let basic = format!("Basic {}", STANDARD.encode(format!("{}:{}", encode(CLIENT), encode(SECRET))));
     let by_basic = headers.get(header::AUTHORIZATION).is_some_and(|sent| sent.as_bytes() == basic.as_bytes());
     let by_post = fields.get("client_id").map(String::as_str) == Some(CLIENT)
         && fields.get("client_secret").map(String::as_str) == Some(SECRET);
+    by_basic || by_post
+}
+
+/// A token for a code, if address and verifier are right and the code is used for the first time.
+fn token(shared: &Shared, body: &[u8]) -> Option<String> {
+    let fields = fields(body);
     let grant = shared.grants.lock().unwrap().remove(fields.get("code")?)?;
     let challenge = URL_SAFE_NO_PAD.encode(Sha256::digest(fields.get("code_verifier")?.as_bytes()));
     let is_right = fields.get("grant_type")? == "authorization_code"
         && fields.get("redirect_uri")? == &grant.redirect_uri
-        && challenge == grant.challenge
-        && (by_basic || by_post);
+        && challenge == grant.challenge;
     is_right.then(|| id_token(shared, &grant))
 }
 

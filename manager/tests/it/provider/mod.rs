@@ -8,7 +8,7 @@ mod settings;
 mod system;
 mod tokens;
 
-use manager::{db::Db, role::Role};
+use manager::{db::Db, fetch_one, role::Role};
 use proto::id::{CompanyId, OperatorId};
 
 use self::idp::{CLIENT, Idp, SECRET};
@@ -73,7 +73,18 @@ async fn sign_in(browser: &Browser<'_>, idp: &Idp, sub: &str) -> Seen {
     browser.get(&idp.authorize(&page, sub)).await
 }
 
-/// Where a sign-in that failed leads.
+/// How often something happened, by the audit record.
+async fn events(manager: &Manager, event: &str) -> i64 {
+    let mut tx = manager.app.db.read().await.unwrap();
+    fetch_one!(&mut tx, (i64,), "SELECT COUNT(*) FROM audit WHERE event = $1", event).unwrap().0
+}
+
+/// Where an answer that belongs to no sign-in leads.
 fn login(why: &str) -> String {
     format!("/login?why={why}")
+}
+
+/// Where a sign-in of [`go`] at `acme` that failed leads: to the login as it was left.
+fn failed(why: &str) -> String {
+    format!("/login?why={why}&company=acme&next=%2Foperators%3Fq%3Da")
 }

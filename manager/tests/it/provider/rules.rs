@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use manager::{execute, fetch_one, role::Role};
 
-use super::{ADMIN, bind, company, go, idp::Idp, login, manager, set, sign_in};
+use super::{ADMIN, bind, company, failed, go, idp::Idp, manager, set, sign_in};
 use crate::{
     browser::Browser,
     doors::set_policy,
@@ -20,7 +20,7 @@ async fn stopped_accounts_suspended_companies_networks_and_hours_hold() {
         let (company_id, operator_id, admin) = company(&manager, &idp).await;
         bind(&admin, &idp, ADMIN).await;
         let (id, browser) = (operator_id.to_string(), Browser::new(&manager));
-        let refused = login("provider_refused");
+        let refused = failed("provider_refused");
         let account = async |set: bool| {
             let mut tx = manager.app.db.begin().await.unwrap();
             execute!(&mut tx, "UPDATE operators SET stopped = $2 WHERE operator_id = $1", &id, set).unwrap();
@@ -38,8 +38,8 @@ async fn stopped_accounts_suspended_companies_networks_and_hours_hold() {
         browser.get(&refused).await.says("今ログインできません");
         account(false).await;
         state("suspended").await;
-        sign_in(&browser, &idp, ADMIN).await.goes_to(&login("provider_suspended"));
-        browser.get(&login("provider_suspended")).await.says("契約は停止中");
+        sign_in(&browser, &idp, ADMIN).await.goes_to(&failed("provider_suspended"));
+        browser.get(&failed("provider_suspended")).await.says("契約は停止中");
         state("active").await;
         set_policy(&manager, company_id, r#"{"login":{"networks":["198.51.100.0/24"]}}"#).await;
         sign_in(&browser, &idp, ADMIN).await.goes_to(&refused);
@@ -135,9 +135,13 @@ async fn the_second_factor_is_asked_for_here_unless_the_provider_asks() {
             .unwrap();
         tx.commit().await.unwrap();
         asked.get("/operators").await.says("山田 太郎");
-        sign_in(&Browser::new(&manager), &idp, ADMIN).await.goes_to("/operators?q=a");
+        let another = Browser::new(&manager);
+        sign_in(&another, &idp, ADMIN).await.goes_to("/operators?q=a");
+        // Whom the provider let in without a code here is out when it no longer asks for one.
         set(&asked, idp.issuer(), &[("asks_factor", "")]).await.goes_to(super::SETTINGS);
-        asked.get("/operators").await.goes_to("/login/factor");
+        asked.get("/operators").await.goes_to("/login?next=%2Foperators");
+        another.get("/operators").await.goes_to("/login?next=%2Foperators");
+        sign_in(&another, &idp, ADMIN).await.goes_to("/login/factor");
     })
     .await;
 }
@@ -175,7 +179,8 @@ async fn the_same_person_opens_in_each_company_the_account_that_was_bound_there(
 
         let browser = Browser::new(&manager);
         let back = idp.authorize(&go(&browser, "other").await, ADMIN);
-        browser.get(&back).await.goes_to(&login("provider_unlinked"));
+        let unlinked = "/login?why=provider_unlinked&company=other&next=%2Foperators%3Fq%3Da";
+        browser.get(&back).await.goes_to(unlinked);
         bind(&boss, &idp, ADMIN).await;
         let back = idp.authorize(&go(&browser, "other").await, ADMIN);
         browser.get(&back).await.goes_to("/operators?q=a");
@@ -184,7 +189,7 @@ async fn the_same_person_opens_in_each_company_the_account_that_was_bound_there(
         let mut tx = manager.app.db.begin().await.unwrap();
         execute!(&mut tx, "UPDATE provider_links SET issuer = 'https://id.example.jp'").unwrap();
         tx.commit().await.unwrap();
-        sign_in(&Browser::new(&manager), &idp, ADMIN).await.goes_to(&login("provider_unlinked"));
+        sign_in(&Browser::new(&manager), &idp, ADMIN).await.goes_to(&failed("provider_unlinked"));
     })
     .await;
 }

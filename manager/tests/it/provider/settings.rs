@@ -49,6 +49,13 @@ async fn what_is_typed_is_looked_at_and_the_secret_is_never_shown() {
             seen.says(sentence);
             seen.lacks(SECRET);
         }
+        // Both at once is a mistake; what was said about the secret stays as it was sent.
+        let both = set(&admin, idp.issuer(), &[("no_secret", "on")]).await;
+        assert_eq!(both.status, StatusCode::UNPROCESSABLE_ENTITY);
+        both.says("どちらか一方に");
+        both.says("name=\"no_secret\" value=\"on\" checked");
+        both.lacks(SECRET);
+        admin.get(SETTINGS).await.lacks("name=\"no_secret\" value=\"on\" checked");
         // The same provider keeps its secret.
         set(&admin, idp.issuer(), &[("secret", ""), ("button", "会社のID")]).await.goes_to(SETTINGS);
         bind(&admin, &idp, ADMIN).await;
@@ -103,6 +110,7 @@ async fn trying_it_says_what_is_wrong() {
         let discovery = "/.well-known/openid-configuration";
         for (path, fault, sentence) in [
             (discovery, Fault::NotFound, "ディスカバリー文書が 404 と答えました"),
+            (discovery, Fault::Says(503, ""), "ディスカバリー文書が 503 と答えました。混み合っているか"),
             (discovery, Fault::Redirect, "転送には従いません"),
             (discovery, Fault::Huge, "長すぎます"),
             (discovery, Fault::Garbage, "OpenID Connectの形ではありません"),

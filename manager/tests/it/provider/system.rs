@@ -3,32 +3,48 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use manager::{admin::AdminRole, db::Db, fetch_one, provider::SystemConfig};
+use manager::{
+    admin::AdminRole,
+    db::Db,
+    fetch_one,
+    provider::{self, SystemConfig},
+};
 use proto::id::OperatorId;
 
-use super::idp::{CLIENT, Idp, SECRET};
+use super::{
+    events,
+    idp::{CLIENT, Idp, SECRET},
+};
 use crate::{
     browser::{Browser, Seen},
     system::{account, code, first_login, knock},
     testing::{Manager, PASSWORD, config, on_both},
 };
 
-fn manager(db: Db, idp: &Idp, asks_second_factor: bool) -> Manager {
-    let secret = idp.ca_file().with_file_name("secret");
-    std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
-    let provider = SystemConfig {
-        issuer: idp.issuer().to_owned(),
-        client_id: CLIENT.to_owned(),
-        client_secret_file: Some(secret),
-        asks_second_factor,
-    };
+/// A manager whose configuration names the provider, or none.
+fn manager_with(db: Db, idp: &Idp, provider: Option<SystemConfig>) -> Manager {
     Manager::with(
         db,
         config(|config| {
             config.providers = idp.config();
-            config.system.provider = Some(provider);
+            config.system.provider = provider;
         }),
     )
+}
+
+fn manager(db: Db, idp: &Idp, asks_second_factor: bool) -> Manager {
+    manager_with(db, idp, Some(named(idp, asks_second_factor)))
+}
+
+fn named(idp: &Idp, asks_second_factor: bool) -> SystemConfig {
+    let secret = idp.ca_file().with_file_name("secret");
+    std::fs::write(&secret, format!("{SECRET}\n")).unwrap();
+    SystemConfig {
+        issuer: idp.issuer().to_owned(),
+        client_id: CLIENT.to_owned(),
+        client_secret_file: Some(secret),
+        asks_second_factor,
+    }
 }
 
 async fn bind(browser: &Browser<'_>, idp: &Idp, sub: &str) -> Seen {
@@ -44,8 +60,7 @@ async fn sign_in(browser: &Browser<'_>, idp: &Idp, sub: &str) -> Seen {
 }
 
 async fn alarms(manager: &Manager) -> i64 {
-    let mut tx = manager.app.db.read().await.unwrap();
-    fetch_one!(&mut tx, (i64,), "SELECT COUNT(*) FROM audit WHERE event = 'login.past_provider'").unwrap().0
+    events(manager, "login.past_provider").await
 }
 
 async fn handed_out(manager: &Manager, operator_id: OperatorId) -> i64 {
@@ -62,7 +77,9 @@ async fn an_administrator_signs_in_by_the_provider_and_the_factor_stays() {
         let operator_id = account(&manager, "root", AdminRole::Operations).await;
         let browser = first_login(&manager, "root", operator_id).await;
         assert_eq!(alarms(&manager).await, 1, "by password while there is a provider");
-        sign_in(&Browser::new(&manager), &idp, "root").await.goes_to("/system/login?why=provider_unlinked");
+        sign_in(&Browser::new(&manager), &idp, "root")
+            .await
+            .goes_to("/system/login?why=provider_unlinked&next=%2Fsystem%2Flog");
         bind(&browser, &idp, "root").await.goes_to("/system/account");
         assert_eq!(handed_out(&manager, operator_id).await, 0, "nobody else held it");
 
@@ -123,10 +140,69 @@ async fn a_binding_that_somebody_else_takes_away_counts_as_handed_out() {
         root.post(&format!("{page}/unlink"), &[("reason", "異動")]).await.goes_to(&page);
         assert_eq!(handed_out(&manager, data).await, manager.app.now_ms());
         browser.get("/system").await.goes_to("/system/login");
-        sign_in(&browser, &idp, "data").await.goes_to("/system/login?why=provider_unlinked");
+        sign_in(&browser, &idp, "data").await.goes_to("/system/login?why=provider_unlinked&next=%2Fsystem%2Flog");
         let auditor = account(&manager, "audit", AdminRole::Audit).await;
         let auditor = first_login(&manager, "audit", auditor).await;
         auditor.get("/system/log").await.says("管理者のIDプロバイダーとの接続を解除");
+        // Once more there is nothing to take away.
+        root.get(&page).await;
+        let again = root.post(&format!("{page}/unlink"), &[("reason", "異動")]).await;
+        assert_eq!(again.status, StatusCode::CONFLICT);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_new_password_or_factor_from_another_administrator_takes_the_binding_away() {
+    on_both(|db| async move {
+        let idp = Idp::start().await;
+        let manager = manager(db, &idp, true);
+        let root = account(&manager, "root", AdminRole::Operations).await;
+        let root = first_login(&manager, "root", root).await;
+        for (user, verb) in [("data", "factor"), ("ito", "password")] {
+            let operator_id = account(&manager, user, AdminRole::Data).await;
+            let browser = first_login(&manager, user, operator_id).await;
+            bind(&browser, &idp, user).await.goes_to("/system/account");
+            let page = format!("/system/admins/{operator_id}");
+            root.get(&page).await.says("接続済み");
+            root.post(&format!("{page}/{verb}"), &[("reason", "紛失")]).await;
+            root.get(&page).await.lacks("接続済み");
+            browser.get("/system").await.goes_to("/system/login");
+            sign_in(&browser, &idp, user).await.goes_to("/system/login?why=provider_unlinked&next=%2Fsystem%2Flog");
+        }
+        assert_eq!(events(&manager, "admin.provider_unlinked").await, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_start_with_another_provider_ends_the_logins_that_came_by_the_one_before() {
+    on_both(|db| async move {
+        let idp = Idp::start().await;
+        let first = manager(db.clone(), &idp, true);
+        provider::settle(&first.app).await.unwrap();
+        let operator_id = account(&first, "root", AdminRole::Operations).await;
+        let browser = first_login(&first, "root", operator_id).await;
+        bind(&browser, &idp, "root").await.goes_to("/system/account");
+        // No company has one, whatever system administrators have.
+        Browser::new(&first).get("/login").await.lacks("/login/provider");
+
+        let same = || Some(named(&idp, true));
+        let asks_no_more = || Some(named(&idp, false));
+        let another = || Some(SystemConfig { client_id: "another".to_owned(), ..named(&idp, true) });
+        for (next, stays) in [(same(), true), (asks_no_more(), false), (another(), false), (None, false)] {
+            provider::settle(&first.app).await.unwrap();
+            let by_provider = Browser::new(&first);
+            sign_in(&by_provider, &idp, "root").await.goes_to("/system/log");
+            let started = manager_with(db.clone(), &idp, next);
+            provider::settle(&started.app).await.unwrap();
+            if stays {
+                by_provider.get("/system").await.says("rootさん");
+            } else {
+                by_provider.get("/system").await.goes_to("/system/login");
+            }
+            browser.get("/system").await.says("rootさん");
+        }
     })
     .await;
 }

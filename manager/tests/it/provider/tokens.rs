@@ -4,9 +4,9 @@ use manager::fetch_one;
 use serde_json::json;
 
 use super::{
-    ADMIN, bind, company, go,
+    ADMIN, bind, company, failed, go,
     idp::{CLIENT, Forge, Idp, Key, SECRET, hs256, part},
-    login, manager, sign_in,
+    manager, sign_in,
 };
 use crate::{browser::Browser, testing::on_both};
 
@@ -31,13 +31,13 @@ async fn every_kind_of_signature_that_is_taken_opens_the_account() {
         idp.has_keys(vec![Key::es256("one"), Key::es256("two")]);
         manager.advance(std::time::Duration::from_hours(1));
         idp.clock(manager.app.now_ms());
-        sign_in(&Browser::new(&manager), &idp, ADMIN).await.goes_to(&login("provider_wrong"));
+        sign_in(&Browser::new(&manager), &idp, ADMIN).await.goes_to(&failed("provider_wrong"));
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_key_that_nobody_knows_makes_the_keys_be_fetched_once() {
+async fn a_key_that_nobody_knows_and_a_wrong_signature_make_the_keys_be_fetched_once() {
     on_both(|db| async move {
         let idp = Idp::start().await;
         let manager = manager(db, &idp);
@@ -45,8 +45,17 @@ async fn a_key_that_nobody_knows_makes_the_keys_be_fetched_once() {
         bind(&admin, &idp, ADMIN).await;
         assert_eq!(idp.times_asked_for_keys(), 1);
         idp.heads(|head| head["kid"] = json!("unknown"));
-        sign_in(&Browser::new(&manager), &idp, ADMIN).await.goes_to(&login("provider_wrong"));
+        sign_in(&Browser::new(&manager), &idp, ADMIN).await.goes_to(&failed("provider_wrong"));
         assert_eq!(idp.times_asked_for_keys(), 2);
+        // Another key under the name of the one before.
+        idp.behaves();
+        idp.has_keys(vec![Key::es256("first")]);
+        sign_in(&Browser::new(&manager), &idp, ADMIN).await.goes_to("/operators?q=a");
+        assert_eq!(idp.times_asked_for_keys(), 3);
+        // Nobody's key: fetched once, and the token is not taken.
+        idp.forges(|claims, key| format!("{}.{claims}.AAAA", part(&json!({ "alg": "ES256", "kid": key.kid }))));
+        sign_in(&Browser::new(&manager), &idp, ADMIN).await.goes_to(&failed("provider_wrong"));
+        assert_eq!(idp.times_asked_for_keys(), 4);
     })
     .await;
 }
@@ -60,7 +69,7 @@ async fn a_token_that_is_not_right_opens_nothing() {
         bind(&admin, &idp, ADMIN).await;
         let browser = Browser::from(&manager, "198.51.100.7");
         let now = manager.app.now_ms() / 1000;
-        let wrong = login("provider_wrong");
+        let wrong = failed("provider_wrong");
 
         for (name, value) in [
             ("iss", json!("https://localhost/realms/other")),
@@ -118,16 +127,15 @@ async fn a_token_that_is_not_right_opens_nothing() {
 }
 
 #[tokio::test]
-async fn a_token_for_another_client_of_the_provider_does_not_open_this_company() {
+async fn a_client_that_does_not_show_its_secret_gets_no_token_and_one_may_show_it_in_the_form() {
     on_both(|db| async move {
         let idp = Idp::start().await;
         let manager = manager(db, &idp);
         let (_, _, admin) = company(&manager, &idp).await;
         bind(&admin, &idp, ADMIN).await;
-        // A public client of the same provider: a client without its secret gets no token here.
         super::set(&admin, idp.issuer(), &[("secret", ""), ("no_secret", "on")]).await.goes_to(super::SETTINGS);
         let browser = Browser::new(&manager);
-        sign_in(&browser, &idp, ADMIN).await.goes_to(&login("provider_wrong"));
+        sign_in(&browser, &idp, ADMIN).await.goes_to(&failed("provider_client"));
         super::set(&admin, idp.issuer(), &[]).await.goes_to(super::SETTINGS);
         idp.says(|metadata| metadata["token_endpoint_auth_methods_supported"] = json!(["client_secret_post"]));
         manager.advance(std::time::Duration::from_hours(1));

@@ -1,14 +1,12 @@
-//! Why a call was not taken: its kind, which the page explains in its language, and what came back, as it came.
+//! Why a request was not answered as it should be: its kind, which the page explains in its language, and what came back, as it came.
 
 use std::{error::Error, io};
 
 use reqwest::StatusCode;
 use rustls::pki_types::InvalidDnsNameError;
 
-use crate::{
-    outward::{AddressError, NotFound, NotPublic},
-    site::Words,
-};
+use super::{AddressError, NotFound, NotPublic};
+use crate::site::Words;
 
 /// A kind of refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +39,7 @@ pub enum Kind {
     Other,
 }
 
-/// Why one call was not taken.
+/// Why one request was not answered as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
     /// Its kind.
