@@ -67,6 +67,9 @@ pub enum EnterError {
     /// The manager or the relays have no room now.
     #[error("the service is busy")]
     Busy,
+    /// The whole service is stopped.
+    #[error("the service is stopped")]
+    ServiceHalted,
     /// The manager's answer is not understood.
     #[error("the manager's answer is not understood")]
     NotUnderstood,
@@ -93,6 +96,7 @@ impl EnterError {
             Self::NoBookmark => "no_bookmark",
             Self::ManagerUnreachable => "manager_unreachable",
             Self::Busy => "busy",
+            Self::ServiceHalted => "service_halted",
             Self::NotUnderstood => "not_understood",
             Self::Proxy(error) => error.code(),
             Self::RelayUnreachable => "relay_unreachable",
@@ -111,6 +115,7 @@ impl From<ApiError> for EnterError {
                 Self::NumberUnusable
             }
             Some(ErrorCode::NoRelay | ErrorCode::Busy | ErrorCode::Internal) => Self::Busy,
+            Some(ErrorCode::ServiceHalted) => Self::ServiceHalted,
             None if error.is_temporary() => Self::ManagerUnreachable,
             Some(
                 ErrorCode::BadRequest
@@ -232,6 +237,7 @@ mod tests {
     fn a_manager_that_is_not_there_is_told_from_one_that_is_busy() {
         assert_eq!(EnterError::from(ApiError::Unreachable(String::new())).code(), "manager_unreachable");
         assert_eq!(refused(503, ErrorCode::NoRelay).code(), "busy");
+        assert_eq!(refused(503, ErrorCode::ServiceHalted).code(), "service_halted");
         assert_eq!(EnterError::from(ApiError::Malformed(String::new())).code(), "not_understood");
     }
 }

@@ -18,6 +18,7 @@ fn every_trouble_has_a_sentence() {
         EnterError::NoBookmark,
         EnterError::ManagerUnreachable,
         EnterError::Busy,
+        EnterError::ServiceHalted,
         EnterError::NotUnderstood,
         EnterError::WrongSecret,
         EnterError::RelayUnreachable,

@@ -155,7 +155,7 @@ const fn status(code: ErrorCode) -> StatusCode {
         ErrorCode::TooManyOpen | ErrorCode::WrongState => StatusCode::CONFLICT,
         ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
         ErrorCode::Throttled => StatusCode::TOO_MANY_REQUESTS,
-        ErrorCode::NoRelay | ErrorCode::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorCode::ServiceHalted | ErrorCode::NoRelay | ErrorCode::Busy => StatusCode::SERVICE_UNAVAILABLE,
         ErrorCode::Internal | ErrorCode::Unknown => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }
@@ -175,6 +175,7 @@ const fn sentence(code: ErrorCode) -> &'static str {
         ErrorCode::WrongState => "the state does not allow this any more",
         ErrorCode::TooLarge => "the body is too large",
         ErrorCode::Throttled => "too many requests",
+        ErrorCode::ServiceHalted => "the service is stopped for every company; log in again once it is back",
         ErrorCode::NoRelay => "no relay is alive",
         ErrorCode::Busy => "the server is overloaded, try again",
         ErrorCode::Internal | ErrorCode::Unknown => "a mistake of the server",

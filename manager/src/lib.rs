@@ -41,6 +41,8 @@ pub mod company;
 
 pub mod contract;
 
+pub mod halt;
+
 pub mod request;
 
 pub mod role;

@@ -18,7 +18,7 @@ ops::metrics! {
         pub manager_http_requests_total: IntCounterVec["route", "status"],
         /// Seconds from a request's head to its answer's head, by route.
         pub manager_http_request_seconds: HistogramVec["route"] in REQUEST_BUCKETS,
-        /// Logins tried, by result: ok, unknown, locked, stopped, wrong_password, unlinked, throttled, busy.
+        /// Logins tried, by result: ok, unknown, locked, stopped, wrong_password, unlinked, halted, throttled, busy.
         pub manager_logins_total: IntCounterVec["result"],
         /// Logins of administrators by password while there is an identity provider, by realm; nobody should need one.
         pub manager_logins_past_provider_total: IntCounterVec["realm"],

@@ -27,6 +27,7 @@ pub const CODES: &[&str] = &[
     "too_many_open",
     "wrong_state",
     "throttled",
+    "service_halted",
     "no_relay",
     "busy",
     "internal",
@@ -44,9 +45,9 @@ impl Failure {
         Self { code, message: message.into(), retry_after_secs: None }
     }
 
-    /// Whether the bearer token is not valid any more.
+    /// Whether the bearer token is not valid any more. A halt of the service ends every login.
     pub fn is_logged_out(&self) -> bool {
-        self.code == "not_logged_in"
+        matches!(self.code, "not_logged_in" | "service_halted")
     }
 
     /// Whether the same call may succeed later without anybody changing anything.
@@ -89,6 +90,7 @@ const fn name(code: ErrorCode) -> &'static str {
         ErrorCode::TooManyOpen => "too_many_open",
         ErrorCode::WrongState => "wrong_state",
         ErrorCode::Throttled => "throttled",
+        ErrorCode::ServiceHalted => "service_halted",
         ErrorCode::NoRelay => "no_relay",
         ErrorCode::Busy => "busy",
         ErrorCode::Internal | ErrorCode::Unknown => "internal",

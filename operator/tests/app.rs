@@ -400,6 +400,16 @@ fn a_lost_login_leaves_the_running_session_alone() {
 }
 
 #[test]
+fn a_stopped_service_leads_to_the_login_which_says_so() {
+    let mut app = App::default();
+    play(&mut app, [login()]);
+    let told = Event::Manager(Manager::Failed(Verb::Listen, Failure::new("service_halted", "")));
+    assert_eq!(error_code(&play(&mut app, [told])), Some("service_halted"));
+    assert_eq!(app.page, Page::Login);
+    assert!(matches!(&app.notice, Some(Notice::Failed(failure)) if failure.code == "service_halted"));
+}
+
+#[test]
 fn logging_out_ends_the_session_and_cancels_own_numbers_before_the_token_goes() {
     let mut app = connected();
     play(&mut app, [issued(2)]);

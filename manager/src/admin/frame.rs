@@ -5,9 +5,10 @@ use axum::http::HeaderMap;
 use super::{AdminLogin, AdminPermission, AdminRole};
 use crate::{
     app::App,
+    halt,
     site::{
         Frame, Words,
-        frame::{Entry, Group, Who, banners},
+        frame::{Banner, Entry, Group, Who, banners},
         time,
     },
 };
@@ -31,6 +32,8 @@ pub enum Here {
     Maintenance,
     /// Incidents.
     Incidents,
+    /// The switch that stops the whole service.
+    Halt,
     /// The log of the whole system.
     Log,
     /// One's own account.
@@ -52,6 +55,7 @@ impl Here {
                 ("/system/maintenance", words.maintenance.heading, Some(AdminPermission::MaintenanceView))
             }
             Self::Incidents => ("/system/incidents", words.incidents.heading, Some(AdminPermission::MaintenanceView)),
+            Self::Halt => (halt::page::ADDRESS, words.halt.heading, Some(AdminPermission::MaintenanceView)),
             Self::Log => ("/system/log", w.log, Some(AdminPermission::LogView)),
             Self::Account => ("/system/account", words.menu.account, None),
         }
@@ -62,7 +66,7 @@ impl Here {
 const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 3] {
     let w = &words.system;
     [
-        (w.group_service, &[Here::Top, Here::Notices, Here::Maintenance, Here::Incidents]),
+        (w.group_service, &[Here::Top, Here::Notices, Here::Maintenance, Here::Incidents, Here::Halt]),
         (w.group_contracts, &[Here::Companies, Here::Partners]),
         (w.group_record, &[Here::Requests, Here::Admins, Here::Log]),
     ]
@@ -88,10 +92,18 @@ pub fn frame(app: &App, login: &AdminLogin, headers: &HeaderMap, here: Here) -> 
             zone: time::zone_name(app.now_ms(), &login.zone()),
         }),
         groups: groups.filter(|group| !group.entries.is_empty()).collect(),
-        banners: banners(app, login, words),
+        banners: halted(login, words).into_iter().chain(banners(app, login, words)).collect(),
         chapter: "system",
         ..outside
     }
+}
+
+/// That the whole service is halted, with the way to the switch for those who see it.
+fn halted(login: &AdminLogin, words: &'static Words) -> Option<Banner> {
+    let since = time::seconds(login.halted_at_ms?, &login.zone());
+    let link = login.may(AdminPermission::MaintenanceView);
+    let link = link.then(|| (halt::page::ADDRESS.to_owned(), words.halt.banner_link.to_owned()));
+    Some(Banner { class: "bad", text: words.halt.banner(since), link })
 }
 
 /// The name of a role.

@@ -20,7 +20,7 @@ use crate::{
     contract::{self, list::ENDING_DAYS},
     db::{DbResult, Tx},
     extract::Source,
-    fetch_one,
+    fetch_one, halt,
     login::{Realm, page::own_pages},
     notice, provider, relays, request,
     site::{Frame, PageResult, Problem, problem},
@@ -41,6 +41,7 @@ pub fn router(app: App) -> Router<App> {
         .merge(log::router())
         .merge(notice::publish::router())
         .merge(notice::system::router())
+        .merge(halt::page::router())
         .route("/system", get(show))
         .route("/system/login/provider/return", get(provider::page::come_back_to_system))
         .route_layer(middleware::from_fn_with_state(app, wall))

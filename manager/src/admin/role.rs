@@ -36,12 +36,14 @@ pub enum AdminPermission {
     LogView,
     /// See notices of the service and of partners; for a partner, its own.
     NoticeView,
-    /// See maintenance and incidents.
+    /// See maintenance, incidents and whether the service is halted.
     MaintenanceView,
     /// Write notices of the service, maintenance and incidents.
     NoticeEdit,
     /// Write notices to the companies of one's own partner.
     PartnerNoticeEdit,
+    /// Halt the whole service, and lift that.
+    ServiceHalt,
 }
 
 impl AdminRole {
@@ -63,7 +65,7 @@ impl AdminRole {
         use AdminPermission as P;
         match permission {
             P::CompanyView | P::NoticeView => true,
-            P::CompanyEdit | P::AdminEdit | P::NoticeEdit => matches!(self, Self::Operations),
+            P::CompanyEdit | P::AdminEdit | P::NoticeEdit | P::ServiceHalt => matches!(self, Self::Operations),
             P::AdminView => matches!(self, Self::Operations | Self::Audit),
             P::DataView => matches!(self, Self::Data | Self::Audit),
             P::MaintenanceView => matches!(self, Self::Operations | Self::Data | Self::Audit),
@@ -104,7 +106,15 @@ mod tests {
     #[test]
     fn what_changes_something_belongs_to_one_role() {
         use AdminPermission as P;
-        let changing = [P::CompanyEdit, P::AdminEdit, P::DataHandle, P::LogView, P::NoticeEdit, P::PartnerNoticeEdit];
+        let changing = [
+            P::CompanyEdit,
+            P::AdminEdit,
+            P::DataHandle,
+            P::LogView,
+            P::NoticeEdit,
+            P::PartnerNoticeEdit,
+            P::ServiceHalt,
+        ];
         for permission in changing {
             let roles = AdminRole::ALL.into_iter().filter(|role| role.may(permission));
             assert_eq!(roles.count(), 1, "{permission:?}");

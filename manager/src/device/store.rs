@@ -52,7 +52,7 @@ pub struct Over {
     pub reception_id: String,
     /// Its company.
     pub company_id: String,
-    /// Whether its time is over; else its company or its account is out of service.
+    /// Whether its time is over; else its company, its account or the whole service is out of service.
     pub late: bool,
 }
 
@@ -250,7 +250,8 @@ pub async fn over(tx: &mut Tx, now_ms: UnixMillis, limit: i64) -> DbResult<Vec<O
         JOIN companies c ON c.company_id = d.company_id
         LEFT JOIN operators o ON o.operator_id = d.operator_id
         WHERE d.state = 'waiting'
-        AND (d.expires_at_ms <= $1 OR c.state <> 'active' OR o.stopped = TRUE OR o.deleted_at_ms IS NOT NULL)
+        AND (d.expires_at_ms <= $1 OR c.state <> 'active' OR o.stopped = TRUE OR o.deleted_at_ms IS NOT NULL
+            OR (SELECT halted_at_ms FROM service) IS NOT NULL)
         ORDER BY d.expires_at_ms
         LIMIT $2",
         now_ms,

@@ -19,7 +19,7 @@ use crate::{
 /// Pause between comments, so that both sides and every box between see life.
 const COMMENT_EVERY: Duration = Duration::from_secs(15);
 /// A login that is over ends its stream after this time at the latest.
-const LOGIN_EVERY: Duration = Duration::from_secs(5);
+pub const LOGIN_EVERY: Duration = Duration::from_secs(4);
 
 /// The stream of one browser. It says only that there is something; the rows are asked for with the rights of then.
 pub(super) async fn changes(

@@ -16,6 +16,7 @@ mod lines;
 mod sweep;
 
 pub use self::{
+    changes::LOGIN_EVERY,
     hub::Hub,
     page::router,
     sweep::{look_once, run},

@@ -40,7 +40,7 @@ pub fn router() -> OpenApiRouter<App> {
         (status = 401, description = "Company code, id or password is wrong, or the account is locked or stopped; or a code \
             or a new password is needed", body = ErrorBody),
         (status = 429, description = "Too many attempts", body = ErrorBody),
-        (status = 503, description = "Overloaded", body = ErrorBody),
+        (status = 503, description = "Overloaded; or the whole service is stopped", body = ErrorBody),
     ),
 )]
 async fn login(
@@ -131,6 +131,7 @@ impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Failed | Refusal::Suspended => Self::new(ErrorCode::LoginFailed),
+            Refusal::Halted => Self::new(ErrorCode::ServiceHalted),
             // The site says what to do.
             Refusal::InitialOver => Self::new(ErrorCode::PasswordChange),
             Refusal::Throttled { retry_after_secs } => Self::throttled(retry_after_secs),

@@ -25,7 +25,7 @@ use crate::{
     company::{CompanyCode, Lockout},
     db::{DbError, DbResult, Tx},
     error::ApiError,
-    site,
+    halt, site,
     throttle::{self, Rate, Taken},
 };
 
@@ -74,6 +74,8 @@ pub enum Refusal {
     Suspended,
     /// The password is an initial one that nobody used in time; only who knows it is told.
     InitialOver,
+    /// The whole service is halted; everybody is told.
+    Halted,
     /// Too many attempts.
     Throttled {
         /// Seconds to wait.
@@ -161,6 +163,11 @@ struct Attempt {
 /// [`Refusal`].
 pub async fn prove(app: &App, typed: Typed) -> Result<Proved, Refusal> {
     let logins = &app.metrics.core.manager_logins_total;
+    // Before anything is counted, so that nobody is locked out by having tried meanwhile.
+    if typed.realm == Realm::Company && halt::is_halted(app).await? {
+        logins.with_label_values(&["halted"]).inc();
+        return Err(Refusal::Halted);
+    }
     let source = throttle::source_bucket(typed.source);
     if let Some(retry_after_secs) = throttled(app, Tries::Password, &source).await? {
         return Err(Refusal::Throttled { retry_after_secs });

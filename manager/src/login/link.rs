@@ -176,7 +176,15 @@ pub async fn run(app: App, stop: CancellationToken) {
 /// [`DbError`].
 pub async fn answer(app: &App) -> DbResult<usize> {
     let mut tx = app.db.read().await?;
-    let any = fetch_optional!(&mut tx, (String,), "SELECT request_id FROM password_requests LIMIT 1")?;
+    // Nobody gets a link while the service is halted.
+    let any = fetch_optional!(
+        &mut tx,
+        (String,),
+        "SELECT request_id
+        FROM password_requests
+        WHERE (SELECT halted_at_ms FROM service) IS NULL
+        LIMIT 1"
+    )?;
     drop(tx);
     if any.is_none() {
         return Ok(0);
@@ -341,7 +349,8 @@ pub async fn find(tx: &mut Tx, token: &BearerHash, now: UnixMillis) -> DbResult<
         AND o.stopped = FALSE
         AND o.deleted_at_ms IS NULL
         AND c.realm = 'company'
-        AND c.state = 'active'",
+        AND c.state = 'active'
+        AND (SELECT halted_at_ms FROM service) IS NULL",
         token.as_str(),
         now
     )?;

@@ -15,6 +15,7 @@ use crate::{
     company::Policy,
     error::{ApiError, ApiResult},
     extract::{Bearer, Source},
+    halt,
     role::{Permission, Permissions},
     router,
 };
@@ -47,13 +48,15 @@ impl LoggedIn {
     /// The operator whose token has this hash, if the login is valid now and may be used from there.
     ///
     /// # Errors
-    /// `NotLoggedIn`, or what the database says.
+    /// `NotLoggedIn`, `ServiceHalted`, or what the database says.
     pub async fn find(app: &App, token: &BearerHash, source: IpAddr) -> Result<Self, ApiError> {
         let now = app.now_ms();
         let mut tx = app.db.read().await?;
         let found = tool_store::find(&mut tx, token, app.config.login.idle.get(), source, now).await?;
+        let Some((login, used_at_ms)) = found else {
+            return Err(halt::refusal(&mut tx, ErrorCode::NotLoggedIn).await?);
+        };
         drop(tx);
-        let (login, used_at_ms) = found.ok_or(ApiError::new(ErrorCode::NotLoggedIn))?;
         router::note_account(login.operator_id);
         if used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
             let mut tx = app.db.begin().await?;

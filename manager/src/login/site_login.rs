@@ -82,6 +82,8 @@ pub struct Holder {
     pub lang: Lang,
     /// The notices that stand on its pages.
     pub notices: Vec<Running>,
+    /// Since when the whole service is halted; only system administrators are logged in then.
+    pub halted_at_ms: Option<UnixMillis>,
 }
 
 /// An account of a company that is logged in at the site, with what its role allows now.

@@ -74,6 +74,7 @@ struct Row {
     partner_id: Option<String>,
     created_at_ms: i64,
     used_at_ms: i64,
+    halted_at_ms: Option<i64>,
 }
 
 /// Stores a login.
@@ -99,7 +100,7 @@ pub async fn insert(tx: &mut Tx, new: &NewLogin<'_>, now: UnixMillis) -> DbResul
     Ok(())
 }
 
-/// Finds a login of a realm that is valid now, and when it was used last.
+/// Finds a login of a realm that is valid now, and when it was used last. While the service is halted, none of a company is.
 ///
 /// # Errors
 /// [`DbError`].
@@ -116,7 +117,7 @@ pub async fn find(
             g.path AS organisation_path, o.role, r.name AS role_name, r.reach AS role_reach,
             r.permissions AS role_permissions, l.stage, o.totp_sealed IS NOT NULL AS has_factor, l.by_provider,
             COALESCE(p.asks_factor, FALSE) AS provider_asks, o.password_changed_at_ms, o.partner_id, l.created_at_ms,
-            l.used_at_ms
+            l.used_at_ms, (SELECT s.halted_at_ms FROM service s) AS halted_at_ms
         FROM site_logins l
         JOIN operators o ON o.operator_id = l.operator_id
         JOIN companies c ON c.company_id = o.company_id
@@ -134,7 +135,7 @@ pub async fn find(
         now,
         realm.as_str()
     )?;
-    let Some(row) = row else { return Ok(None) };
+    let Some(row) = row.filter(|row| realm == Realm::System || row.halted_at_ms.is_none()) else { return Ok(None) };
     let (created_at_ms, used_at_ms) = (row.created_at_ms, row.used_at_ms);
     let login = match realm {
         Realm::Company => Login::Company(Box::new(read_company(row, token)?)),
@@ -146,8 +147,8 @@ pub async fn find(
     Ok((now < idle_at_ms.min(ends_at_ms)).then_some((login, used_at_ms)))
 }
 
-/// The account behind a token of the API, if it could use the site now: it is in force, of a company in force, and need
-/// not set a password first. `token` is the token's hash.
+/// The account behind a token of the API, if it could use the site now: it is in force, of a company in force, need not
+/// set a password first, and the service is not halted. `token` is the token's hash.
 ///
 /// # Errors
 /// [`DbError`].
@@ -159,7 +160,7 @@ pub async fn find_account(tx: &mut Tx, operator_id: OperatorId, token: &BearerHa
             g.path AS organisation_path, o.role, r.name AS role_name, r.reach AS role_reach,
             r.permissions AS role_permissions, 'full' AS stage, o.totp_sealed IS NOT NULL AS has_factor,
             FALSE AS by_provider, FALSE AS provider_asks, o.password_changed_at_ms, o.partner_id, o.created_at_ms,
-            o.created_at_ms AS used_at_ms
+            o.created_at_ms AS used_at_ms, (SELECT s.halted_at_ms FROM service s) AS halted_at_ms
         FROM operators o
         JOIN companies c ON c.company_id = o.company_id
         LEFT JOIN organisations g ON g.organisation_id = o.organisation_id
@@ -172,7 +173,7 @@ pub async fn find_account(tx: &mut Tx, operator_id: OperatorId, token: &BearerHa
         AND c.realm = 'company'",
         operator_id.to_string()
     )?;
-    row.map(|row| read_company(row, token)).transpose()
+    row.filter(|row| row.halted_at_ms.is_none()).map(|row| read_company(row, token)).transpose()
 }
 
 fn read_company(row: Row, token: &BearerHash) -> DbResult<SiteLogin> {
@@ -223,6 +224,7 @@ fn read_holder(row: Row, realm: Realm, token: &BearerHash) -> DbResult<Holder> {
         csrf: String::new(),
         lang: Lang::default(),
         notices: Vec::new(),
+        halted_at_ms: row.halted_at_ms,
     })
 }
 

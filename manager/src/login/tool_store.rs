@@ -94,7 +94,8 @@ pub async fn find(
         AND l.used_at_ms > $3
         AND o.stopped = FALSE
         AND c.state = 'active'
-        AND c.realm = 'company'",
+        AND c.realm = 'company'
+        AND (SELECT halted_at_ms FROM service) IS NULL",
         token.as_str(),
         now,
         now.saturating_sub(millis(idle))

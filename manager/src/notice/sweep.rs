@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio_util::sync::CancellationToken;
 
 use super::{incident, maintenance};
-use crate::{app::App, db::DbResult};
+use crate::{app::App, db::DbResult, halt};
 
 /// Pause between two looks: how exact the metric of planned stops is.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -35,12 +35,14 @@ pub async fn look(app: &App) -> DbResult<()> {
     let mut tx = app.db.read().await?;
     let stopped: BTreeSet<String> = maintenance::stopped_now(&mut tx, now).await?.into_iter().collect();
     let (open, overdue) = incident::open(&mut tx, now).await?;
+    let is_halted = halt::store::halted_at(&mut tx).await?.is_some();
     drop(tx);
     let metrics = &app.metrics.notice;
     for service in maintenance::SERVICES {
         let running = i64::from(stopped.contains(service));
         metrics.manager_maintenance_running.with_label_values(&[service]).set(running);
     }
+    metrics.manager_service_halted.set(is_halted.into());
     metrics.manager_incidents_open.set(open);
     if 0 < overdue && metrics.manager_incidents_overdue.get() < overdue {
         tracing::warn!(event = "incident.overdue", overdue, "Companies should have been told of {overdue} incidents");

@@ -27,6 +27,7 @@ use crate::{
     app::{self, App},
     db::DbError,
     extract::{InPath, Source},
+    halt,
     list::params::encode,
     login::{
         Login, Realm,
@@ -179,6 +180,9 @@ pub(crate) async fn begin(
     headers: HeaderMap,
     Form(filled): Form<Filled>,
 ) -> PageResult {
+    if realm == Realm::Company && halt::is_halted(&app).await? {
+        return Err(Problem::LoggedOut { next: next_in(realm, &filled.next) });
+    }
     // Counted until the login is done, and apart from passwords: nothing can be guessed here.
     if let Some(retry_after_secs) = attempt::throttled(&app, Tries::Provider, &throttle::source_bucket(source)).await? {
         return Err(Problem::Throttled { retry_after_secs });

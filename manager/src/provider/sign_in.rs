@@ -16,12 +16,14 @@ use crate::{
     app::App,
     audit::{self, AuditEvent},
     db::DbResult,
+    halt,
     login::{
         Realm,
         attempt::{self, Outcome, login_event},
         page::{Entry, Way, enter},
         store::{self as logins, Account},
     },
+    site::Problem,
     throttle,
 };
 
@@ -39,6 +41,10 @@ pub(super) struct Returned<'a> {
 pub(super) async fn sign_in(app: &App, returned: &Returned<'_>, subject: &str) -> Result<Response, Stop> {
     let Returned { realm, flow, source, headers, .. } = *returned;
     let mut tx = app.db.begin().await?;
+    if realm == Realm::Company && halt::store::halted_at(&mut tx).await?.is_some() {
+        app.metrics.core.manager_logins_total.with_label_values(&["halted"]).inc();
+        return Err(Stop::Problem(Problem::LoggedOut { next: flow.next.clone() }));
+    }
     let Some(provider) = still(app, &mut tx, realm, flow).await? else {
         tracing::info!(event = "provider.stale", "A provider was changed while it was asked");
         return Err(Stop::Why(Why::Stale));

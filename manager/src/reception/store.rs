@@ -157,7 +157,8 @@ pub async fn open_of(tx: &mut Tx, operator_id: OperatorId) -> DbResult<Vec<Store
 
 /// Enters the open reception with this locator: of any number of simultaneous entries one gets it.
 ///
-/// Says the same as [`Reception::enter`]; the number of an operator who was stopped cannot be entered.
+/// Says the same as [`Reception::enter`]; the number of an operator who was stopped cannot be entered, and none
+/// while the service is halted.
 ///
 /// # Errors
 /// [`DbError`].
@@ -176,6 +177,7 @@ pub async fn enter(tx: &mut Tx, mac: &str, session_id: SessionId, now_ms: UnixMi
             WHERE o.operator_id = receptions.operator_id
             AND o.stopped = FALSE
         )
+        AND (SELECT halted_at_ms FROM service) IS NULL
         RETURNING reception_id, company_id, operator_id, locator_sealed, proof_key, reason, state, session_id,
             issued_at_ms, life_ms, expires_at_ms, closed_at_ms, unproved_count",
         mac,
@@ -254,7 +256,8 @@ pub async fn expired(tx: &mut Tx, now_ms: UnixMillis, limit: i64) -> DbResult<Ve
     )
 }
 
-/// Numbers that nobody is entering, of accounts that were stopped or of companies whose contract does not run.
+/// Numbers that nobody is entering, of accounts that were stopped or of companies whose contract does not run; while the service
+/// is halted, of everybody.
 ///
 /// # Errors
 /// [`DbError`].
@@ -267,7 +270,7 @@ pub async fn revoked(tx: &mut Tx, limit: i64) -> DbResult<Vec<(String,)>> {
         JOIN operators o ON o.operator_id = r.operator_id
         JOIN companies c ON c.company_id = r.company_id
         WHERE r.state = 'issued'
-        AND (o.stopped = TRUE OR c.state <> 'active')
+        AND (o.stopped = TRUE OR c.state <> 'active' OR (SELECT halted_at_ms FROM service) IS NOT NULL)
         LIMIT $1",
         limit
     )

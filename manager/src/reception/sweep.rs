@@ -46,7 +46,8 @@ pub async fn sweep(app: &App) -> DbResult<u64> {
     Ok(count)
 }
 
-/// Cancels open numbers of accounts that were stopped or deleted, and of companies whose contract does not run; how many.
+/// Cancels open numbers of accounts that were stopped or deleted, and of companies whose contract does not run, and every
+/// one while the service is halted; how many.
 /// One that is being entered is cancelled once its session has ended.
 ///
 /// # Errors

@@ -37,7 +37,7 @@ use crate::{
     error::{ApiError, ApiResult},
     events,
     extract::{Body, Source},
-    fetch_one,
+    fetch_one, halt,
     reception::{self, proof_key::PublicProofKey, state::Reception},
     relays,
     role::{self, Permission, Permissions},
@@ -66,7 +66,7 @@ struct OperatorRow {
         (status = 200, body = EnterAnswer),
         (status = 400, body = ErrorBody),
         (status = 404, body = ErrorBody, description = "Unknown, expired, used, burned or throttled"),
-        (status = 503, body = ErrorBody, description = "No relay is alive"),
+        (status = 503, body = ErrorBody, description = "No relay is alive, or the whole service is stopped"),
     ),
 )]
 pub(super) async fn enter(
@@ -85,7 +85,7 @@ pub(super) async fn enter(
 /// What [`enter`] does, without its waiting.
 ///
 /// # Errors
-/// `NumberUnusable`, `BadRequest`, `NoRelay`, or what the database says.
+/// `NumberUnusable`, `BadRequest`, `NoRelay`, `ServiceHalted`, or what the database says.
 pub async fn enter_from(app: &App, source: IpAddr, request: &EnterRequest) -> ApiResult<EnterAnswer> {
     let proof_key = PublicProofKey::parse(&request.proof_key)?;
     let result = try_enter(app, source, request, proof_key).await;
@@ -93,6 +93,7 @@ pub async fn enter_from(app: &App, source: IpAddr, request: &EnterRequest) -> Ap
         Ok(_) => "ok",
         Err(refusal) if refusal.code() == ErrorCode::NumberUnusable => return result,
         Err(refusal) if refusal.code() == ErrorCode::NoRelay => "no_relay",
+        Err(refusal) if refusal.code() == ErrorCode::ServiceHalted => "halted",
         Err(_) => "failed",
     };
     count(app, label);
@@ -119,6 +120,10 @@ async fn try_enter(
     let session_id = SessionId::from_bytes(app::draw_id());
     let mac = app.locators.mac(request.locator);
     let Some(reception) = reception::store::enter(&mut tx, &mac, session_id, now_ms).await? else {
+        if halt::store::halted_at(&mut tx).await?.is_some() {
+            // Whatever the number is; and the transaction is dropped, so that it counts as no guess.
+            return Err(ApiError::new(ErrorCode::ServiceHalted));
+        }
         tx.commit().await?;
         return Err(unusable(app, "unusable"));
     };

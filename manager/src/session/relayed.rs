@@ -48,7 +48,8 @@ pub async fn seen(tx: &mut Tx, sessions: &str, stale_before_ms: UnixMillis, now_
     )
 }
 
-/// Those of these sessions, a JSON array of ids, that somebody ended since `ended_since_ms`.
+/// Those of these sessions, a JSON array of ids, that somebody ended since `ended_since_ms`; all of them while the service is
+/// halted, whether they were closed already or not.
 ///
 /// One that the sweep closed because nothing was heard of it is not among them: the relay that names it was only cut off
 /// from the manager, and a running session is not ended for that.
@@ -62,9 +63,14 @@ pub async fn ended_among(tx: &mut Tx, sessions: &str, ended_since_ms: UnixMillis
         "SELECT session_id
         FROM sessions
         WHERE session_id IN (SELECT value FROM json_each($1))
-        AND ended_at_ms >= $2
-        AND end_reason <> $3
-        AND (lost_reason IS NULL OR lost_reason <> end_reason)
+        AND (
+            (SELECT halted_at_ms FROM service) IS NOT NULL
+            OR (
+                ended_at_ms >= $2
+                AND end_reason <> $3
+                AND (lost_reason IS NULL OR lost_reason <> end_reason)
+            )
+        )
         ORDER BY session_id",
         sessions,
         ended_since_ms,

@@ -176,8 +176,8 @@ async fn due(app: &App, sweep: &Sweep, now_ms: UnixMillis) -> DbResult<Vec<Due>>
     )
 }
 
-/// Running sessions of accounts that were stopped or deleted, and of companies whose contract does not run: whoever did
-/// that, and at whichever manager, they end in the next round.
+/// Running sessions of accounts that were stopped or deleted, and of companies whose contract does not run, and all of them
+/// while the service is halted: whoever did that, and at whichever manager, they end in the next round.
 async fn revoked(app: &App, now_ms: UnixMillis) -> DbResult<Vec<Due>> {
     let mut tx = app.db.read().await?;
     fetch_all!(
@@ -188,7 +188,7 @@ async fn revoked(app: &App, now_ms: UnixMillis) -> DbResult<Vec<Due>> {
         JOIN operators o ON o.operator_id = s.operator_id
         JOIN companies c ON c.company_id = s.company_id
         WHERE s.ended_at_ms IS NULL
-        AND (o.stopped = TRUE OR c.state <> 'active')
+        AND (o.stopped = TRUE OR c.state <> 'active' OR (SELECT halted_at_ms FROM service) IS NOT NULL)
         LIMIT $2",
         now_ms,
         BATCH
@@ -210,7 +210,7 @@ async fn close_one(app: &App, due: &Due, now_ms: UnixMillis) -> DbResult<Closed>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::api::LOGIN_EVERY;
+    use crate::{events::api::LOGIN_EVERY, live};
 
     /// From the stop at one manager to the end at every other: a round closes the session, the next heartbeat tells the
     /// relay, and a stream that nobody wakes looks by itself.
@@ -219,6 +219,6 @@ mod tests {
         let most = Duration::from_secs(5);
 
         assert!(EVERY.saturating_add(relays::Config::default().heartbeat_every.get()) < most);
-        assert!(LOGIN_EVERY < most);
+        assert!(LOGIN_EVERY < most && live::LOGIN_EVERY < most);
     }
 }

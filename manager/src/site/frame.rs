@@ -83,7 +83,7 @@ pub struct Group {
 /// Something that everybody must know, above the page.
 #[derive(Debug, Clone)]
 pub struct Banner {
-    /// `warning` or `notice`.
+    /// `bad`, `warning` or `notice`.
     pub class: &'static str,
     /// The sentence.
     pub text: String,
@@ -259,6 +259,11 @@ impl Banner {
     /// The same before there is a login, where its page cannot be opened.
     pub fn outside(notice: &Running) -> Self {
         Self { class: "warning", text: notice.title.clone(), link: None }
+    }
+
+    /// That the whole service is halted, before there is a login.
+    pub fn halted_outside(words: &'static Words) -> Self {
+        Self { class: "bad", text: words.halt.outside.to_owned(), link: None }
     }
 }
 

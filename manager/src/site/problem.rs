@@ -210,9 +210,12 @@ impl From<ApiError> for Problem {
             ErrorCode::NotFound | ErrorCode::NumberUnusable => Self::NotFound,
             ErrorCode::TooLarge => Self::TooLarge,
             ErrorCode::BadRequest => Self::BadForm,
-            ErrorCode::NotLoggedIn | ErrorCode::LoginFailed | ErrorCode::CodeRequired | ErrorCode::PasswordChange => {
-                Self::LoggedOut { next: "/".to_owned() }
-            }
+            // The login says what to do, also that the service is halted.
+            ErrorCode::NotLoggedIn
+            | ErrorCode::LoginFailed
+            | ErrorCode::CodeRequired
+            | ErrorCode::PasswordChange
+            | ErrorCode::ServiceHalted => Self::LoggedOut { next: "/".to_owned() },
             ErrorCode::WrongState | ErrorCode::TooManyOpen => Self::Changed { back: "/".to_owned() },
             ErrorCode::Internal | ErrorCode::Unknown => {
                 tracing::error!(event = "page.failed", error = ?error, "A page failed by our own mistake");

@@ -14,6 +14,7 @@ use crate::{
     bearer::BearerHash,
     error::{ApiError, ApiResult},
     extract::{Bearer, Source},
+    halt,
     login::SiteLogin,
     role::Permission,
     router,
@@ -63,6 +64,9 @@ impl<S: Needed> FromRequestParts<App> for By<S> {
         let now = app.now_ms();
         let mut tx = app.db.read().await?;
         let found = store::find(&mut tx, &hash, now).await?;
+        if found.is_none() && halt::store::halted_at(&mut tx).await?.is_some() {
+            return Err(ApiError::new(ErrorCode::ServiceHalted));
+        }
         drop(tx);
         let Some(valid) = found.filter(|valid| valid.may_come_from(source)) else {
             return Err(refuse_stranger(app, source, now).await?);

@@ -50,9 +50,9 @@ const MOMENTS: [&str; 12] = [
     "-1:00",
 ];
 
-/// Forms that end the login itself, or lock the door; what is typed there is shown nowhere.
+/// Forms that end the login itself, or lock the door, for oneself or for everybody.
 fn is_door(form: &Form) -> bool {
-    let doors = ["/logout", "/login", "password", "factor", "recovery", "/language", "/account/logins"];
+    let doors = ["/logout", "/login", "password", "factor", "recovery", "/language", "/account/logins", "/system/halt"];
     doors.iter().any(|door| form.action.contains(door))
 }
 

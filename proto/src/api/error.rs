@@ -42,6 +42,9 @@ pub enum ErrorCode {
     TooLarge,
     /// 429: too many requests; see `retry_after_secs`.
     Throttled,
+    /// 503: the whole service is stopped for every company until its administrators lift that; a login has ended and does
+    /// not come back.
+    ServiceHalted,
     /// 503: no relay is alive.
     NoRelay,
     /// 503: the database or the password hashing is overloaded; try again.

@@ -26,6 +26,7 @@ use crate::{
     bearer::{BearerHash, BearerToken},
     db::{DbResult, Tx},
     extract::Source,
+    halt,
     notice::{self, Running},
     provider::{self, Why, alarm},
     settings::contact,
@@ -131,12 +132,14 @@ async fn page(
     button: Option<String>,
 ) -> PageResult {
     let by_mail = app.config.mail.is_on();
-    let (notices, contact) = match realm {
-        Realm::Company => (notices(app).await, contact::of_browser(app, headers).await),
-        Realm::System => (Vec::new(), String::new()),
+    let ((is_halted, notices), contact) = match realm {
+        Realm::Company => (said(app).await, contact::of_browser(app, headers).await),
+        Realm::System => ((false, Vec::new()), String::new()),
     };
     visited(realm, headers, |frame| {
-        let frame = Frame { banners: notices.iter().map(Banner::outside).collect(), contact, ..frame };
+        let halted = is_halted.then(|| Banner::halted_outside(frame.words));
+        let banners = halted.into_iter().chain(notices.iter().map(Banner::outside)).collect();
+        let frame = Frame { banners, contact, ..frame };
         let w = &frame.words.login;
         let mistake = match (mistake, realm) {
             (Mistake::None, _) => None,
@@ -158,13 +161,15 @@ async fn page(
     })
 }
 
-/// What stands above the login; nothing when the database does not answer, which the login will say.
-async fn notices(app: &App) -> Vec<Running> {
+/// What stands above the login: whether the service is halted, and notices; nothing when the database does not answer,
+/// which the login will say.
+async fn said(app: &App) -> (bool, Vec<Running>) {
     let read = async {
         let mut tx = app.db.read().await?;
-        notice::outside(&mut tx, app.now_ms()).await
+        let is_halted = halt::store::halted_at(&mut tx).await?.is_some();
+        Ok((is_halted, notice::outside(&mut tx, app.now_ms()).await?))
     };
-    let read: DbResult<Vec<Running>> = read.await;
+    let read: DbResult<(bool, Vec<Running>)> = read.await;
     read.unwrap_or_default()
 }
 
@@ -211,6 +216,8 @@ pub(super) async fn log_in(
         Err(Refusal::Failed) => Mistake::Failed,
         Err(Refusal::Suspended) => Mistake::Suspended,
         Err(Refusal::InitialOver) => Mistake::InitialOver,
+        // The banner says it.
+        Err(Refusal::Halted) => Mistake::None,
         Err(Refusal::Throttled { retry_after_secs }) => return Err(Problem::Throttled { retry_after_secs }),
         Err(Refusal::Error(error)) => return Err(error.into()),
     };

@@ -22,7 +22,9 @@ use super::{
 use crate::{
     app::App,
     bearer::BearerHash,
+    db::Tx,
     extract::{InPath, Source},
+    halt,
     site::{Form, Frame, Lang, PageResult, Problem, Words, frame::Flash},
     throttle,
 };
@@ -96,8 +98,17 @@ pub(super) async fn ask(
 pub(super) async fn open(State(app): State<App>, InPath(token): InPath<String>, headers: HeaderMap) -> PageResult {
     let mut tx = app.db.read().await?;
     let owner = link::find(&mut tx, &BearerHash::of(&token), app.now_ms()).await?;
+    refuse_while_halted(&mut tx, owner.as_ref()).await?;
     drop(tx);
     link_page(&headers, &token, owner.as_ref(), None)
+}
+
+/// A link that does not work because the service is halted leads to the login, which says so.
+async fn refuse_while_halted(tx: &mut Tx, owner: Option<&Owner>) -> Result<(), Problem> {
+    if owner.is_none() && halt::store::halted_at(tx).await?.is_some() {
+        return Err(Problem::LoggedOut { next: Realm::Company.home().to_owned() });
+    }
+    Ok(())
 }
 
 fn link_page(headers: &HeaderMap, token: &str, owner: Option<&Owner>, mistake: Option<String>) -> PageResult {
@@ -131,6 +142,7 @@ pub(super) async fn set(
     let hash = BearerHash::of(&token);
     let mut tx = app.db.read().await?;
     let owner = link::find(&mut tx, &hash, app.now_ms()).await?;
+    refuse_while_halted(&mut tx, owner.as_ref()).await?;
     drop(tx);
     let Some(owner) = owner else { return link_page(&headers, &token, None, None) };
     let lang = Lang::of(&headers);

@@ -41,6 +41,18 @@ async fn stopped_accounts_suspended_companies_networks_and_hours_hold() {
         sign_in(&browser, &idp, ADMIN).await.goes_to(&failed("provider_suspended"));
         browser.get(&failed("provider_suspended")).await.says("契約は停止中");
         state("active").await;
+        let halted = async |at_ms: Option<i64>| {
+            let mut tx = manager.app.db.begin().await.unwrap();
+            execute!(&mut tx, "UPDATE service SET halted_at_ms = $1", at_ms).unwrap();
+            tx.commit().await.unwrap();
+        };
+        let door = "/login?next=%2Foperators%3Fq%3Da";
+        let page = go(&browser, "acme").await;
+        halted(Some(1)).await;
+        browser.get(&idp.authorize(&page, ADMIN)).await.goes_to(door);
+        browser.get(door).await.says("ただいまサービスを停止しています");
+        browser.post("/login/provider", &[("company", "acme"), ("next", "/operators?q=a")]).await.goes_to(door);
+        halted(None).await;
         set_policy(&manager, company_id, r#"{"login":{"networks":["198.51.100.0/24"]}}"#).await;
         sign_in(&browser, &idp, ADMIN).await.goes_to(&refused);
         sign_in(&Browser::from(&manager, "198.51.100.7"), &idp, ADMIN).await.goes_to("/operators?q=a");

@@ -3,6 +3,7 @@
 mod accounts;
 mod age;
 mod contracts;
+mod halt;
 mod out;
 mod partners;
 mod planted;

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// Tables that hold nothing of a company, or whose rows are named by what is gone.
-const KEPT: [&str; 12] = [
+const KEPT: [&str; 13] = [
     "_sqlx_migrations",
     "administrators",
     "audit_anchor",
@@ -37,6 +37,7 @@ const KEPT: [&str; 12] = [
     "password_requests",
     "relay_reports",
     "relays",
+    "service",
     "statistics_state",
 ];
 /// Tables that hold what must stay of it.
