@@ -31,6 +31,8 @@ pub struct Usage {
     pub cpu_secs: f64,
     /// Resident memory, KiB.
     pub resident_kib: u64,
+    /// What of it is the process's own, KiB: not the pages of its program, which come as they are first needed.
+    pub own_kib: u64,
 }
 
 impl Process {
@@ -129,14 +131,14 @@ pub fn usage(id: u32) -> Result<Usage> {
     let (_, fields) = stat.rsplit_once(')').context("odd /proc stat")?;
     let ticks: u64 = fields.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
     let status = std::fs::read_to_string(format!("/proc/{id}/status")).context("the process is gone")?;
-    let resident_kib = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0);
+    let kib = |name: &str| -> u64 {
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    };
+    let (resident_kib, own_kib) = (kib("VmRSS:"), kib("RssAnon:"));
     #[expect(clippy::cast_precision_loss, reason = "ticks stay far below 2^52")]
     let cpu_secs = ticks as f64 / rustix::param::clock_ticks_per_second() as f64;
-    Ok(Usage { cpu_secs, resident_kib })
+    Ok(Usage { cpu_secs, resident_kib, own_kib })
 }
 
 /// A socket of the network that a process has open.

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result};
 use ops::tls;
 use proto::id::RelayId;
 use serde_json::Value;
@@ -18,7 +18,8 @@ use tokio::process::Command;
 
 use crate::{
     keep::Kept,
-    private::{metric, wait_ready},
+    managers::Managers,
+    private::wait_ready,
     process::{self, Process, our_binary},
     tool::Account,
 };
@@ -28,8 +29,7 @@ use crate::{
 pub struct World {
     folder: Folder,
     account: Account,
-    manager: Process,
-    manager_private: SocketAddr,
+    managers: Managers,
     relays: Vec<Relay>,
     /// The download server and its address.
     download: Option<(Process, String)>,
@@ -110,10 +110,26 @@ impl World {
         let folder = Folder(Some(tempfile::Builder::new().prefix("uketsuke-").tempdir()?));
         let at = folder.path().to_owned();
         let authority = write_authority(&at, ip)?;
-        let (manager_at, manager_private) = (free_address_at(ip)?, free_address()?);
-        write_manager_config(&at, manager_at, manager_private)?;
+        let managers = Managers::one(&at, ip)?;
+        Self::with_managers(folder, authority, managers).await
+    }
+
+    /// Starts two managers on one `PostgreSQL` behind a balancer, with neither relay nor download server.
+    ///
+    /// # Errors
+    /// When [`crate::managers::lacks_for_two`] says why, or see [`Self::start`].
+    pub async fn with_two_managers() -> Result<Self> {
+        let folder = Folder(Some(tempfile::Builder::new().prefix("uketsuke-").tempdir()?));
+        let at = folder.path().to_owned();
+        let authority = write_authority(&at, Ipv4Addr::LOCALHOST.into())?;
+        let managers = Managers::two(&at).await?;
+        Self::with_managers(folder, authority, managers).await
+    }
+
+    async fn with_managers(folder: Folder, authority: PathBuf, mut managers: Managers) -> Result<Self> {
+        let at = folder.path().to_owned();
         let account = Account {
-            manager: format!("https://{manager_at}"),
+            manager: managers.url(),
             ca: authority,
             company: COMPANY.to_owned(),
             user: USER.to_owned(),
@@ -121,9 +137,8 @@ impl World {
         };
         std::fs::write(&account.password_file, PASSWORD)?;
         prepare_manager(&at).await?;
-
-        let manager = start_manager(&at, manager_private).await?;
-        Ok(Self { folder, account, manager, manager_private, relays: Vec::new(), download: None })
+        managers.start().await?;
+        Ok(Self { folder, account, managers, relays: Vec::new(), download: None })
     }
 
     /// Starts one more relay, as the last argument of another program when `under` is not empty: a tracer, or a shell that
@@ -172,9 +187,19 @@ impl World {
         &self.relays
     }
 
-    /// Process id of the manager.
+    /// Process id of the manager; of the first when there are two.
     pub fn manager_id(&self) -> u32 {
-        self.manager.id()
+        self.managers.ids().first().map_or(0, |(_name, id)| *id)
+    }
+
+    /// The manager, or both.
+    pub const fn managers(&self) -> &Managers {
+        &self.managers
+    }
+
+    /// The same, to be killed and started again.
+    pub const fn managers_mut(&mut self) -> &mut Managers {
+        &mut self.managers
     }
 
     /// Kills the manager without warning and waits until the system has closed its sockets and files.
@@ -182,9 +207,7 @@ impl World {
     /// # Errors
     /// When it does not die.
     pub async fn kill_manager(&mut self) -> Result<()> {
-        self.manager.signal(rustix::process::Signal::KILL);
-        ensure!(self.manager.ended(Duration::from_secs(30)).await?, "the manager did not die");
-        Ok(())
+        self.managers.kill(0).await
     }
 
     /// Starts a manager that was killed, as it was, and waits until it is ready.
@@ -192,16 +215,41 @@ impl World {
     /// # Errors
     /// See [`Self::start`].
     pub async fn restart_manager(&mut self) -> Result<()> {
-        self.manager = start_manager(self.folder.path(), self.manager_private).await?;
-        Ok(())
+        self.managers.restart(0).await
     }
 
-    /// The sum of all values of a metric of the manager.
+    /// The sum of all values of a metric of the manager; of the first when there are two.
     ///
     /// # Errors
     /// When it does not answer.
     pub async fn manager_metric(&self, name: &str) -> Result<f64> {
-        metric(self.manager_private, name).await
+        self.managers.metric(0, name).await
+    }
+
+    /// How the operator logs in at the manager in this place, past the balancer.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn account_at(&self, place: usize) -> Result<Account> {
+        Ok(Account { manager: self.managers.url_of(place)?, ..self.account.clone() })
+    }
+
+    /// Creates one more company; its id.
+    ///
+    /// # Errors
+    /// When the manager does not take the code.
+    pub async fn add_company(&self, code: &str) -> Result<String> {
+        created(&self.manager_command(&["company", "create", "--code", code, "--name", "株式会社サンプル"]).await?)
+    }
+
+    /// Creates one more account of a company, with the password of the operator; its id.
+    ///
+    /// # Errors
+    /// When the manager does not take it.
+    pub async fn add_account(&self, company: &str, user: &str, role: &str) -> Result<String> {
+        let password = self.account.password_file.display().to_string();
+        let whose = ["operator", "create", "--company", company, "--user", user, "--name", "鈴木 一郎", "--role", role];
+        created(&self.manager_command(&[&whose[..], &["--password-file", &password]].concat()).await?)
     }
 
     /// Kills the relay `index` without warning.
@@ -234,7 +282,7 @@ impl World {
     /// # Errors
     /// When the command fails.
     pub async fn manager_command(&self, args: &[&str]) -> Result<String> {
-        manager_command(self.folder.path(), args).await
+        self.managers.command(0, args).await
     }
 
     /// Gives the company invented people and a past; what the manager said.
@@ -303,7 +351,7 @@ impl World {
         if let Some((download, _address)) = self.download {
             download.stop(Duration::from_secs(3)).await?;
         }
-        self.manager.stop(Duration::from_secs(5)).await?;
+        self.managers.stop().await?;
         self.folder.close()?;
         Ok(())
     }
@@ -319,7 +367,7 @@ impl World {
             pids.push(process.leave_running());
             download = address;
         }
-        pids.push(self.manager.leave_running());
+        pids.extend(self.managers.leave_running());
         Kept {
             manager: self.account.manager,
             ca: self.account.ca,
@@ -356,6 +404,12 @@ async fn manager_command(folder: &Path, args: &[&str]) -> Result<String> {
     process::run(our_binary("uketsuke-manager")?, &all).await
 }
 
+/// The id in what the manager's command line says of something that it created.
+fn created(said: &str) -> Result<String> {
+    let id = said.trim().rsplit_once("created ").map(|(_, id)| id.to_owned());
+    id.with_context(|| format!("the manager does not say the id: {said}"))
+}
+
 fn write_authority(folder: &Path, ip: IpAddr) -> Result<PathBuf> {
     let authority = tls::authority()?;
     let ca = folder.join("ca.pem");
@@ -364,29 +418,6 @@ fn write_authority(folder: &Path, ip: IpAddr) -> Result<PathBuf> {
     std::fs::write(folder.join("server.pem"), server.cert_pem)?;
     std::fs::write(folder.join("server.key"), server.key_pem)?;
     Ok(ca)
-}
-
-fn write_manager_config(folder: &Path, listen: SocketAddr, private: SocketAddr) -> Result<()> {
-    let at = |name: &str| folder.join(name).display().to_string();
-    let text = format!(
-        r#"
-listen = "{listen}"
-private_listen = "{private}"
-certificate_file = "{}"
-key_file = "{}"
-signing_key_file = "{}"
-log_format = "json"
-
-[database]
-url = "sqlite://{}"
-"#,
-        at("server.pem"),
-        at("server.key"),
-        at("signing.key"),
-        at("manager.db"),
-    );
-    std::fs::write(folder.join("manager.toml"), text)?;
-    Ok(())
 }
 
 async fn prepare_manager(folder: &Path) -> Result<()> {
@@ -447,12 +478,6 @@ token_file = "{}"
     let process = start_named("relay", &name, &["serve", "--config", &config], folder, under)?;
     wait_ready(&name, private).await?;
     Ok(Relay { address, private, process })
-}
-
-async fn start_manager(folder: &Path, private: SocketAddr) -> Result<Process> {
-    let manager = start_server("manager", &["serve", "--config", "manager.toml"], folder)?;
-    wait_ready("manager", private).await?;
-    Ok(manager)
 }
 
 async fn start_download(folder: &Path) -> Result<(Process, String)> {

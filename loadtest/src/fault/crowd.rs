@@ -126,7 +126,7 @@ struct Way {
 /// What became of one end.
 #[derive(Default)]
 struct Fate {
-    ended: Mutex<Option<CloseReason>>,
+    ended: Mutex<Option<(CloseReason, Instant)>>,
     switches_seen: AtomicU64,
 }
 
@@ -245,7 +245,17 @@ impl Crowd {
 
     /// Sessions that are over at either end, with the reasons.
     pub fn cut(&self) -> Vec<CloseReason> {
-        self.pairs.iter().filter_map(|pair| pair.ends.iter().find_map(|end| *end.fate.ended())).collect()
+        let ended = |end: &End| end.fate.ended().map(|(reason, _at)| reason);
+        self.pairs.iter().filter_map(|pair| pair.ends.iter().find_map(ended)).collect()
+    }
+
+    /// Waits until every tool has heard that its session is over: the reasons, and when; `None` when it does not happen in
+    /// time.
+    pub async fn ends(&self, patience: Duration) -> Option<Vec<(CloseReason, Instant)>> {
+        let ends = || -> Option<Vec<_>> {
+            self.pairs.iter().flat_map(|pair| &pair.ends).map(|end| *end.fate.ended()).collect()
+        };
+        self.wait(patience, || ends().is_some()).await.then(ends).flatten()
     }
 
     /// Measures pauses and delays from now on, and says where every session is.
@@ -356,7 +366,7 @@ impl Crowd {
         // A tool that hears nothing is told of below.
         let _in_time = timeout(ENDING_PATIENCE, all).await;
         for (place, who) in ["customers", "operators"].iter().enumerate() {
-            let fates = self.pairs.iter().map(|pair| *pair.ends[place].fate.ended());
+            let fates = self.pairs.iter().map(|pair| pair.ends[place].fate.ended().map(|(reason, _at)| reason));
             let odd: Vec<_> = fates.filter(|fate| *fate != Some(CloseReason::OperatorEnded)).collect();
             ensure!(
                 odd.is_empty(),
@@ -395,7 +405,7 @@ impl Way {
 }
 
 impl Fate {
-    fn ended(&self) -> MutexGuard<'_, Option<CloseReason>> {
+    fn ended(&self) -> MutexGuard<'_, Option<(CloseReason, Instant)>> {
         self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -477,7 +487,7 @@ async fn hear(mut receiver: SealedReceiver, way: Arc<Way>, fate: Arc<Fate>) -> S
             SealedEvent::Switching => drop(fate.switches_seen.fetch_add(1, Ordering::Relaxed)),
             SealedEvent::Resumed | SealedEvent::PeerRestarted => {}
             SealedEvent::Ended(reason) => {
-                *fate.ended() = Some(reason);
+                *fate.ended() = Some((reason, Instant::now()));
                 return receiver;
             }
         }

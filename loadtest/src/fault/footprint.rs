@@ -30,7 +30,7 @@ const MANAGER_THREADS_SLACK: f64 = 5.0;
 struct Footprint {
     files: f64,
     threads: f64,
-    resident_kib: f64,
+    own_kib: f64,
 }
 
 /// What the servers hold at most when nobody is there any more. All relays have one bound, because sessions move from
@@ -76,13 +76,13 @@ impl Baseline {
     /// # Errors
     /// When a server is gone.
     pub fn under_load(&mut self, relays: &Relays) -> Result<()> {
-        self.take(relays, |most, now| most.resident_kib = most.resident_kib.max(now.resident_kib))
+        self.take(relays, |most, now| most.own_kib = most.own_kib.max(now.own_kib))
     }
 
     fn take(&mut self, relays: &Relays, add: impl Fn(&mut Footprint, &Footprint)) -> Result<()> {
         for (kind, _name, id) in servers(relays) {
             let now = footprint(id)?;
-            let most = self.most.entry(kind).or_insert(Footprint { files: 0.0, threads: 0.0, resident_kib: 0.0 });
+            let most = self.most.entry(kind).or_insert(Footprint { files: 0.0, threads: 0.0, own_kib: 0.0 });
             add(most, &now);
         }
         Ok(())
@@ -111,12 +111,12 @@ impl Baseline {
         }
         for (kind, name, id) in servers(relays) {
             let (now, Some(most)) = (footprint(id)?, self.most.get(&kind)) else { continue };
-            seen.push(format!("{name} {} files {} threads {:.0} KiB", now.files, now.threads, now.resident_kib));
-            let [files, threads, resident_kib] = kind.slack();
+            seen.push(format!("{name} {} files {} threads {:.0} KiB", now.files, now.threads, now.own_kib));
+            let [files, threads, own_kib] = kind.slack();
             for (what, now, most) in [
                 ("files", now.files, most.files.mul_add(SLACK, files)),
                 ("threads", now.threads, most.threads.mul_add(SLACK, threads)),
-                ("KiB", now.resident_kib, most.resident_kib.mul_add(SLACK, resident_kib)),
+                ("KiB", now.own_kib, most.own_kib.mul_add(SLACK, own_kib)),
             ] {
                 broken.extend((most < now).then(|| format!("{name} has {now:.0} {what}, {most:.0} at most")));
             }
@@ -127,7 +127,7 @@ impl Baseline {
 
 /// The servers that run.
 fn servers(relays: &Relays) -> Vec<(Kind, String, u32)> {
-    let kind = |name: &str| if name == "manager" { Kind::Manager } else { Kind::Relay };
+    let kind = |name: &str| if name.starts_with("manager") { Kind::Manager } else { Kind::Relay };
     relays.servers().into_iter().map(|(name, id)| (kind(&name), name, id)).collect()
 }
 
@@ -137,6 +137,6 @@ fn footprint(process_id: u32) -> Result<Footprint> {
         Ok(f64::from(u32::try_from(entries)?))
     };
     #[expect(clippy::cast_precision_loss, reason = "KiB of one process")]
-    let resident_kib = usage(process_id)?.resident_kib as f64;
-    Ok(Footprint { files: count("fd")?, threads: count("task")?, resident_kib })
+    let own_kib = usage(process_id)?.own_kib as f64;
+    Ok(Footprint { files: count("fd")?, threads: count("task")?, own_kib })
 }

@@ -2,7 +2,7 @@
 //!
 //! Each one is looked at in every row, told with what was seen, and fails the row when it is broken.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use proto::{
@@ -22,6 +22,9 @@ use super::{
     trial::{LOOK, PATIENCE},
 };
 use crate::{desktop::pause, world::World};
+
+/// Rows of the support log that are looked at beyond those that should be there.
+const ROWS_MORE: usize = 200;
 
 /// What must hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +85,7 @@ impl Invariant {
 pub(super) async fn check_running(relays: &Relays, outcome: &mut Outcome) -> Result<()> {
     let (servers, folder) = (relays.servers(), relays.folder().to_owned());
     let names: Vec<_> = servers.iter().map(|(name, _id)| name.clone()).collect();
+    relays.world().managers().dump().await?;
     let places = tokio::task::spawn_blocking(move || canary::search(&servers, &folder)).await??;
     let seen = format!("not in the files of the servers nor in the memory of {}", names.join(", "));
     outcome.find(Invariant::Canary, seen, places);
@@ -95,16 +99,16 @@ pub(super) async fn check_running(relays: &Relays, outcome: &mut Outcome) -> Res
     Ok(())
 }
 
-/// When the sessions are over and their ends are told: what the manager has kept of them.
+/// When the sessions of a company are over and their ends are told: what the managers have kept of them.
 ///
 /// # Errors
-/// When the manager cannot be asked.
-pub(super) async fn check_records(world: &World, made: &Made, outcome: &mut Outcome) -> Result<()> {
-    let rows = ended_rows(world, &made.sessions).await?;
+/// When no manager can be asked.
+pub(super) async fn check_records(world: &World, company: &str, made: &Made, outcome: &mut Outcome) -> Result<()> {
+    let rows = ended_rows_of(world, company, &made.sessions).await?;
     let events = events(world).await?;
     let entered = |id: &str| events.iter().filter(|event| event.is("reception.entered", "reception.id", id)).count();
     let ended = |id: &str| events.iter().filter(|event| event.is("session.ended", "session.id", id)).count();
-    check_support_log(&made.sessions, rows, ended, outcome);
+    check_support_log(made, rows, ended, outcome);
 
     let odd = made.receptions.iter().map(|id| (id, entered(&id.to_string()))).filter(|(_id, count)| *count != 1);
     let mut broken: Vec<_> = odd.map(|(id, count)| format!("number {id} was entered {count} times")).collect();
@@ -115,44 +119,48 @@ pub(super) async fn check_records(world: &World, made: &Made, outcome: &mut Outc
     outcome.bad_accepted = outcome.bad_accepted.saturating_add(made.claimed_twice);
     let seen = format!("{} numbers, each entered once; {} by two at once", made.receptions.len(), made.raced);
     outcome.find(Invariant::Claims, seen, broken);
-
-    let verdict = world.manager_command(&["audit", "verify"]).await;
-    let broken = verdict.as_ref().err().map(|error| format!("the audit record is not whole: {error:#}"));
-    outcome.find(Invariant::Audit, verdict.unwrap_or_default().trim().to_owned(), broken.into_iter().collect());
     Ok(())
 }
 
-fn check_support_log(
-    sessions: &[SessionId],
-    rows: Vec<SessionBody>,
-    ended: impl Fn(&str) -> usize,
-    outcome: &mut Outcome,
-) {
+/// Whether the audit record is whole, at each manager.
+pub(super) async fn check_audit(world: &World, outcome: &mut Outcome) {
+    let verdicts = world.managers().commands(&["audit", "verify"]).await;
+    let broken = verdicts.as_ref().err().map(|error| format!("the audit record is not whole: {error:#}"));
+    let verdicts = verdicts.unwrap_or_default().iter().map(|verdict| verdict.trim().to_owned()).collect::<Vec<_>>();
+    outcome.find(Invariant::Audit, verdicts.join("; "), broken.into_iter().collect());
+}
+
+fn check_support_log(made: &Made, rows: Vec<SessionBody>, ended: impl Fn(&str) -> usize, outcome: &mut Outcome) {
     let mut by_session: BTreeMap<SessionId, Vec<SessionBody>> = BTreeMap::new();
     for row in rows {
         by_session.entry(row.session_id).or_default().push(row);
     }
     let mut broken = Vec::new();
-    for session in sessions {
+    for session in &made.sessions {
         let found = by_session.remove(session).unwrap_or_default();
+        let reason = if made.revoked.contains(session) { CloseReason::Revoked } else { CloseReason::OperatorEnded };
         let is_right = |row: &SessionBody| {
             row.state == SessionState::Ended
-                && row.end_reason == Some(CloseReason::OperatorEnded)
+                && row.end_reason == Some(reason)
                 && row.connected_at_ms.is_some()
                 && row.ended_at_ms.is_some()
         };
         match found.as_slice() {
             [row] if is_right(row) => {}
-            [row] => broken.push(format!("the operator ended session {session}, but the log says {row:?}")),
+            [row] => broken.push(format!("session {session} ended with {reason:?}, but the log says {row:?}")),
             several => broken.push(format!("session {session} stands {} times in the support log", several.len())),
         }
         let ends = ended(&session.to_string());
         broken.extend((ends != 1).then(|| format!("session {session} was ended {ends} times")));
     }
     broken.extend(by_session.into_keys().map(|session| format!("the log has session {session}, which nobody made")));
-    let seen = format!("{} sessions, each once with its end", sessions.len());
+    let seen = format!("{} sessions, each once with its end", made.sessions.len());
     outcome.find(Invariant::SupportLog, seen, broken);
 }
+
+/// The audit record, in the words of the log.
+const AUDITED: &str = "SELECT json_build_object('event', event, 'reception.id', reception_id, 'session.id', session_id) \
+                       FROM audit WHERE event IN ('reception.entered', 'session.ended')";
 
 /// A line of a server's log.
 struct Line(Value);
@@ -164,9 +172,13 @@ impl Line {
     }
 }
 
-/// What the manager logged, in all its lives.
+/// What the manager logged, in all its lives. Of two managers, who are killed while they work and then have done what no
+/// line tells, what the audit record says.
 async fn events(world: &World) -> Result<Vec<Line>> {
-    let log = tokio::fs::read_to_string(world.folder().join("manager.log")).await?;
+    let log = match world.managers().rows(AUDITED).await? {
+        Some(rows) => rows,
+        None => tokio::fs::read_to_string(world.folder().join("manager.log")).await?,
+    };
     Ok(log.lines().filter_map(|line| serde_json::from_str(line).ok().map(Line)).collect())
 }
 
@@ -175,8 +187,15 @@ async fn events(world: &World) -> Result<Vec<Line>> {
 /// # Errors
 /// When the manager cannot be asked.
 pub(super) async fn ended_rows(world: &World, sessions: &[SessionId]) -> Result<Vec<SessionBody>> {
-    let has_ended = |row: &&SessionBody| row.ended_at_ms.is_some() && sessions.contains(&row.session_id);
-    rows_when(world, |rows| sessions.len() <= rows.iter().filter(has_ended).count()).await
+    ended_rows_of(world, &world.account().company, sessions).await
+}
+
+async fn ended_rows_of(world: &World, company: &str, sessions: &[SessionId]) -> Result<Vec<SessionBody>> {
+    let wanted: BTreeSet<_> = sessions.iter().collect();
+    let has_ended = |row: &&SessionBody| row.ended_at_ms.is_some() && wanted.contains(&row.session_id);
+    // More than there should be are seen, too.
+    let limit = sessions.len().saturating_add(ROWS_MORE);
+    rows_of(world, company, limit, |rows| wanted.len() <= rows.iter().filter(has_ended).count()).await
 }
 
 /// The support log, as soon as it is as it should be; as it is when that does not come.
@@ -184,9 +203,19 @@ pub(super) async fn ended_rows(world: &World, sessions: &[SessionId]) -> Result<
 /// # Errors
 /// When the manager's command line does not print it.
 pub(super) async fn rows_when(world: &World, is_right: impl Fn(&[SessionBody]) -> bool) -> Result<Vec<SessionBody>> {
-    let until = Instant::now() + PATIENCE;
+    rows_of(world, &world.account().company, ROWS_MORE, is_right).await
+}
+
+async fn rows_of(
+    world: &World,
+    company: &str,
+    limit: usize,
+    is_right: impl Fn(&[SessionBody]) -> bool,
+) -> Result<Vec<SessionBody>> {
+    let (until, limit) = (Instant::now() + PATIENCE, limit.to_string());
     loop {
-        let printed = world.manager_command(&["sessions", "list", "--limit", "200", "--json"]).await?;
+        let list = ["sessions", "list", "--company", company, "--limit", &limit, "--json"];
+        let printed = world.manager_command(&list).await?;
         let list: SessionList =
             serde_json::from_str(&printed).context("sessions list --json is no list of sessions")?;
         if is_right(&list.sessions) || until <= Instant::now() {

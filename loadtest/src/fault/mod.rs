@@ -1,14 +1,16 @@
 //! What users notice of a fault: sessions under load while relays die, fall silent, are cut off or leave.
 //!
 //! Reading order: [`ledger`] proves that nothing is lost or doubled, [`crowd`] is the standing load with the tools' own
-//! code, [`relays`] starts a real manager and real relays, [`receptions`] makes sessions there, [`gate`] is a bad network
-//! in front of them and [`house`] one of the kernel's, [`trial`] puts them together, [`invariants`] checks what must hold after every fault, with
-//! [`bounds`], [`canary`] and [`footprint`]; [`rows`] are the faults, [`score`] tells what came of it.
+//! code, [`relays`] starts real managers and real relays, [`receptions`] makes sessions there, [`desks`] go on doing so
+//! and ask again what nobody answered ([`tries`]), [`gate`] is a bad network in front of them and [`house`] one of the
+//! kernel's, [`trial`] puts them together, [`invariants`] checks what must hold after every fault, with [`bounds`],
+//! [`canary`] and [`footprint`]; [`rows`] are the faults, [`score`] tells what came of it.
 //! Everything is on loopback, bounded in time, and ended by its process id.
 
 pub mod bounds;
 pub mod canary;
 pub mod crowd;
+pub mod desks;
 pub mod footprint;
 pub mod gaps;
 pub mod gate;
@@ -20,6 +22,7 @@ pub mod relays;
 pub mod rows;
 pub mod score;
 pub mod trial;
+pub mod tries;
 
 use std::path::PathBuf;
 
@@ -136,6 +139,9 @@ pub async fn run_row(call: Call) -> Outcome {
         && let Some(why) = call.row.not_quick()
     {
         return Outcome { skipped: Some(why.to_owned()), ..call.row.outcome() };
+    }
+    if let Some(why) = call.row.lacks() {
+        return Outcome { skipped: Some(why), ..call.row.outcome() };
     }
     if call.row.is_housed() {
         let outcome = house::run(&call).await;

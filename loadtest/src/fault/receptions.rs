@@ -4,6 +4,8 @@
 //! and so do the renewals of their tickets. What only a person does is left out: the view is allowed at once.
 //! Numbers are issued one after another, because an operator may have three open ones.
 //! The first number is entered by two customers at once, of whom one may have it.
+//! With [`Tries`] every number is, by tools with connections of their own, and what nobody answered is asked once more,
+//! as the tools do it; the operator's events go on with the next connection.
 
 use std::{
     collections::BTreeMap,
@@ -12,10 +14,10 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream::BoxStream};
 use link::{
     BoxFuture,
-    api::ManagerApi,
+    api::{ApiError, ManagerApi, NumberedEvent},
     meet::{Meeting, meet, renewal},
     race::Dialer,
     sealed::{Renew, Sealed},
@@ -34,10 +36,16 @@ use proto::{
     ticket::ProofKey,
 };
 use rand_core::OsRng;
-use tokio::{sync::Mutex, time::timeout};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 use zeroize::Zeroizing;
 
-use super::crowd::{Matchmaker, both_or_why};
+use super::{
+    crowd::{Matchmaker, both_or_why},
+    tries::{AGAIN, Tries},
+};
 use crate::tool::Account;
 
 /// The operator hears of an entry within this time.
@@ -55,13 +63,30 @@ pub struct Receptions {
 struct Desk {
     customer: ManagerApi,
     operator: ManagerApi,
+    again: Option<Again>,
     /// Finds the way to relays.
     dialer: Dialer,
     /// Of customers, of operators.
     detours: [Arc<Detour>; 2],
-    /// Held while a number is open: the last event that the operator has heard.
-    turn: Mutex<Option<String>>,
+    /// Held while a number is open.
+    turn: Mutex<Turn>,
     made: Shelf<Made>,
+}
+
+/// How far the operator has listened.
+#[derive(Default)]
+struct Turn {
+    /// The last event that was heard.
+    last_event: Option<String>,
+    /// The connection that stands, if one is kept.
+    events: Option<BoxStream<'static, Result<NumberedEvent, ApiError>>>,
+}
+
+/// Tools that ask again, and what each customer's tool begins with.
+struct Again {
+    tries: Arc<Tries>,
+    manager: String,
+    ca: Vec<u8>,
 }
 
 /// What was made so far.
@@ -71,6 +96,8 @@ pub struct Made {
     pub sessions: Vec<SessionId>,
     /// Their numbers.
     pub receptions: Vec<ReceptionId>,
+    /// Those of the sessions that somebody else than the operator ends.
+    pub revoked: Vec<SessionId>,
     /// Of the sessions, from the first on, whose end is told or left to the relays.
     told: usize,
     /// Numbers that two customers entered at once, and those that both got.
@@ -85,6 +112,19 @@ impl Receptions {
     /// # Errors
     /// When the manager does not take the login.
     pub async fn open(account: &Account, dialer: Dialer, detours: [Detour; 2]) -> Result<Self> {
+        Self::open_with(account, dialer, detours, None).await
+    }
+
+    /// As [`Self::open`]; with `tries`, tools ask again what nobody answered.
+    ///
+    /// # Errors
+    /// See [`Self::open`].
+    pub async fn open_with(
+        account: &Account,
+        dialer: Dialer,
+        detours: [Detour; 2],
+        tries: Option<Arc<Tries>>,
+    ) -> Result<Self> {
         let ca = tokio::fs::read(&account.ca).await?;
         let customer = ManagerApi::new(&account.manager, Some(&ca))?;
         let request = LoginRequest {
@@ -95,9 +135,22 @@ impl Receptions {
         };
         let login = customer.login(&request).await.context("the operator does not get in")?;
         let operator = customer.with_token(&login.token);
-        let (detours, turn) = (detours.map(Arc::new), Mutex::new(None));
-        let desk = Desk { customer, operator, dialer, detours, turn, made: Shelf::default() };
+        let again = tries.map(|tries| Again { tries, manager: account.manager.clone(), ca });
+        let (detours, turn) = (detours.map(Arc::new), Mutex::default());
+        let desk = Desk { customer, operator, again, dialer, detours, turn, made: Shelf::default() };
         Ok(Self { desk: Arc::new(desk) })
+    }
+
+    /// The manager, as the operator's tool calls it.
+    pub fn operator(&self) -> &ManagerApi {
+        &self.desk.operator
+    }
+
+    /// All sessions so far end because somebody else ends them, and not by their operator.
+    pub fn expect_revoked(&self) {
+        let made = &mut *self.desk.made();
+        made.revoked.clone_from(&made.sessions);
+        made.told = made.sessions.len();
     }
 
     /// What was made so far.
@@ -120,10 +173,23 @@ impl Receptions {
         let made = self.made();
         for session in made.sessions.iter().skip(made.told) {
             let request = EndRequest { reason: CloseReason::OperatorEnded };
-            self.desk.operator.end(*session, &request).await.context("the end was not told")?;
+            let told = self.desk.ask("end", || self.desk.operator.end(*session, &request)).await;
+            told.context("the end was not told")?;
         }
         self.leave_ends();
         Ok(())
+    }
+}
+
+impl Made {
+    /// Both together.
+    pub fn with(mut self, other: Self) -> Self {
+        self.sessions.extend(other.sessions);
+        self.receptions.extend(other.receptions);
+        self.revoked.extend(other.revoked);
+        self.raced = self.raced.saturating_add(other.raced);
+        self.claimed_twice = self.claimed_twice.saturating_add(other.claimed_twice);
+        self
     }
 }
 
@@ -140,9 +206,26 @@ impl Desk {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Asks a manager, and once more when nobody answers and this desk's tools do that.
+    async fn ask<T, Asking>(&self, what: &'static str, call: impl Fn() -> Asking) -> Result<T, ApiError>
+    where
+        Asking: Future<Output = Result<T, ApiError>>,
+    {
+        match &self.again {
+            Some(again) => again.tries.ask(what, call).await,
+            None => call().await,
+        }
+    }
+
+    /// A customer's tool that has just been started, when tools have connections of their own here.
+    fn customer(&self) -> Result<ManagerApi> {
+        let Some(again) = &self.again else { return Ok(self.customer.clone()) };
+        Ok(ManagerApi::new(&again.manager, Some(&again.ca))?)
+    }
+
     /// One session, from the number to the view.
     async fn receive(&self, index: usize) -> Result<[Sealed; 2]> {
-        let mut last_event = self.turn.lock().await;
+        let mut turn = self.turn.lock().await;
         let keys = [0; 2].map(|_| Arc::new(ProofKey::random(&mut OsRng)));
         let request = IssueRequest {
             proof_key: keys[1].public_hex(),
@@ -151,25 +234,26 @@ impl Desk {
             locator: None,
         };
         let once = format!("{:032x}", rand::random::<u128>());
-        let reception = self.operator.issue(&request, &once).await.context("no number was issued")?;
+        let issued = self.ask("issue", || self.operator.issue(&request, &once)).await;
+        let reception = issued.context("no number was issued")?;
         let number = ReceptionNumber::new(reception.locator, Secret::random(&mut OsRng));
         let request = EnterRequest { locator: number.locator(), proof_key: keys[0].public_hex() };
-        let (entered, customer_key) = self.enter(request, Arc::clone(&keys[0])).await?;
-        let told = self.hear_of(reception.reception_id, &mut last_event);
+        let (customer, entered, customer_key) = self.enter(request, Arc::clone(&keys[0])).await?;
+        let told = self.hear_of(reception.reception_id, &mut turn);
         let told = timeout(EVENT_PATIENCE, told).await.context("the operator does not hear of the entry")??;
         let session_id = told.session_id;
 
-        let customer = self.customer.with_token(&entered.token);
+        let customer = customer.with_token(&entered.token);
         let [_, operator_key] = keys;
         let (customer_met, operator_met) = tokio::join!(
             meet(self.meeting(Role::Customer, entered.pairing, customer_key, &number, customer.clone())),
             meet(self.meeting(Role::Operator, told, operator_key, &number, self.operator.clone()))
         );
         let met = both_or_why(customer_met, operator_met)?;
-        self.operator.proved(session_id).await.context("the proof was not told")?;
-        drop(last_event);
+        self.ask("proved", || self.operator.proved(session_id)).await.context("the proof was not told")?;
+        drop(turn);
         let view = ConsentRequest { kind: GrantKind::View, answer: ConsentAnswer::Granted };
-        customer.consent(session_id, &view).await.context("the view was not told")?;
+        self.ask("consent", || customer.consent(session_id, &view)).await.context("the view was not told")?;
         let mut made = self.made();
         made.sessions.push(session_id);
         made.receptions.push(reception.reception_id);
@@ -177,22 +261,37 @@ impl Desk {
         Ok(met)
     }
 
-    /// Enters a number; the first one by two customers at once. Who has it, with the key that it gave.
-    async fn enter(&self, request: EnterRequest, key: Arc<ProofKey>) -> Result<(EnterAnswer, Arc<ProofKey>)> {
-        if 0 < self.made().raced {
-            return Ok((self.customer.enter(&request).await.context("the number was not entered")?, key));
+    /// Enters a number; the first one by two customers at once, or every one when tools ask again. The tool that has it,
+    /// and the key that it gave.
+    async fn enter(
+        &self,
+        request: EnterRequest,
+        key: Arc<ProofKey>,
+    ) -> Result<(ManagerApi, EnterAnswer, Arc<ProofKey>)> {
+        let customer = self.customer()?;
+        if self.again.is_none() && 0 < self.made().raced {
+            let entered = customer.enter(&request).await.context("the number was not entered")?;
+            return Ok((customer, entered, key));
         }
-        let other_key = Arc::new(ProofKey::random(&mut OsRng));
+        let (other_customer, other_key) = (self.customer()?, Arc::new(ProofKey::random(&mut OsRng)));
         let other = EnterRequest { locator: request.locator, proof_key: other_key.public_hex() };
-        let (first, second) = tokio::join!(self.customer.enter(&request), self.customer.enter(&other));
+        let (first, second) = tokio::join!(
+            self.ask("enter", || customer.enter(&request)),
+            self.ask("enter", || other_customer.enter(&other))
+        );
         let mut made = self.made();
         made.raced += 1;
         made.claimed_twice += u64::from(first.is_ok() && second.is_ok());
         drop(made);
         match (first, second) {
-            (Ok(entered), _) => Ok((entered, key)),
-            (Err(_), Ok(entered)) => Ok((entered, other_key)),
-            (Err(error), Err(_)) => Err(error).context("the number was entered by neither of two"),
+            (Ok(entered), _) => Ok((customer, entered, key)),
+            (Err(_), Ok(entered)) => Ok((other_customer, entered, other_key)),
+            (Err(error), Err(other)) => {
+                if let Some(again) = &self.again {
+                    again.tries.note_failed(format!("enter, by two customers: {error}; {other}"));
+                }
+                Err(error).context("the number was entered by neither of two")
+            }
         }
     }
 
@@ -219,19 +318,38 @@ impl Desk {
         }
     }
 
-    /// Reads the operator's events, from where they stopped, until somebody enters the number.
-    async fn hear_of(&self, reception: ReceptionId, last_event: &mut Option<String>) -> Result<Pairing> {
-        let mut events = self.operator.events(last_event.clone());
-        while let Some(heard) = events.next().await {
-            let heard = heard?;
-            *last_event = Some(heard.id);
-            if let Event::Entered { reception_id, pairing } = heard.event
-                && reception_id == reception
-            {
-                return Ok(pairing);
+    /// Reads the operator's events, from where they stopped, until somebody enters the number. A connection that breaks
+    /// is followed by another one when tools ask again; one that brings nothing before it breaks, too, is a failure.
+    async fn hear_of(&self, reception: ReceptionId, turn: &mut Turn) -> Result<Pairing> {
+        let mut breaks_in_vain = 0;
+        loop {
+            let last_event = turn.last_event.clone();
+            let mut events = turn.events.take().unwrap_or_else(|| self.operator.events(last_event).boxed());
+            let cause = loop {
+                match events.next().await {
+                    Some(Ok(heard)) => {
+                        breaks_in_vain = 0;
+                        turn.last_event = Some(heard.id);
+                        if let Event::Entered { reception_id, pairing } = heard.event
+                            && reception_id == reception
+                        {
+                            turn.events = self.again.is_some().then_some(events);
+                            return Ok(pairing);
+                        }
+                    }
+                    Some(Err(error)) => break error.to_string(),
+                    None => break "the manager's events ended".to_owned(),
+                }
+            };
+            let Some(Again { tries, .. }) = &self.again else { anyhow::bail!(cause) };
+            breaks_in_vain += 1;
+            if 1 < breaks_in_vain {
+                tries.note_failed(format!("events: {cause}"));
+                anyhow::bail!(cause);
             }
+            tries.note_again("events");
+            sleep(AGAIN).await;
         }
-        anyhow::bail!("the manager's events ended")
     }
 }
 

@@ -39,11 +39,13 @@ use super::{
     gate::{Climate, Gate},
     house::{self, House},
     receptions::{Detour, Receptions},
+    tries::Tries,
 };
 use crate::{
     desktop::pause,
     private::{metric, metric_by, wait_ready},
     process::{Process, our_binary},
+    tool::Account,
     world::{World, free_address},
 };
 
@@ -103,12 +105,25 @@ pub struct Plan {
     pub strict: bool,
     /// Whether relays are in a network of their own ([`House`]); the tools must be in the namespaces that it needs.
     pub housed: bool,
+    /// How many managers there are.
+    pub managers: Managed,
+}
+
+/// How many managers there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Managed {
+    /// One, whose database is a file.
+    One,
+    /// Two on one `PostgreSQL`, behind a balancer.
+    Two,
+    /// Two, of whom the second has all relays.
+    TwoApart,
 }
 
 impl Plan {
     /// So many relays, with TLS over TCP and wide limits.
     pub const fn of(count: usize, gated: bool, seed: u64) -> Self {
-        Self { count, gated, seed, transport: Transport::Tcp, strict: false, housed: false }
+        Self { count, gated, seed, transport: Transport::Tcp, strict: false, housed: false, managers: Managed::One }
     }
 }
 
@@ -124,7 +139,11 @@ impl Relays {
             let house = House::build(folder.path()).await?;
             (World::with_manager_at(house::TOOLS).await?, Some(house))
         } else {
-            (World::with_manager().await?, None)
+            let world = match plan.managers {
+                Managed::One => World::with_manager().await?,
+                Managed::Two | Managed::TwoApart => World::with_two_managers().await?,
+            };
+            (world, None)
         };
         let mut seed = [0; 32];
         OsRng.fill_bytes(&mut seed);
@@ -144,7 +163,23 @@ impl Relays {
         for index in 0..plan.count {
             own.restart(index).await?;
         }
+        if plan.managers != Managed::One {
+            for place in 0..2 {
+                own.wait_until_known(place).await?;
+            }
+        }
         Ok(own)
+    }
+
+    /// Waits until a manager has heard of every relay: a ticket from before would name fewer of them for minutes.
+    async fn wait_until_known(&self, place: usize) -> Result<()> {
+        let until = Instant::now() + PATIENCE;
+        let all = f64::from(u32::try_from(self.all.len())?);
+        while self.world.managers().metric(place, "manager_relays_alive").await? + 0.5 < all {
+            ensure!(Instant::now() < until, "manager {place} does not hear of every relay within {PATIENCE:?}");
+            pause(LOOK).await;
+        }
+        Ok(())
     }
 
     /// All relays, in the order of the tickets.
@@ -277,6 +312,16 @@ impl Relays {
         self.receptions_by([Detour::new(), Detour::new()]).await
     }
 
+    /// Lets another operator log in, whose sessions go past any gate; with `tries`, that tool and those of the customers
+    /// ask again what nobody answered.
+    ///
+    /// # Errors
+    /// See [`Self::receptions`].
+    pub async fn receptions_of(&self, account: &Account, tries: Option<Arc<Tries>>) -> Result<Receptions> {
+        let dialer = Dialer::new(Choice::Only(self.transport));
+        Receptions::open_with(account, dialer, [Detour::new(), Detour::new()], tries).await
+    }
+
     async fn receptions_by(&self, detours: [Detour; 2]) -> Result<Receptions> {
         Receptions::open(self.world.account(), Dialer::new(Choice::Only(self.transport)), detours).await
     }
@@ -315,10 +360,10 @@ impl Relays {
         self.house.as_ref().context("these relays are in no house")
     }
 
-    /// Names and process ids of the servers that run: the manager and the relays.
+    /// Names and process ids of the servers that run: the managers and the relays.
     pub fn servers(&self) -> Vec<(String, u32)> {
         let relays = self.all.iter().map(|relay| (relay.name.clone(), relay.process_id()));
-        let all = std::iter::once(("manager".to_owned(), self.world.manager_id())).chain(relays);
+        let all = self.world.managers().ids().into_iter().chain(relays);
         all.filter(|(_name, id)| *id != 0).collect()
     }
 
@@ -361,7 +406,10 @@ impl Relay {
     async fn prepare(index: usize, world: &World, key: &SigningKey, plan: Plan) -> Result<Self> {
         let name = format!("relay-{index}");
         let (id, token_file) = world.enroll(&name).await?;
-        let (folder, account) = (world.folder(), world.account());
+        let (folder, account) = match plan.managers {
+            Managed::One | Managed::Two => (world.folder(), world.account().clone()),
+            Managed::TwoApart => (world.folder(), world.account_at(1)?),
+        };
         let files = tls::self_signed(&["localhost"])?;
         let at = |kind: &str| folder.join(format!("{name}.{kind}"));
         tokio::fs::write(at("pem"), &files.cert_pem).await?;

@@ -16,7 +16,7 @@ use super::{
     footprint::Baseline,
     gaps::Gaps,
     invariants::{self, Invariant},
-    receptions::Receptions,
+    receptions::{Made, Receptions},
     relays::{Plan, Relays},
     score::Outcome,
 };
@@ -44,6 +44,8 @@ pub struct Trial {
     pub outcome: Outcome,
     /// Pauses and delays so far.
     pub gaps: Gaps,
+    /// What others have made at the managers, by their company; they are through with it before [`Self::finish`].
+    pub others: Vec<(String, Made)>,
     spares: bool,
     baseline: Baseline,
     is_quick: bool,
@@ -87,7 +89,8 @@ impl Trial {
         outcome.sessions = load.sessions;
         let (gaps, spares) = (Gaps::new()?, 1 < relays.all().len());
         let is_quick = call.is_quick;
-        let mut own = Self { relays, receptions, crowd, outcome, gaps, spares, baseline, is_quick };
+        let others = Vec::new();
+        let mut own = Self { relays, receptions, crowd, outcome, gaps, others, spares, baseline, is_quick };
         own.ready().await?;
         // As at the end, so that what the question itself costs is no growth.
         bounds::show_bad_tickets(&own.relays).await?;
@@ -176,7 +179,7 @@ impl Trial {
     /// # Errors
     /// When a server cannot be asked.
     pub async fn finish(self) -> Result<Outcome> {
-        let Self { relays, receptions, crowd, mut outcome, gaps, baseline, .. } = self;
+        let Self { relays, receptions, crowd, mut outcome, gaps, mut others, baseline, .. } = self;
         outcome.gap = Some(gaps.pauses()).filter(|gap| 0 < gap.count);
         outcome.delay = Some(gaps.delays()).filter(|gap| 0 < gap.count);
         let left_out = crowd.pictures_left_out();
@@ -190,7 +193,12 @@ impl Trial {
         invariants::check_running(&relays, &mut outcome).await?;
         Self::part(&mut outcome, crowd).await;
         receptions.tell_ends().await?;
-        invariants::check_records(relays.world(), &receptions.made(), &mut outcome).await?;
+        let world = relays.world();
+        others.insert(0, (world.account().company.clone(), receptions.made()));
+        for (company, made) in &others {
+            invariants::check_records(world, company, made, &mut outcome).await?;
+        }
+        invariants::check_audit(world, &mut outcome).await;
         let (seen, broken) = baseline.check(&relays, PATIENCE).await?;
         outcome.find(Invariant::Footprint, seen, broken);
         Ok(outcome)

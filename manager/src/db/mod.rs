@@ -170,7 +170,7 @@ impl Db {
     pub async fn begin(&self) -> DbResult<Tx> {
         match self {
             Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)),
-            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin().await?)),
+            Self::Postgres(pool) => Ok(Tx::Postgres(begin_whole(pool, "BEGIN").await?)),
         }
     }
 
@@ -182,7 +182,7 @@ impl Db {
         match self {
             Self::Sqlite { readers, .. } => Ok(Tx::Sqlite(readers.begin().await?)),
             Self::Postgres(pool) => {
-                Ok(Tx::Postgres(pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?))
+                Ok(Tx::Postgres(begin_whole(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?))
             }
         }
     }
@@ -247,6 +247,15 @@ impl From<sqlx::Error> for DbError {
         let duplicate = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
         if duplicate { Self::Duplicate(error) } else { Self::Failed(error) }
     }
+}
+
+/// Begins a transaction in a task of its own, which goes on when whoever waits for it is gone, as with a caller who hangs
+/// up. The library forgets a `BEGIN` whose answer nobody waited for, and its connection would begin the next transaction
+/// within that one: what writes would fail in one that only reads. Source: sqlx, issues 4385 and 4393, in 0.9.0.
+async fn begin_whole(pool: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
+    let pool = pool.clone();
+    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
+    begun.await.map_err(|ended| sqlx::Error::Io(ended.into()))?
 }
 
 /// Whether trying again later may help.

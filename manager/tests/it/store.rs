@@ -6,7 +6,10 @@ use manager::{
     execute, fetch_all, fetch_one, fetch_optional,
     throttle::{self, Rate, Taken},
 };
-use std::time::Duration;
+use std::{
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use crate::testing::{Manager, START_MS, at_once, on_both};
 
@@ -17,6 +20,30 @@ struct Everything {
     yes: bool,
     absent: Option<String>,
     bytes: Vec<u8>,
+}
+
+#[tokio::test]
+async fn a_transaction_that_nobody_waits_for_any_more_leaves_its_connection_clean() {
+    on_both(|db| async move {
+        // Given up after ever more steps: before it is sent, while it is under way, after its answer.
+        for steps in 1..50 {
+            let mut begun = Box::pin(db.read());
+            for _ in 0..steps {
+                let step = |context: &mut Context<'_>| Poll::Ready(begun.as_mut().poll(context).is_ready());
+                if std::future::poll_fn(step).await {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(begun);
+
+            let mut tx = db.begin().await.unwrap();
+            let written = execute!(&mut tx, "UPDATE audit_head SET seq = seq");
+            assert_eq!(written.unwrap(), 1, "given up after {steps} steps");
+            tx.commit().await.unwrap();
+        }
+    })
+    .await;
 }
 
 #[tokio::test]

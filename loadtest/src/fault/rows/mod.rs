@@ -9,7 +9,9 @@ mod flood;
 mod lose;
 mod lossy;
 mod outage;
+mod redundant;
 mod soup;
+mod stop;
 mod times;
 mod weather;
 
@@ -17,6 +19,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use super::{Call, score::Outcome};
+use crate::managers;
 
 /// A row of the fault matrix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,6 +42,9 @@ pub enum Row {
     /// A relay stands still for five seconds.
     #[value(name = "F04")]
     Freeze,
+    /// One of two managers is killed.
+    #[value(name = "F05")]
+    Redundant,
     /// The manager is killed and away.
     #[value(name = "F07")]
     Outage,
@@ -81,6 +87,9 @@ pub enum Row {
     /// Everything at random.
     #[value(name = "F26")]
     Soup,
+    /// Somebody is stopped at one of two managers.
+    #[value(name = "stop")]
+    Stop,
     /// A relay with a thousand sessions is killed.
     #[value(name = "rehome")]
     Rehome,
@@ -95,6 +104,7 @@ impl Row {
         Self::PartitionHoused,
         Self::Drain,
         Self::Freeze,
+        Self::Redundant,
         Self::Outage,
         Self::Weather,
         Self::WeatherQuic,
@@ -109,6 +119,7 @@ impl Row {
         Self::Again,
         Self::Evil,
         Self::Soup,
+        Self::Stop,
         Self::Rehome,
     ];
 
@@ -121,6 +132,7 @@ impl Row {
             Self::PartitionHoused => "F02n",
             Self::Drain => "F03",
             Self::Freeze => "F04",
+            Self::Redundant => "F05",
             Self::Outage => "F07",
             Self::Weather => "F13",
             Self::Lossy => "F13n",
@@ -135,6 +147,7 @@ impl Row {
             Self::Again => "F24",
             Self::Evil => "F25",
             Self::Soup => "F26",
+            Self::Stop => "stop",
             Self::Rehome => "rehome",
         }
     }
@@ -148,6 +161,7 @@ impl Row {
             Self::PartitionHoused => "the same by packet filters, unanswered",
             Self::Drain => "rolling drain of all relays",
             Self::Freeze => "SIGSTOP of the active relay for 5 s",
+            Self::Redundant => "SIGKILL of one of two managers, in turns",
             Self::Outage => "SIGKILL of the manager, then of a relay",
             Self::Weather => "delay, jitter, loss and rates, over TCP",
             Self::WeatherQuic => "the same over QUIC, reorder, doubles",
@@ -162,6 +176,7 @@ impl Row {
             Self::Again => "SIGKILL of a tool and its restart, no manager",
             Self::Evil => "tampered frames, pairings with a stranger",
             Self::Soup => "faults at random",
+            Self::Stop => "stopped at one manager, at work at the other",
             Self::Rehome => "SIGKILL of a relay with 1,000 sessions",
         }
     }
@@ -173,6 +188,7 @@ impl Row {
             Self::Partition | Self::PartitionHoused => "gap p99 < 2.5 s",
             Self::Drain => "gap p99 < 100 ms, no session lost",
             Self::Freeze => "gap p99 < 2.5 s, no split session",
+            Self::Redundant => "0 requests fail twice, each number entered once",
             Self::Outage => "each session once in the log with its end, audit whole",
             Self::Weather | Self::WeatherQuic => "input p99 <= round trip + jitter + 100 ms up to 5 % loss",
             Self::Lossy => "sessions go on, none leaves a slow cable",
@@ -186,6 +202,7 @@ impl Row {
             Self::Again => "first picture p99 <= 5 s after the start",
             Self::Evil => "none accepted",
             Self::Soup => "every invariant holds",
+            Self::Stop => "sessions, stream and login end within 5 s",
             Self::Rehome => "all re-homed within 3 s",
         }
     }
@@ -199,6 +216,7 @@ impl Row {
             Self::Partition | Self::PartitionHoused | Self::Freeze => {
                 "proto/link/src/keepalive.rs (when silence is noticed), then roam.rs"
             }
+            Self::Redundant => "manager/README.md (the balancer), manager/src/reception/ and session/ (idempotency)",
             Self::Outage => "relay/src/report.rs (what waits), manager/src/session/sweep.rs (what is closed)",
             Self::Drain => "relay/src/drain.rs (goaway), then proto/link/src/roam.rs (make before break)",
             Self::Weather | Self::Lossy => "proto/link/src/keepalive.rs (patience), relay/src/forward/ (lanes)",
@@ -211,6 +229,7 @@ impl Row {
             Self::Slowloris => "relay/src/listen.rs (deadlines)",
             Self::Again => "proto/link/src/sealed/exchange.rs (who calls), proto/desk/src/bookmark/ (what is kept)",
             Self::Evil => "proto/src/seal/",
+            Self::Stop => "manager/src/session/sweep.rs and events/api.rs (pauses), relay/src/report.rs (heartbeats)",
             Self::Soup => "the seed: run the row again with it, and the rows of the single faults",
         }
     }
@@ -221,11 +240,11 @@ impl Row {
             Self::Kill | Self::KillQuic => 50,
             Self::Partition => 28,
             Self::PartitionHoused => 14,
-            Self::Freeze | Self::Again => 20,
+            Self::Freeze | Self::Redundant | Self::Again => 20,
             Self::Evil | Self::Blocked => 10,
             Self::Slow | Self::Slowloris => 7,
             Self::Drain | Self::Outage | Self::Flood => 3,
-            Self::Soup => 5,
+            Self::Soup | Self::Stop => 5,
             Self::Certificates | Self::Busy => 2,
             Self::Weather | Self::WeatherQuic | Self::Lossy | Self::Clocks | Self::Rehome => 1,
         }
@@ -235,8 +254,8 @@ impl Row {
     pub const fn quick(self) -> u32 {
         if matches!(self, Self::Kill | Self::PartitionHoused) {
             3
-        } else if matches!(self, Self::Again) {
-            // Each side once.
+        } else if matches!(self, Self::Redundant | Self::Again) {
+            // Each manager, each side once.
             2
         } else {
             1
@@ -254,6 +273,7 @@ impl Row {
             | Self::PartitionHoused
             | Self::Drain
             | Self::Freeze
+            | Self::Redundant
             | Self::Outage
             | Self::Weather
             | Self::WeatherQuic
@@ -266,8 +286,14 @@ impl Row {
             | Self::Again
             | Self::Evil
             | Self::Soup
+            | Self::Stop
             | Self::Rehome => None,
         }
+    }
+
+    /// Why it cannot be run on this machine, if so.
+    pub fn lacks(self) -> Option<String> {
+        if matches!(self, Self::Redundant | Self::Stop) { managers::lacks_for_two() } else { None }
     }
 
     /// Whether it runs in namespaces of its own ([`super::house`]).
@@ -305,6 +331,7 @@ impl Row {
             Self::PartitionHoused => lose::partition_housed(call).await,
             Self::Drain => drain::drain(call).await,
             Self::Freeze => lose::freeze(call).await,
+            Self::Redundant => redundant::one_of_two(call).await,
             Self::Outage => outage::outage(call).await,
             Self::Weather => weather::grid(call).await,
             Self::Lossy => lossy::lossy(call).await,
@@ -318,6 +345,7 @@ impl Row {
             Self::Again => again::again(call).await,
             Self::Evil => evil::evil(call).await,
             Self::Soup => soup::soup(call).await,
+            Self::Stop => stop::stop(call).await,
             Self::Rehome => lose::rehome(call).await,
         }
     }
