@@ -369,6 +369,7 @@ impl Roam {
     fn resumed(&mut self, id: PathId, (heard_all, asks): (bool, bool), now: Now) -> Vec<Effect> {
         if self.active == Some(id) {
             let waited = self.unanswered_since.take().is_some();
+            (self.offered, self.doubts) = (None, false);
             let may_be_lost = self.path(id).is_some_and(|path| path.unheard);
             // What this side has said there is the answer, while it is on its way.
             let is_answered = waited && !heard_all && !may_be_lost;
@@ -380,7 +381,7 @@ impl Roam {
             return Vec::new();
         }
         self.active = Some(id);
-        self.unanswered_since = None;
+        (self.unanswered_since, self.offered) = (None, None);
         self.calm(now);
         vec![self.answer(id), Effect::Settle(id)]
     }
@@ -388,7 +389,7 @@ impl Roam {
     /// Moves to a paired path on which nothing was heard yet.
     fn go_to(&mut self, id: PathId, now: Now) -> Effect {
         self.active = Some(id);
-        self.unanswered_since = Some(now.at);
+        (self.unanswered_since, self.offered) = (Some(now.at), None);
         self.calm(now);
         self.note_said(id);
         Effect::Ask(id)

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use super::{keeper::Keeper, state::State};
 use crate::framed::{self, WRITE_FRAMES_MAX, WRITE_LEN_MAX};
 
-/// Pause between two measurements of the round trip while something is being said.
-const ECHO_INTERVAL: Duration = Duration::from_secs(2);
+/// Pause between two measurements of the round trip while something is being said: well below the time after which the
+/// other tool counts as not answering, because where only the pointer moves nothing else is answered.
+const ECHO_INTERVAL: Duration = Duration::from_secs(1);
 /// The same while nothing is.
 const ECHO_INTERVAL_QUIET: Duration = Duration::from_secs(10);
 /// Credit below the urgent quarter, and what was received, is told after this long, so that small messages do not cost
@@ -105,7 +106,9 @@ impl Timers {
 
     /// Somebody says something: measurements come often for a while.
     pub(super) fn enliven(&mut self) {
-        self.lively_until = Instant::now() + LIVELY_FOR;
+        let now = Instant::now();
+        self.lively_until = now + LIVELY_FOR;
+        self.echo_at = self.echo_at.min(now + ECHO_INTERVAL);
     }
 
     /// A ticket was asked for.
