@@ -70,7 +70,8 @@ pub async fn concerned(tx: &mut Tx) -> DbResult<Concerned> {
     )
 }
 
-/// Halts the service that nobody halted or lifted since it was shown; whether that was so.
+/// Halts the service that nobody halted or lifted since it was shown; whether that was so. Logins stay as they are, and are
+/// refused by the row: nothing that somebody else holds is waited for.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
@@ -87,12 +88,11 @@ pub async fn halt(tx: &mut Tx, login: &AdminLogin, version: i64, reason: &Reason
     if halted == 0 {
         return Ok(false);
     }
-    end_logins(tx, now).await?;
     note(tx, login, "service.halted", (RUNNING, HALTED), reason, now).await?;
     Ok(true)
 }
 
-/// Lifts the halt that was shown; whether it was still there.
+/// Lifts the halt that was shown, and ends every login of before; whether it was still there.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
@@ -108,7 +108,6 @@ pub async fn lift(tx: &mut Tx, login: &AdminLogin, version: i64, reason: &Reason
     if lifted == 0 {
         return Ok(false);
     }
-    // One that was about to begin when the service was halted.
     end_logins(tx, now).await?;
     note(tx, login, "service.lifted", (HALTED, RUNNING), reason, now).await?;
     Ok(true)
