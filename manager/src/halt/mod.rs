@@ -1,6 +1,6 @@
 //! 緊急停止: the whole service stopped for every company, by one switch of operations.
 //!
-//! Guarantees: from the next request on, at every manager and whenever it started, no company's account, token or tool is
+//! Guarantees: from the next request on, at every manager and whenever it started, no company's account, program or tool is
 //! let in, and no number is issued or entered; open numbers and running sessions end in the rounds of `session/sweep.rs`,
 //! and relays are told with their next heartbeat to end every session that they have, however many there are; who was
 //! logged in must log in again once it is lifted. System administrators get in all the while, and of two who press at once
