@@ -4,7 +4,7 @@
 //! Guarantees: the four secret digits go into the key exchange and nowhere else; a secret that was not proved is told
 //! to the manager, so that the number can be entered again or burns. Cancel-safe: dropping it leaves nothing open.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use desk::bookmark::Bookmark;
 use link::{
@@ -24,7 +24,13 @@ use proto::{
     ticket::ProofKey,
 };
 use rand_core::OsRng;
+use tokio::time::Instant;
 use zeroize::Zeroizing;
+
+/// Pauses before an entry that nobody answered is asked for again.
+const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+/// After this long the customer is told instead: one call may wait 15 seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The manager knows the number; the operator is being met.
 pub struct Entered {
@@ -116,6 +122,7 @@ impl From<ApiError> for EnterError {
             }
             Some(ErrorCode::NoRelay | ErrorCode::Busy | ErrorCode::Internal) => Self::Busy,
             Some(ErrorCode::ServiceHalted) => Self::ServiceHalted,
+            Some(ErrorCode::Unknown) if error.is_unanswered() => Self::ManagerUnreachable,
             None if error.is_temporary() => Self::ManagerUnreachable,
             Some(
                 ErrorCode::BadRequest
@@ -152,7 +159,7 @@ impl From<MeetError> for EnterError {
 pub async fn enter(api: &ManagerApi, number: &ReceptionNumber, dialer: Dialer) -> Result<Entered, EnterError> {
     let proof_key = Arc::new(ProofKey::random(&mut OsRng));
     let request = EnterRequest { locator: number.locator(), proof_key: proof_key.public_hex() };
-    let answer = api.enter(&request).await.inspect_err(
+    let answer = again(|| api.enter(&request)).await.inspect_err(
         |error| tracing::info!(event = "enter.failed", reason = %error, "The number was not entered: {error}"),
     )?;
     let session_id = answer.pairing.session_id;
@@ -163,6 +170,25 @@ pub async fn enter(api: &ManagerApi, number: &ReceptionNumber, dialer: Dialer) -
     let renew = Some(meet::renewal(api.clone(), session_id));
     let meeting = Meeting { role: Role::Customer, pairing: answer.pairing, proof_key, secret, renew, dialer };
     Ok(Entered { introduction, session_id, api, token, meeting })
+}
+
+/// Asks a manager, and again while none answers. With the same proof key an entry that a manager took before it died is
+/// answered by another one, and is no second one.
+async fn again<T, Asking>(call: impl Fn() -> Asking) -> Result<T, ApiError>
+where
+    Asking: Future<Output = Result<T, ApiError>>,
+{
+    let began = Instant::now();
+    for pause in PAUSES {
+        match call().await {
+            Err(error) if error.is_unanswered() && began.elapsed() < PATIENCE => {
+                tracing::info!(event = "enter.again", reason = %error, "The number is entered again: {error}");
+                tokio::time::sleep(pause).await;
+            }
+            answer => return answer,
+        }
+    }
+    call().await
 }
 
 impl Entered {
@@ -217,6 +243,8 @@ pub async fn rejoin(api: &ManagerApi, bookmark: Bookmark, dialer: Dialer) -> Res
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use proto::api::error::ErrorBody;
 
     use super::*;
@@ -238,6 +266,34 @@ mod tests {
         assert_eq!(EnterError::from(ApiError::Unreachable(String::new())).code(), "manager_unreachable");
         assert_eq!(refused(503, ErrorCode::NoRelay).code(), "busy");
         assert_eq!(refused(503, ErrorCode::ServiceHalted).code(), "service_halted");
+        assert_eq!(refused(502, ErrorCode::Unknown).code(), "manager_unreachable");
+        assert_eq!(refused(400, ErrorCode::Unknown).code(), "not_understood");
         assert_eq!(EnterError::from(ApiError::Malformed(String::new())).code(), "not_understood");
+    }
+
+    /// How often is asked when each call takes `takes` and gives the next of `answers`, the last one ever after.
+    async fn asked(takes: Duration, answers: &[Result<(), ApiError>]) -> (usize, Result<(), ApiError>) {
+        let calls = AtomicUsize::new(0);
+        let answer = again(|| async {
+            tokio::time::sleep(takes).await;
+            let call = calls.fetch_add(1, Ordering::Relaxed);
+            answers[call.min(answers.len() - 1)].clone()
+        })
+        .await;
+        (calls.into_inner(), answer)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_that_nobody_answered_is_asked_for_again_and_a_refusal_is_not() {
+        let unanswered = Err(ApiError::Unreachable(String::new()));
+        let body = |code| ErrorBody { code, message: String::new(), retry_after_secs: None };
+        let in_other_words = Err(ApiError::Refused { status: 502, body: body(ErrorCode::Unknown) });
+        let unusable = Err(ApiError::Refused { status: 404, body: body(ErrorCode::NumberUnusable) });
+
+        assert_eq!(asked(Duration::ZERO, &[unanswered.clone(), in_other_words, Ok(())]).await, (3, Ok(())));
+        assert_eq!(asked(Duration::ZERO, std::slice::from_ref(&unanswered)).await, (3, unanswered.clone()));
+        assert_eq!(asked(Duration::ZERO, std::slice::from_ref(&unusable)).await, (1, unusable));
+        let slow = Duration::from_secs(15);
+        assert_eq!(asked(slow, std::slice::from_ref(&unanswered)).await, (2, unanswered), "nobody waits a minute");
     }
 }

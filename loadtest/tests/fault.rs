@@ -61,6 +61,11 @@ async fn a_relay_that_stands_still_and_goes_on_splits_no_session() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn one_of_two_managers_dies_and_everything_that_is_asked_is_answered() {
+    assert_survived(Row::Redundant).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_stopped_at_one_manager_is_out_of_sessions_stream_and_login_at_the_other() {
     assert_survived(Row::Stop).await;
 }

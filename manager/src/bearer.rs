@@ -1,8 +1,9 @@
-//! Bearer tokens: 32 random bytes, base64url; the database has only their SHA-256.
+//! Bearer tokens: 32 bytes that nobody can guess, base64url; the database has only their SHA-256.
 
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use proto::{id::SessionId, ticket::SigningKey};
 use rand_core::CryptoRngCore;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
@@ -19,6 +20,14 @@ impl BearerToken {
     pub fn random(rng: &mut impl CryptoRngCore) -> Self {
         let mut bytes = Zeroizing::new([0; 32]);
         rng.fill_bytes(&mut *bytes);
+        Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes)))
+    }
+
+    /// The token of the customer of a session: the same one each time and at every manager, so that an entry whose answer
+    /// was lost can be answered again. It comes from the signing key and the session's id.
+    pub fn of_customer(key: &SigningKey, session_id: SessionId) -> Self {
+        let purpose = [b"uketsuke-customer-token-v1".as_slice(), session_id.as_bytes()].concat();
+        let bytes = key.derive(&purpose);
         Self(Zeroizing::new(URL_SAFE_NO_PAD.encode(*bytes)))
     }
 
@@ -70,5 +79,18 @@ mod tests {
         assert_eq!(token.reveal().len(), 43);
         assert!(!format!("{token:?}{:?}", token.hash()).contains(token.reveal()));
         assert_eq!(token.hash(), BearerHash::of(token.reveal()));
+    }
+
+    #[test]
+    fn a_customer_s_token_is_that_of_one_session_under_one_key() {
+        let token = |seed: u8, session: u8| {
+            let key = SigningKey::from_seed("test", [seed; 32]).unwrap();
+            BearerToken::of_customer(&key, SessionId::from_bytes([session; 16])).reveal().to_owned()
+        };
+
+        assert_eq!(token(1, 1).len(), 43);
+        assert_eq!(token(1, 1), token(1, 1));
+        assert_ne!(token(1, 1), token(1, 2));
+        assert_ne!(token(1, 1), token(2, 1));
     }
 }

@@ -1,7 +1,7 @@
 //! What is asked of managers that may die, and how often that was in vain.
 //!
-//! The tools ask again what nobody answered: the operator's a number three times (`operator/src/issue.rs`), both their
-//! records up to five times (`client/src/record.rs`); a customer presses once more. Here everything is asked once more.
+//! The tools ask again what nobody answered: a number to issue or to enter up to three times (`operator/src/issue.rs`,
+//! `client/src/enter.rs`), their records up to five times (`client/src/record.rs`). Here everything is asked once more.
 
 use std::{
     collections::BTreeMap,

@@ -187,6 +187,28 @@ pub async fn enter(tx: &mut Tx, mac: &str, session_id: SessionId, now_ms: UnixMi
     row.map(|row| Stored::try_from(row).map(|stored| stored.reception)).transpose()
 }
 
+/// The reception with this locator that the tool with this proof key has entered, while nobody has met in its session.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn entered_by(tx: &mut Tx, mac: &str, proof_key_hash: &str) -> DbResult<Option<Reception>> {
+    let row = fetch_optional!(
+        tx,
+        Row,
+        "SELECT r.reception_id, r.company_id, r.operator_id, r.locator_sealed, r.proof_key, r.reason, r.state,
+            r.session_id, r.issued_at_ms, r.life_ms, r.expires_at_ms, r.closed_at_ms, r.unproved_count
+        FROM receptions r
+        JOIN sessions s ON s.session_id = r.session_id
+        WHERE r.locator_mac = $1
+        AND r.state = 'entered'
+        AND s.state = 'joining'
+        AND s.customer_key_hash = $2",
+        mac,
+        proof_key_hash
+    )?;
+    row.map(|row| Stored::try_from(row).map(|stored| stored.reception)).transpose()
+}
+
 /// Reads a reception and locks its row until the transaction ends. Lock the reception before its session.
 ///
 /// # Errors

@@ -1,5 +1,7 @@
 //! `POST /v1/enter`: a customer typed a number, and one session begins.
 //!
+//! A tool that got no answer asks again with the same proof key and gets the same session and token: the manager may
+//! have died after it stored the entry. Nothing is stored twice, and it ends when somebody has met in the session.
 //! Unknown, expired, used, burned, cancelled and throttled numbers give one answer, one text, and one time: a refusal
 //! takes at least the configured time, whatever happened inside.
 
@@ -24,6 +26,7 @@ use serde_json::json;
 use super::{
     close::audited,
     guess::{self, Level, Verdict},
+    repeat,
     state::{Session, Stage},
     store::{self, NewSession, ProofKeyHashes},
     ticket,
@@ -32,7 +35,7 @@ use crate::{
     app::{self, App},
     audit::{self, Actor, AuditEvent},
     bearer::BearerToken,
-    db::{DbResult, Tx},
+    db::Tx,
     device,
     error::{ApiError, ApiResult},
     events,
@@ -90,22 +93,26 @@ pub async fn enter_from(app: &App, source: IpAddr, request: &EnterRequest) -> Ap
     let proof_key = PublicProofKey::parse(&request.proof_key)?;
     let result = try_enter(app, source, request, proof_key).await;
     let label = match &result {
-        Ok(_) => "ok",
-        Err(refusal) if refusal.code() == ErrorCode::NumberUnusable => return result,
-        Err(refusal) if refusal.code() == ErrorCode::NoRelay => "no_relay",
-        Err(refusal) if refusal.code() == ErrorCode::ServiceHalted => "halted",
-        Err(_) => "failed",
+        Ok((label, _)) => label,
+        Err(refusal) => match refusal.code() {
+            // Counted where it is known why.
+            ErrorCode::NumberUnusable => return result.map(|(_, answer)| answer),
+            ErrorCode::NoRelay => "no_relay",
+            ErrorCode::ServiceHalted => "halted",
+            _ => "failed",
+        },
     };
     count(app, label);
-    result
+    result.map(|(_, answer)| answer)
 }
 
+/// The answer, and how it is counted.
 async fn try_enter(
     app: &App,
     source: IpAddr,
     request: &EnterRequest,
     proof_key: PublicProofKey,
-) -> ApiResult<EnterAnswer> {
+) -> ApiResult<(&'static str, EnterAnswer)> {
     let now_ms = app.now_ms();
     let config = &app.config.session;
     let mut tx = app.db.begin().await?;
@@ -124,8 +131,12 @@ async fn try_enter(
             // Whatever the number is; and the transaction is dropped, so that it counts as no guess.
             return Err(ApiError::new(ErrorCode::ServiceHalted));
         }
+        let again = repeat::entered_before(app, &mut tx, &mac, proof_key, now_ms).await?;
+        if again.is_some() {
+            guess::forgive(&mut tx, config, source, now_ms).await?;
+        }
         tx.commit().await?;
-        return Err(unusable(app, "unusable"));
+        return again.map(|answer| ("repeated", answer)).ok_or_else(|| unusable(app, "unusable"));
     };
     guess::forgive(&mut tx, config, source, now_ms).await?;
     let relays = relays::choose::for_company(app, &mut tx, reception.company_id, relays, now_ms).await?;
@@ -133,14 +144,14 @@ async fn try_enter(
         // The transaction is dropped, so the number can be entered again.
         return Err(ApiError::new(ErrorCode::NoRelay));
     }
-    let token = BearerToken::random(&mut app::os_rng());
+    let token = BearerToken::of_customer(&app.signing_key, session_id);
     let entry = Entry { session_id, now_ms, relays };
     let (pairing, told) = begin(app, &mut tx, &reception, &entry, proof_key, &token).await?;
     tx.commit().await?;
     app.events.wake(told);
     let id = reception.id;
     tracing::info!(reception.id = %id, session.id = %session_id, event = "reception.entered", "Reception {id} entered");
-    Ok(EnterAnswer { pairing, token: token.reveal().to_owned() })
+    Ok(("ok", EnterAnswer { pairing, token: token.reveal().to_owned() }))
 }
 
 /// What every part of a new session needs to know.
@@ -160,9 +171,6 @@ async fn begin(
     token: &BearerToken,
 ) -> ApiResult<(Pairing, proto::id::OperatorId)> {
     let now_ms = entry.now_ms;
-    let operator = operator_of(tx, reception).await?;
-    let ceiling = ceiling(role::effective(&operator.role, operator.role_permissions.as_deref()));
-    let operator_name = operator.operator_name;
     let session = Session {
         id: entry.session_id,
         reception_id: reception.id,
@@ -174,13 +182,8 @@ async fn begin(
         view_granted_at_ms: None,
         stage: Stage::Joining,
     };
-    let introduction = Introduction {
-        session_id: session.id,
-        company_name: operator.company_name,
-        operator_name: operator_name.clone(),
-        reason: reception.reason.clone(),
-        ceiling,
-    };
+    let introduction = introduction(tx, reception, session.id).await?;
+    let operator_name = introduction.operator_name.clone();
     let introduction = introduction.sign(&app.signing_key).map_err(ApiError::internal)?;
     let operator_key = PublicProofKey::parse(&reception.proof_key)?;
     let keys = ProofKeyHashes { customer: customer_key.hash(), operator: operator_key.hash() };
@@ -220,9 +223,9 @@ async fn choose_relays(app: &App, tx: &mut Tx, now_ms: UnixMillis) -> ApiResult<
     if relays.is_empty() { Err(ApiError::new(ErrorCode::NoRelay)) } else { Ok(relays) }
 }
 
-/// Names of company and operator, as the customer shall see them, and the operator's role.
-async fn operator_of(tx: &mut Tx, reception: &Reception) -> DbResult<OperatorRow> {
-    fetch_one!(
+/// Who asks and what for, as the customer shall see it; the role of the operator sets the most that may be allowed.
+pub(super) async fn introduction(tx: &mut Tx, reception: &Reception, session_id: SessionId) -> ApiResult<Introduction> {
+    let operator = fetch_one!(
         tx,
         OperatorRow,
         "SELECT c.name AS company_name, o.name AS operator_name, o.role, r.permissions AS role_permissions
@@ -231,7 +234,14 @@ async fn operator_of(tx: &mut Tx, reception: &Reception) -> DbResult<OperatorRow
         LEFT JOIN roles r ON r.role_id = o.role_id
         WHERE o.operator_id = $1",
         reception.operator_id.to_string()
-    )
+    )?;
+    Ok(Introduction {
+        session_id,
+        company_name: operator.company_name,
+        operator_name: operator.operator_name,
+        reason: reception.reason.clone(),
+        ceiling: ceiling(role::effective(&operator.role, operator.role_permissions.as_deref())),
+    })
 }
 
 /// The most that a customer may allow to an operator with these permissions, in this version.

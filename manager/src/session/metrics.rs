@@ -8,7 +8,7 @@ const SESSION_BUCKETS: &[f64] = &[30.0, 120.0, 300.0, 600.0, 1200.0, 2400.0, 360
 ops::metrics! {
     /// Sessions.
     pub struct SessionMetrics {
-        /// Numbers entered, by result: ok, unusable, throttled, no_relay, halted, failed.
+        /// Numbers entered, by result: ok, repeated (its answer was lost), unusable, throttled, no_relay, halted, failed.
         pub manager_reception_entries_total: IntCounterVec["result"],
         /// How hard guessing is slowed for everybody: 0 not, 1 soft, 2 hard. At 2 somebody must act.
         pub manager_reception_throttle_level: IntGauge,

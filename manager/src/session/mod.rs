@@ -19,6 +19,7 @@ pub mod list;
 pub mod page;
 pub mod relayed;
 pub mod renew;
+pub mod repeat;
 pub mod show;
 pub mod state;
 pub mod store;

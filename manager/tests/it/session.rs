@@ -73,7 +73,12 @@ impl Desk {
     }
 
     pub(crate) async fn enter(&self, locator: &str, source: &str) -> Answer {
-        let body = json!({ "locator": locator, "proof_key": hex::encode(CUSTOMER_KEY) }).to_string();
+        self.enter_by(CUSTOMER_KEY, locator, source).await
+    }
+
+    /// A tool with this public key enters.
+    pub(crate) async fn enter_by(&self, proof_key: [u8; 32], locator: &str, source: &str) -> Answer {
+        let body = json!({ "locator": locator, "proof_key": hex::encode(proof_key) }).to_string();
         self.manager.send(Method::POST, "/v1/enter", None, source, Body::from(body)).await
     }
 
@@ -126,11 +131,11 @@ async fn of_many_simultaneous_entries_exactly_one_wins() {
     on_both(|db| async {
         let desk = Desk::open(db).await;
         let reception = desk.issue().await;
-        let request = Arc::new(EnterRequest { locator: reception.locator, proof_key: hex::encode(CUSTOMER_KEY) });
         let app: App = desk.manager.app.clone();
 
         let results = at_once(200, |index| {
-            let (app, request) = (app.clone(), Arc::clone(&request));
+            let proof_key = hex::encode([u8::try_from(index).unwrap(); 32]);
+            let (app, request) = (app.clone(), EnterRequest { locator: reception.locator, proof_key });
             let source = std::net::Ipv4Addr::from(0x0a00_0000 + u32::try_from(index).unwrap());
             async move { enter_from(&app, source.into(), &request).await.map_err(|refusal| refusal.code()) }
         })
@@ -142,6 +147,73 @@ async fn of_many_simultaneous_entries_exactly_one_wins() {
         assert_eq!(refusals.into_iter().collect::<Vec<_>>(), ["NumberUnusable"]);
         assert_eq!(desk.history().await.len(), 1);
         assert_eq!(desk.told().await.len(), 1);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tool_that_asks_again_gets_the_same_session_and_no_second_one() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let reception = desk.issue().await;
+        let request = EnterRequest { locator: reception.locator, proof_key: hex::encode(CUSTOMER_KEY) };
+        let app: App = desk.manager.app.clone();
+        let source = std::net::Ipv4Addr::new(203, 0, 113, 5);
+
+        let answers = at_once(20, |_| {
+            let (app, request) = (app.clone(), request.clone());
+            async move { enter_from(&app, source.into(), &request).await.unwrap() }
+        })
+        .await;
+
+        let keys = [app.signing_key.verifying_key()];
+        let given: BTreeSet<_> = answers.iter().map(|a| (a.pairing.introduction.clone(), a.token.clone())).collect();
+        assert_eq!(given.len(), 1, "one session, one token");
+        for EnterAnswer { pairing, .. } in &answers {
+            let ticket = Ticket::verify(&pairing.ticket, &keys, START_MS).unwrap();
+            assert_eq!((ticket.session_id, ticket.role), (pairing.session_id, Role::Customer));
+            assert_eq!(ticket.proof_key_hash, proof_key_hash(&CUSTOMER_KEY));
+            assert_eq!(pairing.relays, answers[0].pairing.relays);
+        }
+        assert_eq!((desk.history().await.len(), desk.told().await.len()), (1, 1), "stored and told once");
+        let text = desk.manager.app.metrics.registry.text();
+        assert!(text.contains("manager_reception_entries_total{result=\"ok\"} 1\n"), "{text}");
+        assert!(text.contains("manager_reception_entries_total{result=\"repeated\"} 19\n"), "{text}");
+        // None of them counts as a guess: five wrong ones of this source are still looked at.
+        for _ in 0..5 {
+            desk.enter_by([1; 32], reception.locator.as_str(), "203.0.113.5").await;
+        }
+        let text = desk.manager.app.metrics.registry.text();
+        assert!(text.contains("manager_reception_entries_total{result=\"unusable\"} 5\n"), "{text}");
+
+        let entered = &answers[0];
+        let id = entered.pairing.session_id;
+        let view = json!({ "kind": "view", "answer": "granted" });
+        assert_eq!(desk.say(id, "consent", &entered.token, &view).await.status, StatusCode::NO_CONTENT);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_entry_is_repeated_until_the_two_have_met_and_by_its_own_tool_only() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let reception = desk.issue().await;
+        let locator = reception.locator.as_str();
+        let entered = desk.entered(&reception).await;
+        let id = entered.pairing.session_id;
+        let again: EnterAnswer = desk.enter(locator, "203.0.113.6").await.json();
+        assert_eq!((again.pairing.session_id, &again.token), (id, &entered.token), "from another network");
+        assert_eq!(desk.enter_by([1; 32], locator, "203.0.113.7").await.error().code, ErrorCode::NumberUnusable);
+
+        // The tool did not come, the number was given back, and the same tool begins anew.
+        desk.say(id, "end", &desk.operator.token, &ended(CloseReason::PeerTimeout)).await;
+        let anew: EnterAnswer = desk.enter(locator, "203.0.113.5").await.json();
+        assert_ne!(anew.pairing.session_id, id);
+        assert_ne!(anew.token, entered.token);
+
+        desk.say(anew.pairing.session_id, "proved", &desk.operator.token, &json!({})).await;
+        assert_eq!(desk.enter(locator, "203.0.113.5").await.error().code, ErrorCode::NumberUnusable, "they have met");
     })
     .await;
 }
@@ -181,7 +253,7 @@ async fn every_number_that_cannot_be_used_reads_like_an_unknown_one() {
         let mut answers = Vec::new();
         let used = desk.issue().await;
         let entered = desk.entered(&used).await;
-        answers.push(("entered", desk.enter(used.locator.as_str(), "198.51.100.1").await));
+        answers.push(("entered", desk.enter_by([1; 32], used.locator.as_str(), "198.51.100.1").await));
         desk.say(entered.pairing.session_id, "proved", &desk.operator.token, &json!({})).await;
         answers.push(("proved", desk.enter(used.locator.as_str(), "198.51.100.2").await));
 

@@ -46,6 +46,16 @@ impl ApiError {
         }
     }
 
+    /// Whether no manager said anything: it was not reached, died meanwhile, or what stands before it answered in its own
+    /// words. Whether it did what it was asked is not known then.
+    pub const fn is_unanswered(&self) -> bool {
+        match self {
+            Self::Refused { status, body } => 500 <= *status && matches!(body.code, ErrorCode::Unknown),
+            Self::Unreachable(_) => true,
+            Self::Proxy(_) | Self::Malformed(_) => false,
+        }
+    }
+
     /// The cause chain of the HTTP library in one line, without the address, which may hold what nobody should log.
     pub(super) fn transport(error: reqwest::Error) -> Self {
         let error = error.without_url();
