@@ -27,8 +27,15 @@ use rand_core::OsRng;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-/// Pauses before an entry that nobody answered is asked for again.
-const PAUSES: [Duration; 2] = [Duration::from_millis(500), Duration::from_secs(2)];
+/// Pauses before an entry that nobody answered is asked for again: long enough for a balancer to see who is gone, and for
+/// a manager that died to be started again.
+const PAUSES: [Duration; 5] = [
+    Duration::from_millis(500),
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+];
 /// After this long the customer is told instead: one call may wait 15 seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -158,7 +165,7 @@ impl From<MeetError> for EnterError {
 /// See [`EnterError`].
 pub async fn enter(api: &ManagerApi, number: &ReceptionNumber, dialer: Dialer) -> Result<Entered, EnterError> {
     let proof_key = Arc::new(ProofKey::random(&mut OsRng));
-    let request = EnterRequest { locator: number.locator(), proof_key: proof_key.public_hex() };
+    let request = EnterRequest::new(number.locator(), &proof_key);
     let answer = again(|| api.enter(&request)).await.inspect_err(
         |error| tracing::info!(event = "enter.failed", reason = %error, "The number was not entered: {error}"),
     )?;
@@ -172,8 +179,8 @@ pub async fn enter(api: &ManagerApi, number: &ReceptionNumber, dialer: Dialer) -
     Ok(Entered { introduction, session_id, api, token, meeting })
 }
 
-/// Asks a manager, and again while none answers. With the same proof key an entry that a manager took before it died is
-/// answered by another one, and is no second one.
+/// Asks a manager, and again while none answers. With the same proof key an entry that a manager stored before it died
+/// is answered by another one, and is no second one.
 async fn again<T, Asking>(call: impl Fn() -> Asking) -> Result<T, ApiError>
 where
     Asking: Future<Output = Result<T, ApiError>>,
@@ -290,8 +297,12 @@ mod tests {
         let in_other_words = Err(ApiError::Refused { status: 502, body: body(ErrorCode::Unknown) });
         let unusable = Err(ApiError::Refused { status: 404, body: body(ErrorCode::NumberUnusable) });
 
-        assert_eq!(asked(Duration::ZERO, &[unanswered.clone(), in_other_words, Ok(())]).await, (3, Ok(())));
-        assert_eq!(asked(Duration::ZERO, std::slice::from_ref(&unanswered)).await, (3, unanswered.clone()));
+        let broke = Err(ApiError::Refused { status: 503, body: body(ErrorCode::Busy) });
+        let halted = Err(ApiError::Refused { status: 503, body: body(ErrorCode::ServiceHalted) });
+
+        assert_eq!(asked(Duration::ZERO, &[unanswered.clone(), in_other_words, broke, Ok(())]).await, (4, Ok(())));
+        assert_eq!(asked(Duration::ZERO, std::slice::from_ref(&unanswered)).await, (6, unanswered.clone()));
+        assert_eq!(asked(Duration::ZERO, std::slice::from_ref(&halted)).await, (1, halted));
         assert_eq!(asked(Duration::ZERO, std::slice::from_ref(&unusable)).await, (1, unusable));
         let slow = Duration::from_secs(15);
         assert_eq!(asked(slow, std::slice::from_ref(&unanswered)).await, (2, unanswered), "nobody waits a minute");

@@ -86,6 +86,7 @@ pub async fn run(config: Config, listeners: Listeners, shutdown: Shutdown) -> Re
     registry.build_info(env!("CARGO_PKG_VERSION"))?;
     registry.config_info(&ops::config::fingerprint(&config)?)?;
     let metrics = Metrics::declare(&registry)?;
+    metrics.show_all();
     let mut readiness = Readiness::new();
     let listed = readiness.condition("tools");
     let health = private::serve(listeners.private, registry, readiness, shutdown.clone());

@@ -25,11 +25,14 @@ use crate::{
 pub const POSTGRES: &str = "UKETSUKE_TEST_POSTGRES";
 /// What a world with two managers starts and asks.
 const PROGRAMS: [&str; 3] = ["haproxy", "psql", "pg_dump"];
+/// How `psql` is called: rows alone, and mistakes with their code.
+const PSQL: [&str; 8] = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=verbose"];
 /// From where the balancer calls the managers.
 const BALANCER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
-/// A manager that was killed is gone within this time, one that was asked to end a bit later.
+/// A manager that was killed is gone within this time, and one that was asked to leave: longer than its `http.drain`
+/// (20 s), for which streams of events keep it.
 const DEATH_PATIENCE: Duration = Duration::from_secs(30);
-/// See [`DEATH_PATIENCE`].
+/// At the end, nobody waits longer for one that was asked.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Many customers and operators are at one address here, and two customers enter each number, of whom one is refused.
@@ -156,15 +159,27 @@ impl Managers {
     /// # Errors
     /// When it does not die.
     pub async fn kill(&mut self, place: usize) -> Result<()> {
+        self.end(place, Signal::KILL).await
+    }
+
+    /// Asks one to leave, as an upgrade does, and waits until it has: it answers what it was asked before.
+    ///
+    /// # Errors
+    /// When it does not leave by itself.
+    pub async fn leave(&mut self, place: usize) -> Result<()> {
+        self.end(place, Signal::TERM).await
+    }
+
+    async fn end(&mut self, place: usize, signal: Signal) -> Result<()> {
         let manager = self.all.get_mut(place).context("there is no manager in this place")?;
         if let Some(mut process) = manager.process.take() {
-            process.signal(Signal::KILL);
-            ensure!(process.ended(DEATH_PATIENCE).await?, "{} did not die", manager.name);
+            process.signal(signal);
+            ensure!(process.ended(DEATH_PATIENCE).await?, "{} did not end", manager.name);
         }
         Ok(())
     }
 
-    /// Starts one that was killed, as it was, and waits until it is ready, and the balancer knows it.
+    /// Starts one that has ended, as it was, and waits until it is ready, and the balancer knows it.
     ///
     /// # Errors
     /// When it does not start.
@@ -212,9 +227,8 @@ impl Managers {
     /// When it does not answer.
     pub async fn rows(&self, question: &str) -> Result<Option<String>> {
         let Some(database) = &self.database else { return Ok(None) };
-        Ok(Some(
-            run("psql", &["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", question, &database.url()]).await?,
-        ))
+        let url = database.url();
+        Ok(Some(run("psql", &[&PSQL[..], &["-c", question, url.as_str()][..]].concat()).await?))
     }
 
     /// Writes everything that is in `PostgreSQL` into a file of the folder.

@@ -11,7 +11,7 @@ use rand_core::{CryptoRngCore, OsRng, RngCore as _};
 
 use crate::{
     column_key::ColumnKey, config::Config, db::Db, events::Hub, live, login::gate::HashGate, metrics::Metrics,
-    provider::Providers, reception::locator::LocatorKey,
+    provider::Providers, reception::locator::LocatorKey, terms,
 };
 
 /// The manager's state. Cheap to clone; everything that must last is in the database.
@@ -39,6 +39,8 @@ pub struct App {
     pub columns: ColumnKey,
     /// The way to identity providers.
     pub providers: Providers,
+    /// Whether there are terms of use that pages link.
+    pub terms: terms::Known,
     steady_since_ms: Arc<AtomicI64>,
 }
 
@@ -63,6 +65,7 @@ impl App {
             locators,
             columns,
             providers,
+            terms: terms::Known::default(),
             steady_since_ms,
         }
     }

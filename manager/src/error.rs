@@ -102,7 +102,7 @@ impl From<DbError> for ApiError {
 impl From<Problem> for ApiError {
     fn from(problem: Problem) -> Self {
         match problem {
-            Problem::LoggedOut { .. } | Problem::First(_) => Self::new(ErrorCode::NotLoggedIn),
+            Problem::LoggedOut { .. } | Problem::First(_) | Problem::Agree { .. } => Self::new(ErrorCode::NotLoggedIn),
             Problem::Forbidden | Problem::Forged | Problem::Stale => Self::new(ErrorCode::Forbidden),
             Problem::NotFound => Self::not_found(),
             Problem::BadForm => Self::new(ErrorCode::BadRequest),

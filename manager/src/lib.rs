@@ -43,6 +43,8 @@ pub mod contract;
 
 pub mod halt;
 
+pub mod availability;
+
 pub mod request;
 
 pub mod role;
@@ -84,6 +86,8 @@ pub mod webhook;
 pub mod manual;
 
 pub mod notice;
+
+pub mod terms;
 
 pub mod settings;
 

@@ -2,11 +2,17 @@
 
 use ops::metrics::{MetricError, Registry};
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge};
+use proto::api::reception;
 
 use crate::{
     events::EventsMetrics, mail::MailMetrics, notice::NoticeMetrics, reception::ReceptionMetrics,
     relays::RelaysMetrics, session::SessionMetrics, webhook::WebhookMetrics,
 };
+
+/// Routes of the API whose failures are shown from the first one on, because a promise is measured by each.
+const PROMISED_ROUTES: [&str; 2] = [reception::RECEPTIONS, reception::ENTER];
+/// How these routes fail.
+const FAILURES: [&str; 2] = ["500", "503"];
 
 /// Answers: which route is slower than a person notices (0.1 s) or than its deadline?
 const REQUEST_BUCKETS: &[f64] = &[0.005, 0.02, 0.05, 0.1, 0.3, 1.0, 3.0, 10.0];
@@ -59,7 +65,7 @@ impl Metrics {
     /// A name is taken.
     pub fn new() -> Result<Self, MetricError> {
         let registry = Registry::new("manager");
-        Ok(Self {
+        let metrics = Self {
             core: CoreMetrics::declare(&registry)?,
             reception: ReceptionMetrics::declare(&registry)?,
             session: SessionMetrics::declare(&registry)?,
@@ -69,6 +75,42 @@ impl Metrics {
             notice: NoticeMetrics::declare(&registry)?,
             webhook: WebhookMetrics::declare(&registry)?,
             registry,
-        })
+        };
+        metrics.show_all();
+        Ok(metrics)
+    }
+
+    /// Shows failures that have not happened yet as 0, because Prometheus sees no rise in a counter that begins with
+    /// its first event.
+    fn show_all(&self) {
+        for route in PROMISED_ROUTES {
+            for status in FAILURES {
+                self.core.manager_http_requests_total.with_label_values(&[route, status]).inc_by(0);
+            }
+        }
+        self.session.show_all();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proto::close::CloseReason;
+
+    use super::*;
+
+    #[test]
+    fn what_has_not_happened_yet_is_counted_as_none() {
+        let text = Metrics::new().unwrap().registry.text();
+        let is_none = |series: &str| assert!(text.contains(&format!("{series} 0\n")), "{series} is not in {text}");
+        for result in ["ok", "repeated", "unusable", "throttled", "no_relay", "halted", "failed"] {
+            is_none(&format!("manager_reception_entries_total{{result=\"{result}\"}}"));
+        }
+        for reason in CloseReason::ALL.iter().map(|reason| reason.as_str()) {
+            is_none(&format!("manager_sessions_ended_total{{connected=\"yes\",reason=\"{reason}\"}}"));
+            is_none(&format!("manager_sessions_ended_total{{connected=\"no\",reason=\"{reason}\"}}"));
+        }
+        for route in ["/v1/receptions", "/v1/enter"] {
+            is_none(&format!("manager_http_requests_total{{route=\"{route}\",status=\"503\"}}"));
+        }
     }
 }

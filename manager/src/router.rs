@@ -130,7 +130,7 @@ async fn observe(State(app): State<App>, request: Request, next: Next) -> Respon
     let timeout = app.config.http.request_timeout;
     let asked = Asked::of(&request);
     let response = bounded(next.run(request).instrument(span.clone()), timeout).instrument(span.clone()).await;
-    let mut response = asked.answered(response);
+    let mut response = asked.answered(&app, response);
     if response.status() == StatusCode::FORBIDDEN {
         tracing::info!(parent: &span, event = "access.refused", "A request was refused: it is not allowed");
     }
@@ -179,7 +179,7 @@ impl Asked {
     }
 
     /// A browser gets a page also where no handler came to its end.
-    fn answered(self, response: Response) -> Response {
+    fn answered(self, app: &App, response: Response) -> Response {
         let is_page =
             response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
         let problem = match response.status() {
@@ -189,7 +189,7 @@ impl Asked {
         };
         match self {
             Self::Page { headers, realm } if !is_page => {
-                let mut page = site::problem::page(&problem, &headers, realm);
+                let mut page = site::problem::page(app, &problem, &headers, realm);
                 if let Some(after) = response.headers().get(header::RETRY_AFTER) {
                     page.headers_mut().insert(header::RETRY_AFTER, after.clone());
                 }
@@ -206,9 +206,9 @@ fn is_for_page(headers: &HeaderMap) -> bool {
 }
 
 /// A browser gets a page, everybody else an error body.
-async fn nothing_there(uri: Uri, headers: HeaderMap) -> Response {
+async fn nothing_there(State(app): State<App>, uri: Uri, headers: HeaderMap) -> Response {
     if is_for_page(&headers) {
-        site::problem::page(&Problem::NotFound, &headers, Realm::of_path(uri.path()))
+        site::problem::page(&app, &Problem::NotFound, &headers, Realm::of_path(uri.path()))
     } else {
         ApiError::not_found().into_response()
     }

@@ -1,6 +1,10 @@
 //! The running server: opens everything, answers until it is told to stop, closes everything.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use ops::{
     clock::Clock,
@@ -19,7 +23,10 @@ use crate::{
     audit::witness::Witness,
     company::retention,
     config::Config,
-    db::{self, Db, DbError, UrlFileError},
+    db::{
+        self, Db, DbError, UrlFileError,
+        migrate::{GENERATION, SchemaError},
+    },
     events, fetch_one, live, login,
     mail::{self, MailSetupError, Smtp},
     metrics::Metrics,
@@ -51,6 +58,9 @@ pub enum ServeError {
     /// The database.
     #[error(transparent)]
     Db(#[from] DbError),
+    /// Its schema.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
     /// The signing key.
     #[error("signing_key_file: {0}")]
     SigningKey(#[from] SharedKeyError),
@@ -85,7 +95,17 @@ pub async fn open(config: Config, clock: Clock) -> Result<App, ServeError> {
     Ok(App::new(db, clock, config, Metrics::new()?, signing_key))
 }
 
-/// Serves until `shutdown`, then closes the database.
+/// What is said again and again about the database.
+struct Watched {
+    /// It answers.
+    database: Condition,
+    /// Its schema serves this manager.
+    schema: Condition,
+    /// The oldest managers that it serves, once this one is not among them.
+    newer: Arc<OnceLock<i64>>,
+}
+
+/// Serves until `shutdown`, or until a later version has shut this one out; then closes the database.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -99,7 +119,13 @@ pub async fn run(
     let tls = tls::web_config(Arc::<Certificate>::clone(&certificate))?;
     let smtp = Smtp::new(&config.mail)?;
     let caller = Caller::new(&config.webhooks)?;
-    let app = open(config, Clock::system()).await?;
+    // A migration waits for minutes where somebody holds what it changes.
+    let draining = shutdown.draining();
+    let app = tokio::select! {
+        biased;
+        () = draining.cancelled() => return Ok(()),
+        app = open(config, Clock::system()) => app?,
+    };
     app.providers.check()?;
     provider::settle(&app).await?;
     let registry = app.metrics.registry.clone();
@@ -110,10 +136,15 @@ pub async fn run(
 
     let stop = CancellationToken::new();
     let mut readiness = Readiness::new();
-    let database = readiness.condition("database");
+    let newer = Arc::new(OnceLock::new());
+    let watched = Watched {
+        database: readiness.condition("database"),
+        schema: readiness.condition("schema"),
+        newer: Arc::<OnceLock<i64>>::clone(&newer),
+    };
     let mut tasks = JoinSet::new();
     tasks.spawn(certificate.watch(CERTIFICATE_EVERY, stop.clone()));
-    tasks.spawn(watch_database(app.clone(), database, stop.clone()));
+    tasks.spawn(watch_database(app.clone(), watched, shutdown.clone(), stop.clone()));
     tasks.spawn(sweep(app.clone(), stop.clone()));
     tasks.spawn(session::sweep::run(app.clone(), stop.clone()));
     tasks.spawn(events::run(app.clone(), stop.clone()));
@@ -140,11 +171,15 @@ pub async fn run(
     while tasks.join_next().await.is_some() {}
     app.db.close().await;
     tracing::info!(event = "manager.stopped", "The manager has stopped");
-    Ok(served?)
+    served?;
+    match newer.get() {
+        Some(&oldest) => Err(SchemaError::Newer { oldest }.into()),
+        None => Ok(()),
+    }
 }
 
-/// Says again and again whether the database answers.
-async fn watch_database(app: App, condition: Condition, stop: CancellationToken) {
+/// Says again and again whether the database answers, and drains once it serves later managers only.
+async fn watch_database(app: App, watched: Watched, shutdown: Shutdown, stop: CancellationToken) {
     let mut turn = tokio::time::interval(DATABASE_EVERY);
     loop {
         tokio::select! {
@@ -152,18 +187,30 @@ async fn watch_database(app: App, condition: Condition, stop: CancellationToken)
             () = stop.cancelled() => return,
             _ = turn.tick() => {}
         }
-        let answers = matches!(tokio::time::timeout(DATABASE_TIMEOUT, ask_database(&app.db)).await, Ok(Ok(())));
-        if answers != condition.is_met() {
+        let answer = tokio::time::timeout(DATABASE_TIMEOUT, ask_database(&app.db)).await;
+        let oldest = answer.ok().and_then(Result::ok);
+        let answers = oldest.is_some();
+        if answers != watched.database.is_met() {
             tracing::warn!(event = "database.reached", answers, "Whether the database answers: {answers}");
         }
-        condition.set(answers);
+        watched.database.set(answers);
+        let Some(oldest) = oldest else { continue };
+        watched.schema.set(oldest <= GENERATION);
+        if GENERATION < oldest && watched.newer.set(oldest).is_ok() {
+            let error = SchemaError::Newer { oldest };
+            tracing::error!(event = "database.newer", error = %error, "The database serves later managers only; draining");
+            shutdown.drain();
+            // Whoever is being served may finish; what this manager does by itself ends now.
+            stop.cancel();
+        }
     }
 }
 
-async fn ask_database(db: &Db) -> Result<(), DbError> {
+/// The oldest managers that the database serves, when it answers.
+async fn ask_database(db: &Db) -> Result<i64, DbError> {
     let mut tx = db.read().await?;
-    fetch_one!(&mut tx, (i64,), "SELECT seq FROM audit_head WHERE id = 1")?;
-    Ok(())
+    let (oldest,) = fetch_one!(&mut tx, (i64,), "SELECT oldest_manager FROM service WHERE slot = 1")?;
+    Ok(oldest)
 }
 
 /// Forgets what is over, again and again. What is under way when it is told to stop is rolled back to its last stretch.

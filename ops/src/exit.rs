@@ -8,6 +8,11 @@ use clap::{Parser, error::ErrorKind};
 pub const USAGE: u8 = 64;
 /// The program failed while it ran.
 pub const FAILURE: u8 = 1;
+/// What the program works on does not suit it, and starting it again does not help: somebody must act. Source:
+/// `EX_DATAERR` of sysexits.
+pub const DATA: u8 = 65;
+/// What the program works on is in use: starting it again later may help. Source: `EX_TEMPFAIL` of sysexits.
+pub const IN_USE: u8 = 75;
 
 /// Says on one line that the program was started in a wrong way.
 pub fn usage(program: &str, mistake: &impl Display) -> ExitCode {
@@ -17,8 +22,13 @@ pub fn usage(program: &str, mistake: &impl Display) -> ExitCode {
 
 /// Says on one line why the program failed while it ran.
 pub fn failure(program: &str, cause: &impl Display) -> ExitCode {
+    ended(program, FAILURE, cause)
+}
+
+/// Says on one line why the program ends with this code.
+pub fn ended(program: &str, code: u8, cause: &impl Display) -> ExitCode {
     say(program, cause);
-    ExitCode::from(FAILURE)
+    ExitCode::from(code)
 }
 
 /// Reads the flags of this process. A mistake is one line and exit code 64; `--help` and `--version` end with 0.

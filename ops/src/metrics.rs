@@ -53,6 +53,19 @@ impl Registry {
         self.info("config_info", "Hash of the effective configuration; always 1.", "hash", hash)
     }
 
+    /// Declares `<program>_ready`, which [`crate::private::serve`] sets whenever it is asked.
+    ///
+    /// # Errors
+    /// It was declared before.
+    pub fn ready(&self) -> Result<IntGauge, MetricError> {
+        self.declare(
+            &format!("{}_ready", self.program),
+            "1 while /readyz says that new work is welcome, else 0.",
+            &[],
+            &[],
+        )
+    }
+
     /// Declares one metric. [`metrics!`](crate::metrics!) calls it; hand-made collectors may too.
     ///
     /// # Errors

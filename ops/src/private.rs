@@ -1,7 +1,8 @@
 //! The private listener: metrics and health for the people who run the servers, never for the public network.
 //!
 //! `/metrics` is Prometheus' text. `/livez` says that the process answers. `/readyz` says whether new work should be
-//! sent here: no while draining or while a condition is not met, and then the body names what is missing.
+//! sent here: no while draining or while a condition is not met, and then the body names what is missing. Prometheus
+//! reads the same as `<program>_ready`.
 
 use std::{
     io,
@@ -18,6 +19,7 @@ use axum::{
     response::IntoResponse,
     routing::get,
 };
+use prometheus::IntGauge;
 use tokio::net::TcpListener;
 
 use crate::{
@@ -71,15 +73,27 @@ impl Condition {
 #[derive(Clone)]
 struct Health {
     registry: Registry,
+    ready: IntGauge,
     readiness: Readiness,
     shutdown: Shutdown,
+}
+
+impl Health {
+    /// What new work waits for; nothing when it is welcome.
+    fn missing(&self) -> Vec<&'static str> {
+        let mut missing = self.readiness.missing();
+        if self.shutdown.draining().is_cancelled() {
+            missing.push("draining");
+        }
+        missing
+    }
 }
 
 /// Answers on the private listener until the server is forced to stop; it goes on answering while the server drains.
 /// Dropping the future stops it too.
 ///
 /// # Errors
-/// The listener breaks.
+/// The listener breaks, or another one answers for the same registry.
 pub async fn serve(
     listener: TcpListener,
     registry: Registry,
@@ -87,11 +101,12 @@ pub async fn serve(
     shutdown: Shutdown,
 ) -> io::Result<()> {
     let forced = shutdown.forced();
+    let ready = registry.ready().map_err(io::Error::other)?;
     let app = Router::new()
         .route("/metrics", get(metrics))
         .route("/livez", get(|| async { "live\n" }))
         .route("/readyz", get(readyz))
-        .with_state(Health { registry, readiness, shutdown });
+        .with_state(Health { registry, ready, readiness, shutdown });
     tokio::select! {
         () = forced.cancelled() => Ok(()),
         served = web::serve_plain(listener, app, Limits::private(), Shutdown::new()) => served,
@@ -99,14 +114,12 @@ pub async fn serve(
 }
 
 async fn metrics(State(health): State<Health>) -> impl IntoResponse {
+    health.ready.set(health.missing().is_empty().into());
     ([(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)], health.registry.text())
 }
 
 async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
-    let mut missing = health.readiness.missing();
-    if health.shutdown.draining().is_cancelled() {
-        missing.push("draining");
-    }
+    let missing = health.missing();
     if missing.is_empty() {
         (StatusCode::OK, "ready\n".to_owned())
     } else {

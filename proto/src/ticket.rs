@@ -261,7 +261,7 @@ impl ProofKey {
         hex::encode(self.public())
     }
 
-    /// Signs [`crate::hello::proof_text`].
+    /// Signs [`crate::hello::proof_text`] or [`crate::api::reception::entry_text`].
     pub fn sign(&self, text: &[u8]) -> [u8; 64] {
         let secret: &SecretKey = &self.0.sk;
         *secret.sign(text, None)
@@ -281,8 +281,12 @@ pub fn proof_key_hash(proof_key: &[u8; 32]) -> String {
 
 /// Whether `signature` over `text` was made by `proof_key`, and the ticket names that key.
 pub fn proof_holds(ticket: &Ticket, proof_key: &[u8; 32], text: &[u8], signature: &[u8; 64]) -> bool {
-    ticket.proof_key_hash == proof_key_hash(proof_key)
-        && PublicKey::new(*proof_key).verify(text, &Signature::new(*signature)).is_ok()
+    ticket.proof_key_hash == proof_key_hash(proof_key) && signed_by(proof_key, text, signature)
+}
+
+/// Whether `signature` over `text` was made by `proof_key`.
+pub fn signed_by(proof_key: &[u8; 32], text: &[u8], signature: &[u8; 64]) -> bool {
+    PublicKey::new(*proof_key).verify(text, &Signature::new(*signature)).is_ok()
 }
 
 #[cfg(test)]

@@ -237,7 +237,7 @@ impl Desk {
         let issued = self.ask("issue", || self.operator.issue(&request, &once)).await;
         let reception = issued.context("no number was issued")?;
         let number = ReceptionNumber::new(reception.locator, Secret::random(&mut OsRng));
-        let request = EnterRequest { locator: number.locator(), proof_key: keys[0].public_hex() };
+        let request = EnterRequest::new(number.locator(), &keys[0]);
         let (customer, entered, customer_key) = self.enter(request, Arc::clone(&keys[0])).await?;
         let told = self.hear_of(reception.reception_id, &mut turn);
         let told = timeout(EVENT_PATIENCE, told).await.context("the operator does not hear of the entry")??;
@@ -274,7 +274,7 @@ impl Desk {
             return Ok((customer, entered, key));
         }
         let (other_customer, other_key) = (self.customer()?, Arc::new(ProofKey::random(&mut OsRng)));
-        let other = EnterRequest { locator: request.locator, proof_key: other_key.public_hex() };
+        let other = EnterRequest::new(request.locator, &other_key);
         let (first, second) = tokio::join!(
             self.ask("enter", || customer.enter(&request)),
             self.ask("enter", || other_customer.enter(&other))

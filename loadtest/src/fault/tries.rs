@@ -1,7 +1,8 @@
 //! What is asked of managers that may die, and how often that was in vain.
 //!
-//! The tools ask again what nobody answered: a number to issue or to enter up to three times (`operator/src/issue.rs`,
-//! `client/src/enter.rs`), their records up to five times (`client/src/record.rs`). Here everything is asked once more.
+//! The tools ask again what nobody answered: a number to issue three times (`operator/src/issue.rs`), one to enter up to
+//! six times (`client/src/enter.rs`), their records up to five times (`client/src/record.rs`). Here everything is asked
+//! once more.
 
 use std::{
     collections::BTreeMap,
@@ -48,14 +49,14 @@ impl Tries {
     {
         self.lock().asked += 1;
         let first = call().await;
-        if !first.as_ref().is_err_and(ApiError::is_temporary) {
+        if !first.as_ref().is_err_and(ApiError::is_unanswered) {
             return first;
         }
         self.note_again(what);
         sleep(AGAIN).await;
         let second = call().await;
         if let Err(error) = &second
-            && error.is_temporary()
+            && error.is_unanswered()
         {
             self.note_failed(format!("{what}: {error}"));
         }

@@ -4,7 +4,8 @@
 //!
 //! Both managers are in this process, called without a network, on one database: SQLite, and PostgreSQL when
 //! `UKETSUKE_TEST_POSTGRES` names a server. A number is issued at one manager, entered at both at the same time, and its
-//! session ended by the operator. Whoever loses is refused at once here; a server makes them wait.
+//! session ended by the operator. Whoever loses is refused at once here, and may lose as often as it likes; a server makes
+//! them wait, and listens to none who loses every time.
 #![expect(
     clippy::unwrap_used,
     clippy::doc_markdown,
@@ -19,6 +20,7 @@
 mod testing;
 
 use std::{
+    num::NonZeroU32,
     sync::{
         Arc,
         atomic::{AtomicI64, AtomicU32, Ordering},
@@ -30,11 +32,16 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
-use manager::{db::Db, relays};
+use manager::{config::Config, db::Db, relays};
 use ops::config::Span;
 use proto::api::{login::LoginAnswer, reception::EnterAnswer, reception::ReceptionBody};
 use serde_json::json;
 use testing::{Manager, PASSWORD, START_MS, config};
+
+/// The clocks of both managers go on so long with each number, so that no operator has issued too many in a minute.
+const TURN: Duration = Duration::from_millis(50);
+/// The relay is heard again after so many numbers.
+const HEARD_EVERY: i64 = 50;
 
 #[tokio::main]
 async fn main() {
@@ -48,17 +55,33 @@ fn flag(name: &str, default: i64) -> i64 {
     value.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// Refuses at once, and nobody for having been refused before.
+fn patient() -> Config {
+    config(|config| {
+        let session = &mut config.session;
+        session.refusal_time = Span::secs(0);
+        for most in [
+            &mut session.wrong_per_5_minutes_max,
+            &mut session.wrong_per_hour_max,
+            &mut session.wrong_per_day_max,
+            &mut session.wrong_soft_max,
+            &mut session.wrong_hard_max,
+        ] {
+            *most = NonZeroU32::MAX;
+        }
+    })
+}
+
 async fn measure(db: Db, numbers: i64, at_once: i64) {
-    let refuse_at_once = || config(|config| config.session.refusal_time = Span::secs(0));
-    let managers = Arc::new([Manager::with(db.clone(), refuse_at_once()), Manager::with(db.clone(), refuse_at_once())]);
+    let managers = Arc::new([Manager::with(db.clone(), patient()), Manager::with(db.clone(), patient())]);
     let company_id = managers[0].company("acme").await;
     let (_, token) = relays::enroll(&db, "relay1", START_MS).await.unwrap();
     let alive = json!({
         "address": "relay1.example.jp:443", "spki": "ab".repeat(32), "version": "0.1.0", "draining": false,
         "free_sessions": 100_000, "sessions": [],
     });
-    let heard = managers[0].post("/v1/relay/heartbeat", Some(token.reveal()), &alive.to_string()).await;
-    assert_eq!(heard.status, StatusCode::OK, "{:?}", heard.body);
+    let (relay, alive) = (token.reveal().to_owned(), alive.to_string());
+    hear(&managers[0], &relay, &alive).await;
     let mut operators = Vec::new();
     for number in 0..at_once {
         managers[0].operator(company_id, &format!("operator{number}")).await;
@@ -73,9 +96,17 @@ async fn measure(db: Db, numbers: i64, at_once: i64) {
         .zip(operators)
         .map(|(desk, token)| {
             let (managers, left, twice) = (Arc::clone(&managers), Arc::clone(&left), Arc::clone(&twice));
+            let (relay, alive) = (relay.clone(), alive.clone());
             tokio::spawn(async move {
                 let mut times = Vec::new();
-                while 0 < left.fetch_sub(1, Ordering::Relaxed) {
+                loop {
+                    let number = left.fetch_sub(1, Ordering::Relaxed);
+                    if number <= 0 {
+                        break;
+                    }
+                    if number % HEARD_EVERY == 0 {
+                        hear(&managers[0], &relay, &alive).await;
+                    }
                     times.push(one(&managers, desk, &token, &twice).await);
                 }
                 times
@@ -101,11 +132,19 @@ async fn measure(db: Db, numbers: i64, at_once: i64) {
     );
 }
 
+/// The relay is alive.
+async fn hear(manager: &Manager, relay: &str, alive: &str) {
+    let heard = manager.post("/v1/relay/heartbeat", Some(relay), alive).await;
+    assert_eq!(heard.status, StatusCode::OK, "{:?}", heard.body);
+}
+
 /// One number from its issue to the end of its session; how long until both entries were answered.
 async fn one(managers: &[Manager; 2], desk: i64, token: &str, twice: &AtomicU32) -> Duration {
     let begun = Instant::now();
     let [here, there] = managers;
-    here.advance(Duration::from_millis(50));
+    for manager in managers {
+        manager.advance(TURN);
+    }
     let body = json!({ "proof_key": hex::encode([0x0a; 32]), "reason": "プリンター" }).to_string();
     let issued = here.send(Method::POST, "/v1/receptions", Some(token), &source(desk), Body::from(body)).await;
     let reception: ReceptionBody = issued.json();

@@ -11,6 +11,7 @@ use crate::{
         frame::{Banner, Entry, Group, Who, banners},
         time,
     },
+    terms,
 };
 
 /// The pages of system administrators, in the order of their menu.
@@ -28,10 +29,14 @@ pub enum Here {
     Admins,
     /// Notices.
     Notices,
+    /// Revisions of the terms of use.
+    Terms,
     /// Planned stops.
     Maintenance,
     /// Incidents.
     Incidents,
+    /// How much of each month the service was there.
+    Availability,
     /// The switch that stops the whole service.
     Halt,
     /// The log of the whole system.
@@ -51,10 +56,14 @@ impl Here {
             Self::Requests => ("/system/requests", w.requests, Some(AdminPermission::DataView)),
             Self::Admins => ("/system/admins", w.admins, Some(AdminPermission::AdminView)),
             Self::Notices => ("/system/notices", words.menu.notices, Some(AdminPermission::NoticeView)),
+            Self::Terms => (terms::system::ADDRESS, words.terms.heading, Some(AdminPermission::MaintenanceView)),
             Self::Maintenance => {
                 ("/system/maintenance", words.maintenance.heading, Some(AdminPermission::MaintenanceView))
             }
             Self::Incidents => ("/system/incidents", words.incidents.heading, Some(AdminPermission::MaintenanceView)),
+            Self::Availability => {
+                ("/system/availability", words.availability.heading, Some(AdminPermission::MaintenanceView))
+            }
             Self::Halt => (halt::page::ADDRESS, words.halt.heading, Some(AdminPermission::MaintenanceView)),
             Self::Log => ("/system/log", w.log, Some(AdminPermission::LogView)),
             Self::Account => ("/system/account", words.menu.account, None),
@@ -66,7 +75,18 @@ impl Here {
 const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 3] {
     let w = &words.system;
     [
-        (w.group_service, &[Here::Top, Here::Notices, Here::Maintenance, Here::Incidents, Here::Halt]),
+        (
+            w.group_service,
+            &[
+                Here::Top,
+                Here::Notices,
+                Here::Maintenance,
+                Here::Incidents,
+                Here::Availability,
+                Here::Terms,
+                Here::Halt,
+            ],
+        ),
         (w.group_contracts, &[Here::Companies, Here::Partners]),
         (w.group_record, &[Here::Requests, Here::Admins, Here::Log]),
     ]
@@ -74,7 +94,7 @@ const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 3] {
 
 /// The frame of one page.
 pub fn frame(app: &App, login: &AdminLogin, headers: &HeaderMap, here: Here) -> Frame {
-    let outside = Frame::outside(login.realm, headers, login.csrf.clone());
+    let outside = Frame::outside(app, login.realm, headers, login.csrf.clone());
     let words = outside.words;
     let entry = |page: Here| {
         let (href, name, needed) = page.about(words);

@@ -83,7 +83,7 @@ struct LogPage {
     asked: Asked,
     page: Page<()>,
     lines: Vec<Line>,
-    kinds: [(&'static str, &'static str); 7],
+    kinds: [(&'static str, &'static str); 8],
 }
 
 #[derive(Template)]
@@ -159,6 +159,7 @@ async fn show(State(app): State<App>, login: AdminLogin, RawQuery(query): RawQue
         ("admin.", w.kind_admin),
         ("data.", w.kind_data),
         ("notice.", words.audit.kind_notice),
+        ("terms.", words.terms.heading),
         ("service.", words.halt.heading),
         ("login.", w.kind_login),
         ("list.", words.audit.kind_export),

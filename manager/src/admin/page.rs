@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     app::App,
+    availability,
     contract::{self, list::ENDING_DAYS},
     db::{DbResult, Tx},
     extract::Source,
@@ -24,6 +25,7 @@ use crate::{
     login::{Realm, page::own_pages},
     notice, provider, relays, request,
     site::{Frame, PageResult, Problem, problem},
+    terms,
     throttle::millis,
 };
 
@@ -41,7 +43,9 @@ pub fn router(app: App) -> Router<App> {
         .merge(log::router())
         .merge(notice::publish::router())
         .merge(notice::system::router())
+        .merge(availability::router())
         .merge(halt::page::router())
+        .merge(terms::system::router())
         .route("/system", get(show))
         .route("/system/login/provider/return", get(provider::page::come_back_to_system))
         .route_layer(middleware::from_fn_with_state(app, wall))
@@ -55,7 +59,7 @@ async fn wall(State(app): State<App>, Source(source): Source, request: Request, 
     } else {
         tracing::info!(event = "system.walled_off", "A page of system administrators was asked for from elsewhere");
         // The same page as for an address that there is not.
-        problem::page(&Problem::NotFound, request.headers(), Realm::Company)
+        problem::page(&app, &Problem::NotFound, request.headers(), Realm::Company)
     }
 }
 

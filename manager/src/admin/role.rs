@@ -36,9 +36,9 @@ pub enum AdminPermission {
     LogView,
     /// See notices of the service and of partners; for a partner, its own.
     NoticeView,
-    /// See maintenance, incidents and whether the service is halted.
+    /// See maintenance, incidents, availability, every revision of the terms and whether the service is halted.
     MaintenanceView,
-    /// Write notices of the service, maintenance and incidents.
+    /// Write notices of the service, maintenance, incidents and the terms of use.
     NoticeEdit,
     /// Write notices to the companies of one's own partner.
     PartnerNoticeEdit,

@@ -127,6 +127,7 @@ impl Log {
                 ("session.", w.kind_session),
                 ("operator.", w.kind_operator),
                 ("notice.", w.kind_notice),
+                ("terms.", words.terms.heading),
                 ("mail.", w.kind_mail),
                 ("webhook.", w.kind_webhook),
                 ("token.", w.kind_token),

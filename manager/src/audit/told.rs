@@ -133,7 +133,8 @@ fn text(name: &str, value: &Value, words: &'static Words, zone: &TimeZone) -> St
 
 /// A time that is kept as text.
 fn moment(name: &str, text: &str, zone: &TimeZone) -> Option<String> {
-    let is_time = matches!(name, "starts" | "ends" | "detected" | "due" | "contained");
+    let is_time =
+        matches!(name, "starts" | "ends" | "detected" | "due" | "contained") || name.starts_with("service_stopped");
     let at: Timestamp = is_time.then(|| text.parse().ok())??;
     Some(time::seconds(at.as_millisecond(), zone))
 }

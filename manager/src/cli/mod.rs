@@ -1,7 +1,8 @@
 //! The command line: `serve`, and what must be done before there is a management site.
 //!
-//! Exit codes: 0 done, 1 failed while running, 64 wrong flag or configuration. Answers go to standard output, the one
-//! line of a failure and the logs to standard error.
+//! Exit codes: 0 done, 1 failed while running, 64 wrong flag or configuration, 65 a later version has shut this one out
+//! of the database, 75 somebody holds what a migration changes. Answers go to standard output, the one line of a failure
+//! and the logs to standard error.
 
 mod accounts;
 mod command;
@@ -17,10 +18,12 @@ use crate::{
     audit::Head,
     company::{CompanyCode, ShownName},
     config::Config,
+    db::migrate::SchemaError,
     example,
     operator::UserId,
     relays::region::Region,
     role::Role,
+    serve::ServeError,
 };
 
 /// Name of the program in its messages.
@@ -247,7 +250,7 @@ struct PasswordFlag {
 enum Failure {
     /// Wrong flag or configuration: exit code 64.
     Usage(String),
-    /// Anything that went wrong while running: exit code 1.
+    /// Anything that went wrong while running: exit code 1, or one of its own (see [`code_of`]).
     Run(anyhow::Error),
     /// The command itself said everything: exit code 1.
     Said,
@@ -274,8 +277,23 @@ pub fn main() -> ExitCode {
     match run(flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure::Usage(mistake)) => exit::usage(PROGRAM, &mistake),
-        Err(Failure::Run(error)) => exit::failure(PROGRAM, &format!("{error:#}")),
+        Err(Failure::Run(error)) => exit::ended(PROGRAM, code_of(&error), &format!("{error:#}")),
         Err(Failure::Said) => ExitCode::from(exit::FAILURE),
+    }
+}
+
+/// The exit code of what went wrong: a schema that cannot be worked with has codes of its own.
+fn code_of(error: &anyhow::Error) -> u8 {
+    let refused = error.chain().find_map(|cause| {
+        if let Some(ServeError::Schema(refused)) = cause.downcast_ref() {
+            return Some(refused);
+        }
+        cause.downcast_ref::<SchemaError>()
+    });
+    match refused {
+        Some(SchemaError::Newer { .. } | SchemaError::TooLong(_)) => exit::DATA,
+        Some(SchemaError::InUse(_)) => exit::IN_USE,
+        Some(SchemaError::Db(_)) | None => exit::FAILURE,
     }
 }
 

@@ -15,10 +15,11 @@ use std::{fs, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{
-    PgPool, Postgres, Sqlite, SqlitePool, Transaction,
+    PgPool, Postgres, SqlSafeStr as _, Sqlite, SqlitePool, Transaction,
     postgres::PgPoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
+use tracing::Instrument as _;
 
 pub use self::statement::Engine;
 use self::url::{DatabaseUrl, DatabaseUrlError};
@@ -249,13 +250,20 @@ impl From<sqlx::Error> for DbError {
     }
 }
 
-/// Begins a transaction in a task of its own, which goes on when whoever waits for it is gone, as with a caller who hangs
-/// up. The library forgets a `BEGIN` whose answer nobody waited for, and its connection would begin the next transaction
-/// within that one: what writes would fail in one that only reads. Source: sqlx, issues 4385 and 4393, in 0.9.0.
+/// Begins a transaction whose `BEGIN` is in a task of its own, which goes on when whoever waits for it is gone, as with
+/// a caller who hangs up. The library forgets a `BEGIN` whose answer nobody waited for, and its connection would begin
+/// the next transaction within that one: what writes would fail in one that only reads. Source: sqlx, issues 4385 and
+/// 4393, in 0.9.0. The caller itself waits for a connection, so that whoever is gone takes none.
 async fn begin_whole(pool: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let pool = pool.clone();
-    let begun = tokio::spawn(async move { pool.begin_with(statement).await });
-    begun.await.map_err(|ended| sqlx::Error::Io(ended.into()))?
+    let connection = pool.acquire().await?;
+    let begin = Transaction::<'static, Postgres>::begin(connection, Some(statement.into_sql_str()));
+    match tokio::spawn(begin.in_current_span()).await {
+        Ok(begun) => begun,
+        Err(ended) => match ended.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            Err(cancelled) => Err(sqlx::Error::Io(cancelled.into())),
+        },
+    }
 }
 
 /// Whether trying again later may help.

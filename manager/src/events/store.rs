@@ -2,7 +2,7 @@
 
 use proto::{
     api::{UnixMillis, reception::Event},
-    id::OperatorId,
+    id::{OperatorId, SessionId},
 };
 
 use crate::{
@@ -12,6 +12,9 @@ use crate::{
 
 /// Channel of PostgreSQL's notifications; the payload is the operator's id.
 pub const CHANNEL: &str = "uketsuke_events";
+
+/// Events of an operator among which a session that is joining is looked for: it began a minute and a half ago at most.
+const RECENT: i64 = 100;
 
 /// An event as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
@@ -60,6 +63,28 @@ pub async fn append(tx: &mut Tx, operator_id: OperatorId, event: &Event, now_ms:
         sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&operator).execute(&mut **tx).await?;
     }
     Ok(seq)
+}
+
+/// The introduction with which an operator was told of a session, while it is among the newest [`RECENT`] events.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn introduction(tx: &mut Tx, operator_id: OperatorId, session: SessionId) -> DbResult<Option<String>> {
+    let rows = fetch_all!(
+        tx,
+        Row,
+        "SELECT seq, body
+        FROM events
+        WHERE operator_id = $1
+        ORDER BY seq DESC
+        LIMIT $2",
+        operator_id.to_string(),
+        RECENT
+    )?;
+    Ok(rows.iter().find_map(|row| {
+        let Event::Entered { pairing, .. } = serde_json::from_str(&row.body).ok()? else { return None };
+        (pairing.session_id == session).then_some(pairing.introduction)
+    }))
 }
 
 /// The next `limit` events after `seq`, in order.

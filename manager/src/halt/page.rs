@@ -111,11 +111,21 @@ async fn halt(State(app): State<App>, login: AdminLogin, headers: HeaderMap, For
 
 async fn lift(State(app): State<App>, login: AdminLogin, headers: HeaderMap, Form(filled): Form<Filled>) -> PageResult {
     login.need(AdminPermission::ServiceHalt)?;
-    let Ok(reason) = filled.reason.parse::<Reason>() else {
-        let mistakes = Mistakes { reason: Some(Words::of(login.lang).system.reason_wrong), sure: None };
+    let words = Words::of(login.lang);
+    let reason: Option<Reason> = filled.reason.parse().ok();
+    let mut tx = app.db.begin().await?;
+    let service = store::read(&mut tx).await?;
+    // Of another halt than the one that was shown, the answer is that it changed.
+    let is_shown = service.halted_at_ms.is_some() && service.version == filled.version;
+    let unsure = is_shown && filled.sure != "yes" && store::concerned(&mut tx).await?.is_anything_open();
+    let mistakes = Mistakes {
+        reason: reason.is_none().then_some(words.system.reason_wrong),
+        sure: unsure.then_some(words.halt.lift_sure_wrong),
+    };
+    let Some(reason) = reason.filter(|_| mistakes == Mistakes::default()) else {
+        drop(tx);
         return page(&app, &login, &headers, filled, mistakes).await;
     };
-    let mut tx = app.db.begin().await?;
     if !store::lift(&mut tx, &login, filled.version, &reason, app.now_ms()).await? {
         return Err(Problem::Changed { back: ADDRESS.to_owned() });
     }

@@ -1,4 +1,4 @@
-//! The row of the whole service.
+//! The row of the whole service, and what its halts took.
 
 use proto::api::UnixMillis;
 
@@ -9,7 +9,7 @@ use crate::{
     },
     audit::change,
     db::{DbResult, Tx},
-    execute, fetch_one,
+    execute, fetch_all, fetch_one, fetch_optional,
     login::realm::SYSTEM,
 };
 
@@ -29,6 +29,17 @@ pub struct Service {
     pub version: i64,
 }
 
+/// One halt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Halt {
+    /// The version of the service that it made.
+    pub version: i64,
+    /// Since when.
+    pub halted_at_ms: i64,
+    /// Until when; none while it goes on.
+    pub lifted_at_ms: Option<i64>,
+}
+
 /// Whom a halt concerns now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
 pub struct Concerned {
@@ -38,6 +49,17 @@ pub struct Concerned {
     pub receptions: i64,
     /// Running sessions.
     pub sessions: i64,
+    /// Starts of device managements that wait for an operator.
+    pub starts: i64,
+    /// Calls that wait, of webhooks that nobody has stopped; while it is halted, until it is lifted.
+    pub calls: i64,
+}
+
+impl Concerned {
+    /// Whether there is anything that a halt ends.
+    pub const fn is_anything_open(self) -> bool {
+        0 < self.receptions || 0 < self.sessions || 0 < self.starts
+    }
 }
 
 /// The service as it is now.
@@ -56,6 +78,39 @@ pub async fn halted_at(tx: &mut Tx) -> DbResult<Option<UnixMillis>> {
     Ok(read(tx).await?.halted_at_ms)
 }
 
+/// The halts that were not lifted before `since`, the newest first; at most a thousand of them.
+///
+/// A manager of before writes none of them. One that it lifted ended when the service was lifted last, and one that it
+/// pressed is known while it goes on, and afterwards when [`lift`] ended it.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn halts(tx: &mut Tx, since: UnixMillis) -> DbResult<Vec<Halt>> {
+    let (halted_at_ms, lifted_at_ms, version) = fetch_one!(
+        tx,
+        (Option<i64>, Option<i64>, i64),
+        "SELECT halted_at_ms, lifted_at_ms, version
+        FROM service"
+    )?;
+    let going_on = halted_at_ms.map(|halted_at_ms| Halt { version, halted_at_ms, lifted_at_ms: None });
+    let halts = fetch_all!(
+        tx,
+        Halt,
+        "SELECT version, halted_at_ms, lifted_at_ms
+        FROM halts
+        WHERE lifted_at_ms IS NULL
+        OR lifted_at_ms > $1
+        ORDER BY version DESC
+        LIMIT 1000",
+        since
+    )?;
+    let ended = halts
+        .into_iter()
+        .filter(|halt| going_on.is_none_or(|now| now.version != halt.version))
+        .map(|halt| Halt { lifted_at_ms: halt.lifted_at_ms.or(lifted_at_ms).or(Some(halt.halted_at_ms)), ..halt });
+    Ok(going_on.into_iter().chain(ended).collect())
+}
+
 /// Whom a halt would concern now.
 ///
 /// # Errors
@@ -66,7 +121,15 @@ pub async fn concerned(tx: &mut Tx) -> DbResult<Concerned> {
         Concerned,
         "SELECT (SELECT COUNT(*) FROM companies WHERE realm = 'company' AND state = 'active') AS companies,
             (SELECT COUNT(*) FROM receptions WHERE open_slot IS NOT NULL) AS receptions,
-            (SELECT COUNT(*) FROM sessions WHERE ended_at_ms IS NULL) AS sessions"
+            (SELECT COUNT(*) FROM sessions WHERE ended_at_ms IS NULL) AS sessions,
+            (SELECT COUNT(*) FROM device_starts WHERE state = 'waiting') AS starts,
+            (
+                SELECT COUNT(*)
+                FROM webhook_calls k
+                JOIN webhooks w ON w.webhook_id = k.webhook_id
+                WHERE k.state = 'queued'
+                AND w.stopped = FALSE
+            ) AS calls"
     )
 }
 
@@ -88,6 +151,14 @@ pub async fn halt(tx: &mut Tx, login: &AdminLogin, version: i64, reason: &Reason
     if halted == 0 {
         return Ok(false);
     }
+    end_halts(tx).await?;
+    execute!(
+        tx,
+        "INSERT INTO halts (version, halted_at_ms)
+        VALUES ($1, $2)",
+        version.saturating_add(1),
+        now
+    )?;
     note(tx, login, "service.halted", (RUNNING, HALTED), reason, now).await?;
     Ok(true)
 }
@@ -97,13 +168,36 @@ pub async fn halt(tx: &mut Tx, login: &AdminLogin, version: i64, reason: &Reason
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn lift(tx: &mut Tx, login: &AdminLogin, version: i64, reason: &Reason, now: UnixMillis) -> DbResult<bool> {
-    let lifted = execute!(
+    let halted = fetch_optional!(
         tx,
-        "UPDATE service
-        SET halted_at_ms = NULL, version = version + 1
+        (i64,),
+        "SELECT halted_at_ms
+        FROM service
         WHERE version = $1
         AND halted_at_ms IS NOT NULL",
         version
+    )?;
+    let Some((halted_at_ms,)) = halted else { return Ok(false) };
+    // A manager of before may have pressed it: then it is in no row, or the row that is open is not its own.
+    execute!(
+        tx,
+        "INSERT INTO halts (version, halted_at_ms, lifted_at_ms)
+        VALUES ($1, $2, $3)
+        ON CONFLICT (version) DO UPDATE
+        SET lifted_at_ms = $3",
+        version,
+        halted_at_ms,
+        now
+    )?;
+    end_halts(tx).await?;
+    let lifted = execute!(
+        tx,
+        "UPDATE service
+        SET halted_at_ms = NULL, lifted_at_ms = $2, version = version + 1
+        WHERE version = $1
+        AND halted_at_ms IS NOT NULL",
+        version,
+        now
     )?;
     if lifted == 0 {
         return Ok(false);
@@ -111,6 +205,17 @@ pub async fn lift(tx: &mut Tx, login: &AdminLogin, version: i64, reason: &Reason
     end_logins(tx, now).await?;
     note(tx, login, "service.lifted", (HALTED, RUNNING), reason, now).await?;
     Ok(true)
+}
+
+/// Ends what a manager of before lifted, which is in `service` until the next halt is lifted.
+async fn end_halts(tx: &mut Tx) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE halts
+        SET lifted_at_ms = (SELECT COALESCE(s.lifted_at_ms, halts.halted_at_ms) FROM service s)
+        WHERE lifted_at_ms IS NULL"
+    )?;
+    Ok(())
 }
 
 async fn note(

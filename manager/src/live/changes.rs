@@ -60,12 +60,13 @@ impl Open {
         }
     }
 
-    /// A database that is away for a moment ends the stream, too: the browser opens it again.
+    /// A database that is away for a moment ends the stream, too: the browser opens it again. So do terms that must be
+    /// agreed to, whose question then comes.
     async fn still_logged_in(&self) -> Option<()> {
         let mut tx = self.app.db.read().await.ok()?;
         let found = site_store::find(&mut tx, Realm::Company, &self.login.token, self.app.now_ms()).await.ok()??;
         match found.0 {
-            Login::Company(login) => login.may(Permission::LiveView).then_some(()),
+            Login::Company(login) => (login.may(Permission::LiveView) && !login.must_agree).then_some(()),
             Login::System(_) => None,
         }
     }

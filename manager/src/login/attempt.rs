@@ -263,7 +263,7 @@ pub(super) async fn forgive_site(
 ///
 /// # Errors
 /// [`crate::db::DbError`].
-pub(super) async fn forgive_source(tx: &mut Tx, tries: Tries, source: &str, now: UnixMillis) -> DbResult<()> {
+pub(crate) async fn forgive_source(tx: &mut Tx, tries: Tries, source: &str, now: UnixMillis) -> DbResult<()> {
     let (per_source, together) = tries.scopes();
     throttle::put_back(tx, per_source, source, now).await?;
     throttle::put_back(tx, together, "", now).await

@@ -45,6 +45,7 @@ pub enum Stage {
 
 /// The account behind a login, of either realm.
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of the account or of its login by itself")]
 pub struct Holder {
     /// Whose accounts it is one of.
     pub realm: Realm,
@@ -84,6 +85,8 @@ pub struct Holder {
     pub notices: Vec<Running>,
     /// Since when the whole service is halted; only system administrators are logged in then.
     pub halted_at_ms: Option<UnixMillis>,
+    /// Whether the terms in force ask for an agreement that is missing; system administrators are not asked.
+    pub must_agree: bool,
 }
 
 /// An account of a company that is logged in at the site, with what its role allows now.
@@ -112,7 +115,12 @@ pub enum Login {
     System(Box<AdminLogin>),
 }
 
-/// A login that has not come far enough for pages; for the pages that take it further.
+/// A login that may have to agree to the terms first; for the page that asks for it, and for what must not wait for it.
+#[derive(Debug, Clone)]
+pub struct Agreeing(pub Login);
+
+/// A login that has not come far enough for pages; for the pages that take it further, and out. None of them asks to
+/// agree to the terms: a password that somebody else knows is changed first.
 #[derive(Debug, Clone)]
 pub struct Halfway(pub Login);
 
@@ -195,8 +203,18 @@ impl Login {
         Ok(login)
     }
 
-    /// Who is logged in in a realm, all the way, from a place that the rules allow.
+    /// The same as [`Self::find_admitted`], with the terms agreed to. A form that was open is taken, so that what was
+    /// typed is not lost, and the page behind it asks.
     async fn find_full(app: &App, realm: Realm, parts: &mut Parts) -> Result<Self, Problem> {
+        let login = Self::find_admitted(app, realm, parts).await?;
+        if login.must_agree && form::is_safe(&parts.method) {
+            return Err(Problem::Agree { next: next_of(realm, parts) });
+        }
+        Ok(login)
+    }
+
+    /// Who is logged in in a realm, all the way, from a place that the rules allow.
+    async fn find_admitted(app: &App, realm: Realm, parts: &mut Parts) -> Result<Self, Problem> {
         let login = Self::find(app, realm, parts).await?;
         let source = Source::from_request_parts(parts, app).await.map_err(|_no_address| Problem::Internal)?;
         let rules = &login.policy.login;
@@ -365,6 +383,15 @@ impl FromRequestParts<App> for Login {
     }
 }
 
+impl FromRequestParts<App> for Agreeing {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let realm = Realm::of_path(parts.uri.path());
+        Login::find_admitted(app, realm, parts).await.map(Self)
+    }
+}
+
 impl FromRequestParts<App> for Halfway {
     type Rejection = Problem;
 
@@ -379,7 +406,7 @@ fn refreshes_itself(headers: &HeaderMap) -> bool {
     headers.contains_key("x-refresh") || accept == Some("text/event-stream")
 }
 
-/// Where to go after the login: the page that was asked for, unless it was a form.
+/// Where to go after the login or the question of the terms: the page that was asked for, unless it was a form.
 fn next_of(realm: Realm, parts: &Parts) -> String {
     if form::is_safe(&parts.method) {
         parts.uri.path_and_query().map_or(realm.home(), |path| path.as_str()).to_owned()

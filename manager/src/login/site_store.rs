@@ -53,6 +53,7 @@ pub struct Open {
 }
 
 #[derive(sqlx::FromRow)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a column of its own")]
 struct Row {
     operator_id: String,
     user_id: String,
@@ -75,6 +76,7 @@ struct Row {
     created_at_ms: i64,
     used_at_ms: i64,
     halted_at_ms: Option<i64>,
+    must_agree: bool,
 }
 
 /// Stores a login.
@@ -117,7 +119,22 @@ pub async fn find(
             g.path AS organisation_path, o.role, r.name AS role_name, r.reach AS role_reach,
             r.permissions AS role_permissions, l.stage, o.totp_sealed IS NOT NULL AS has_factor, l.by_provider,
             COALESCE(p.asks_factor, FALSE) AS provider_asks, o.password_changed_at_ms, o.partner_id, l.created_at_ms,
-            l.used_at_ms, (SELECT s.halted_at_ms FROM service s) AS halted_at_ms
+            l.used_at_ms, (SELECT s.halted_at_ms FROM service s) AS halted_at_ms,
+            EXISTS (
+                SELECT 1
+                FROM terms t
+                WHERE t.agree = TRUE
+                AND t.published_at_ms IS NOT NULL
+                AND t.withdrawn_at_ms IS NULL
+                AND t.in_force_from_ms <= $2
+                AND NOT EXISTS (
+                    SELECT 1
+                    FROM terms_agreements a
+                    JOIN terms d ON d.revision_id = a.revision_id
+                    WHERE a.operator_id = o.operator_id
+                    AND d.in_force_from_ms >= t.in_force_from_ms
+                )
+            ) AS must_agree
         FROM site_logins l
         JOIN operators o ON o.operator_id = l.operator_id
         JOIN companies c ON c.company_id = o.company_id
@@ -160,7 +177,8 @@ pub async fn find_account(tx: &mut Tx, operator_id: OperatorId, token: &BearerHa
             g.path AS organisation_path, o.role, r.name AS role_name, r.reach AS role_reach,
             r.permissions AS role_permissions, 'full' AS stage, o.totp_sealed IS NOT NULL AS has_factor,
             FALSE AS by_provider, FALSE AS provider_asks, o.password_changed_at_ms, o.partner_id, o.created_at_ms,
-            o.created_at_ms AS used_at_ms, (SELECT s.halted_at_ms FROM service s) AS halted_at_ms
+            o.created_at_ms AS used_at_ms, (SELECT s.halted_at_ms FROM service s) AS halted_at_ms,
+            FALSE AS must_agree
         FROM operators o
         JOIN companies c ON c.company_id = o.company_id
         LEFT JOIN organisations g ON g.organisation_id = o.organisation_id
@@ -225,6 +243,7 @@ fn read_holder(row: Row, realm: Realm, token: &BearerHash) -> DbResult<Holder> {
         lang: Lang::default(),
         notices: Vec::new(),
         halted_at_ms: row.halted_at_ms,
+        must_agree: realm == Realm::Company && row.must_agree,
     })
 }
 

@@ -5,6 +5,7 @@
 use askama::Template;
 use axum::{
     Router,
+    extract::State,
     http::HeaderMap,
     response::{Html, IntoResponse as _, Redirect},
     routing::get,
@@ -84,19 +85,19 @@ pub fn router() -> Router<App> {
         .route("/manual/{chapter}", get(show))
 }
 
-async fn contents(headers: HeaderMap) -> PageResult {
-    page(&headers, None)
+async fn contents(State(app): State<App>, headers: HeaderMap) -> PageResult {
+    page(&app, &headers, None)
 }
 
-async fn show(InPath(slug): InPath<String>, headers: HeaderMap) -> PageResult {
+async fn show(State(app): State<App>, InPath(slug): InPath<String>, headers: HeaderMap) -> PageResult {
     match CHAPTERS.iter().position(|chapter| chapter.slug == slug) {
-        Some(index) => page(&headers, Some(index)),
+        Some(index) => page(&app, &headers, Some(index)),
         None => Ok(Redirect::to(ADDRESS).into_response()),
     }
 }
 
-fn page(headers: &HeaderMap, index: Option<usize>) -> PageResult {
-    visited(Realm::Company, headers, |frame| {
+fn page(app: &App, headers: &HeaderMap, index: Option<usize>) -> PageResult {
+    visited(app, Realm::Company, headers, |frame| {
         let title = |chapter: &Chapter| title(chapter.slug, frame.words);
         let address = |chapter: &Chapter| format!("{ADDRESS}{}", chapter.slug);
         let entries = CHAPTERS.iter().enumerate().map(|(place, chapter)| Entry {

@@ -278,28 +278,72 @@ pub async fn all(tx: &mut Tx) -> DbResult<Vec<Window>> {
     )
 }
 
-/// The services whose planned stop is running.
+/// A planned stop that is not over.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Planned {
+    /// When it begins.
+    pub starts_at_ms: i64,
+    /// When it is over.
+    pub ends_at_ms: i64,
+    /// What stops, between spaces.
+    pub services: String,
+}
+
+/// The planned stops that run or are to come, the first one first. What was announced too late is none.
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn stopped_now(tx: &mut Tx, now: UnixMillis) -> DbResult<Vec<String>> {
-    let rows = fetch_all!(
+pub async fn planned(tx: &mut Tx, now: UnixMillis) -> DbResult<Vec<Planned>> {
+    fetch_all!(
         tx,
-        (String,),
-        "SELECT services
+        Planned,
+        "SELECT starts_at_ms, ends_at_ms, services
         FROM maintenances
         WHERE cancelled_at_ms IS NULL
-        AND starts_at_ms <= $1
         AND ends_at_ms > $1
+        AND announced_at_ms + $2 <= starts_at_ms
+        ORDER BY starts_at_ms, maintenance_id
         LIMIT 200",
-        now
-    )?;
-    Ok(rows.iter().flat_map(|(services,)| services.split(' ').map(str::to_owned).collect::<Vec<_>>()).collect())
+        now,
+        millis(NOTICE_MIN)
+    )
+}
+
+/// When the first of the planned stops of a service begins and is over; those that follow it without a pause are part of
+/// it. `planned` is in the order of [`planned()`].
+pub fn first_stop(planned: &[Planned], service: &str) -> Option<(UnixMillis, UnixMillis)> {
+    let mut stops = planned.iter().filter(|stop| stop.services.split(' ').any(|name| name == service)).peekable();
+    let first = stops.next()?;
+    let mut ends_at_ms = first.ends_at_ms;
+    while let Some(next) = stops.next_if(|stop| stop.starts_at_ms <= ends_at_ms) {
+        ends_at_ms = ends_at_ms.max(next.ends_at_ms);
+    }
+    Some((first.starts_at_ms, ends_at_ms))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_stop_of_a_service_goes_on_as_long_as_others_follow_it() {
+        let stop = |starts_at_ms: i64, ends_at_ms: i64, services: &str| Planned {
+            starts_at_ms,
+            ends_at_ms,
+            services: services.to_owned(),
+        };
+        let planned = [
+            stop(10, 30, "manager"),
+            stop(15, 20, "manager relay"),
+            stop(20, 40, "relay"),
+            stop(30, 35, "manager"),
+            stop(50, 60, "manager relay"),
+        ];
+
+        assert_eq!(first_stop(&planned, "manager"), Some((10, 35)));
+        assert_eq!(first_stop(&planned, "relay"), Some((15, 40)));
+        assert_eq!(first_stop(&planned, "download"), None);
+    }
 
     #[test]
     fn a_window_begins_in_seven_days_or_is_an_emergency_with_its_reason() {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Columns of the file.
-const HEADS: [&str; 12] = [
+const HEADS: [&str; 14] = [
     "incident_id",
     "title",
     "declared_by",
@@ -29,6 +29,8 @@ const HEADS: [&str; 12] = [
     "closed",
     "notice_title",
     "notice_body",
+    "service_stopped",
+    "service_stopped_until",
 ];
 
 /// Every incident.
@@ -49,6 +51,8 @@ struct Row {
     closed_at_ms: Option<i64>,
     notice_title: Option<String>,
     notice_body: Option<String>,
+    stopped_at_ms: Option<i64>,
+    stopped_until_ms: Option<i64>,
 }
 
 impl Listing for Incidents {
@@ -57,7 +61,8 @@ impl Listing for Incidents {
         &[Column { key: "detected", sql: "i.detected_at_ms", kind: Kind::Number, descending: true }];
     const ID: &'static str = "i.incident_id";
     const SELECT: &'static str = "i.incident_id, i.title, i.author, i.detected_at_ms, i.declared_at_ms, i.due_at_ms, \
-        i.notified_at_ms, i.contained_at_ms, i.closed_at_ms, n.title AS notice_title, n.body AS notice_body";
+        i.notified_at_ms, i.contained_at_ms, i.closed_at_ms, n.title AS notice_title, n.body AS notice_body, \
+        i.stopped_at_ms, i.stopped_until_ms";
 
     fn narrow(&self, select: &mut Select) {
         select.add("FROM incidents i LEFT JOIN notices n ON n.notice_id = i.notice_id WHERE 1 = 1");
@@ -97,5 +102,8 @@ fn cells(row: &Row, zone: &TimeZone, cell: &mut dyn FnMut(Cow<'_, str>)) {
     }
     for text in [&row.notice_title, &row.notice_body] {
         cell(Cow::Borrowed(text.as_deref().unwrap_or_default()));
+    }
+    for at in [row.stopped_at_ms, row.stopped_until_ms] {
+        cell(Cow::Owned(time(at)));
     }
 }

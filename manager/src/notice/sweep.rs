@@ -1,6 +1,6 @@
 //! What time does to notices: planned stops begin and end, and incidents become overdue.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -33,14 +33,16 @@ pub async fn run(app: App, stop: CancellationToken) {
 pub async fn look(app: &App) -> DbResult<()> {
     let now = app.now_ms();
     let mut tx = app.db.read().await?;
-    let stopped: BTreeSet<String> = maintenance::stopped_now(&mut tx, now).await?.into_iter().collect();
+    let planned = maintenance::planned(&mut tx, now).await?;
     let (open, overdue) = incident::open(&mut tx, now).await?;
     let is_halted = halt::store::halted_at(&mut tx).await?.is_some();
     drop(tx);
     let metrics = &app.metrics.notice;
     for service in maintenance::SERVICES {
-        let running = i64::from(stopped.contains(service));
-        metrics.manager_maintenance_running.with_label_values(&[service]).set(running);
+        let (begins, ends) = maintenance::first_stop(&planned, service).unwrap_or_default();
+        metrics.manager_maintenance_running.with_label_values(&[service]).set((begins <= now && now < ends).into());
+        metrics.manager_maintenance_begins_timestamp_seconds.with_label_values(&[service]).set(begins / 1000);
+        metrics.manager_maintenance_ends_timestamp_seconds.with_label_values(&[service]).set(ends / 1000);
     }
     metrics.manager_service_halted.set(is_halted.into());
     metrics.manager_incidents_open.set(open);

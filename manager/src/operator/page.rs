@@ -48,6 +48,7 @@ use crate::{
         frame::{Flash, role_name},
         time,
     },
+    terms::agree::{self, ShownAgreement},
 };
 
 /// The pages of this slice.
@@ -127,6 +128,8 @@ struct ShowPage {
     groups: Vec<Group>,
     /// What the account is bound to at the identity provider.
     link: Option<provider::store::Link>,
+    /// To which terms of use it agreed.
+    agreements: Vec<ShownAgreement>,
     may_root: bool,
     may_edit: bool,
     is_oneself: bool,
@@ -287,6 +290,7 @@ async fn show_page(
     let effective = effective::read(&mut tx, login, &row, &tree, &groups).await?;
     let changes = change::of_subject(&mut tx, login.company_id, &format!("operator:{}", row.operator_id)).await?;
     let link = provider::store::link_of(&mut tx, &row.operator_id).await?;
+    let agreements = agree::shown(&mut tx, &row.operator_id, &zone).await?;
     drop(tx);
     let frame = Frame::of(app, login, headers, Here::Operators);
     let words = frame.words;
@@ -310,6 +314,7 @@ async fn show_page(
         tree,
         groups,
         link,
+        agreements,
         may_root: login.reach == Reach::Company,
         changes: changes.into_iter().map(shown).collect(),
     };

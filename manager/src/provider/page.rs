@@ -20,7 +20,7 @@ use super::{
     client::{CODE_LEN_MAX, Place, ProviderError, word},
     flow::{self, Flow},
     secret::FlowSecret,
-    sign_in::{Returned, note_failure, sign_in},
+    sign_in::{Returned, note_failure, refuse_while_halted, sign_in},
     store,
 };
 use crate::{
@@ -30,7 +30,7 @@ use crate::{
     halt,
     list::params::encode,
     login::{
-        Login, Realm,
+        Agreeing, Login, Realm,
         attempt::{self, Tries},
         page::{add_cookie, next_in, visited},
     },
@@ -255,7 +255,7 @@ pub async fn way(
         .append_pair("code_challenge", &secret.challenge())
         .append_pair("code_challenge_method", "S256")
         .append_pair("ui_locales", Lang::of(headers).tag());
-    let mut page = visited(realm, headers, |frame| {
+    let mut page = visited(app, realm, headers, |frame| {
         Ok(Html(GoPage { frame, url: url.to_string(), host }.render()?).into_response())
     })?;
     add_cookie(&mut page, cookie::PROVIDER, secret.reveal(), Life::Secs(flow::LIFE_SECS));
@@ -269,9 +269,10 @@ pub(crate) async fn come_back(
     source: Source,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    login: Result<Login, Problem>,
+    login: Result<Agreeing, Problem>,
 ) -> PageResult {
-    returned(&app, (Realm::Company, &company_id), source, query.as_deref(), &headers, login.ok()).await
+    let login = login.ok().map(|Agreeing(login)| login);
+    returned(&app, (Realm::Company, &company_id), source, query.as_deref(), &headers, login).await
 }
 
 /// The return of a system administrator.
@@ -280,10 +281,11 @@ pub(crate) async fn come_back_to_system(
     source: Source,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
-    login: Result<Login, Problem>,
+    login: Result<Agreeing, Problem>,
 ) -> PageResult {
+    let login = login.ok().map(|Agreeing(login)| login);
     let system = super::of_system(&app).ok_or(Problem::NotFound)?.company_id.to_string();
-    returned(&app, (Realm::System, &system), source, query.as_deref(), &headers, login.ok()).await
+    returned(&app, (Realm::System, &system), source, query.as_deref(), &headers, login).await
 }
 
 async fn returned(
@@ -344,7 +346,8 @@ async fn returned(
     Ok(response)
 }
 
-/// Asks the provider whom the answer is about, and does what the browser went for.
+/// Asks the provider whom the answer is about, and does what the browser went for; nothing of it while the service is
+/// halted.
 async fn finish(
     app: &App,
     returned: &Returned<'_>,
@@ -353,6 +356,7 @@ async fn finish(
     login: Option<Login>,
 ) -> Result<Response, Stop> {
     let Returned { realm, provider, flow, .. } = *returned;
+    drop(refuse_while_halted(app, app.db.read().await?, returned).await?);
     let subject = match ask(app, provider, flow, secret, answer).await {
         Ok(subject) => subject,
         Err(why) => {

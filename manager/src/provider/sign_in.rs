@@ -15,11 +15,11 @@ use super::{
 use crate::{
     app::App,
     audit::{self, AuditEvent},
-    db::DbResult,
+    db::{DbResult, Tx},
     halt,
     login::{
         Realm,
-        attempt::{self, Outcome, login_event},
+        attempt::{self, Outcome, Tries, login_event},
         page::{Entry, Way, enter},
         store::{self as logins, Account},
     },
@@ -36,15 +36,28 @@ pub(super) struct Returned<'a> {
     pub(super) headers: &'a HeaderMap,
 }
 
+/// Ends a transaction and refuses who comes back to a company while the whole service is halted; the login says so, and
+/// the try is taken back. Gives the transaction back to everybody else.
+pub(super) async fn refuse_while_halted(app: &App, mut tx: Tx, returned: &Returned<'_>) -> Result<Tx, Stop> {
+    let Returned { realm, flow, source, .. } = *returned;
+    if realm == Realm::System || halt::store::halted_at(&mut tx).await?.is_none() {
+        return Ok(tx);
+    }
+    drop(tx);
+    if flow.operator_id.is_none() {
+        app.metrics.core.manager_logins_total.with_label_values(&["halted"]).inc();
+        let mut tx = app.db.begin().await?;
+        attempt::forgive_source(&mut tx, Tries::Provider, &throttle::source_bucket(source), app.now_ms()).await?;
+        tx.commit().await?;
+    }
+    Err(Stop::Problem(Problem::LoggedOut { next: flow.next.clone() }))
+}
+
 /// Opens the account that is bound to a person, or says why not. What is decided here is looked up after the provider
 /// answered, in the transaction in which the login begins.
 pub(super) async fn sign_in(app: &App, returned: &Returned<'_>, subject: &str) -> Result<Response, Stop> {
     let Returned { realm, flow, source, headers, .. } = *returned;
-    let mut tx = app.db.begin().await?;
-    if realm == Realm::Company && halt::store::halted_at(&mut tx).await?.is_some() {
-        app.metrics.core.manager_logins_total.with_label_values(&["halted"]).inc();
-        return Err(Stop::Problem(Problem::LoggedOut { next: flow.next.clone() }));
-    }
+    let mut tx = refuse_while_halted(app, app.db.begin().await?, returned).await?;
     let Some(provider) = still(app, &mut tx, realm, flow).await? else {
         tracing::info!(event = "provider.stale", "A provider was changed while it was asked");
         return Err(Stop::Why(Why::Stale));

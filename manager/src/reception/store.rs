@@ -187,7 +187,8 @@ pub async fn enter(tx: &mut Tx, mac: &str, session_id: SessionId, now_ms: UnixMi
     row.map(|row| Stored::try_from(row).map(|stored| stored.reception)).transpose()
 }
 
-/// The reception with this locator that the tool with this proof key has entered, while nobody has met in its session.
+/// The reception with this locator that the tool with this proof key has entered, while its session is joining and its
+/// operator is not stopped.
 ///
 /// # Errors
 /// [`DbError`].
@@ -199,9 +200,11 @@ pub async fn entered_by(tx: &mut Tx, mac: &str, proof_key_hash: &str) -> DbResul
             r.session_id, r.issued_at_ms, r.life_ms, r.expires_at_ms, r.closed_at_ms, r.unproved_count
         FROM receptions r
         JOIN sessions s ON s.session_id = r.session_id
+        JOIN operators o ON o.operator_id = r.operator_id
         WHERE r.locator_mac = $1
         AND r.state = 'entered'
         AND s.state = 'joining'
+        AND o.stopped = FALSE
         AND s.customer_key_hash = $2",
         mac,
         proof_key_hash

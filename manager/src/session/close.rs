@@ -55,7 +55,7 @@ impl Closed {
         app.events.wake(session.operator_id);
         let Some(ended) = session.stage.ended() else { return };
         let (id, reason) = (session.id, ended.reason.as_str());
-        app.metrics.session.manager_sessions_ended_total.with_label_values(&[reason]).inc();
+        app.metrics.session.ended(ended.reason, session.stage.connected_at_ms().is_some());
         if let Some(seconds) = ended.duration_ms().and_then(|ms| u32::try_from(ms / 1000).ok()) {
             app.metrics.session.manager_session_seconds.observe(f64::from(seconds));
         }

@@ -1,7 +1,6 @@
 //! `POST /v1/enter`: a customer typed a number, and one session begins.
 //!
-//! A tool that got no answer asks again with the same proof key and gets the same session and token: the manager may
-//! have died after it stored the entry. Nothing is stored twice, and it ends when somebody has met in the session.
+//! A tool that got no answer asks again with the same proof key and gets the same session and token (`repeat.rs`).
 //! Unknown, expired, used, burned, cancelled and throttled numbers give one answer, one text, and one time: a refusal
 //! takes at least the configured time, whatever happened inside.
 
@@ -94,13 +93,11 @@ pub async fn enter_from(app: &App, source: IpAddr, request: &EnterRequest) -> Ap
     let result = try_enter(app, source, request, proof_key).await;
     let label = match &result {
         Ok((label, _)) => label,
-        Err(refusal) => match refusal.code() {
-            // Counted where it is known why.
-            ErrorCode::NumberUnusable => return result.map(|(_, answer)| answer),
-            ErrorCode::NoRelay => "no_relay",
-            ErrorCode::ServiceHalted => "halted",
-            _ => "failed",
-        },
+        // It is counted where the reason is known.
+        Err(refusal) if refusal.code() == ErrorCode::NumberUnusable => return result.map(|(_, answer)| answer),
+        Err(refusal) if refusal.code() == ErrorCode::NoRelay => "no_relay",
+        Err(refusal) if refusal.code() == ErrorCode::ServiceHalted => "halted",
+        Err(_) => "failed",
     };
     count(app, label);
     result.map(|(_, answer)| answer)
@@ -131,7 +128,7 @@ async fn try_enter(
             // Whatever the number is; and the transaction is dropped, so that it counts as no guess.
             return Err(ApiError::new(ErrorCode::ServiceHalted));
         }
-        let again = repeat::entered_before(app, &mut tx, &mac, proof_key, now_ms).await?;
+        let again = repeat::entered_before(app, &mut tx, &mac, request, proof_key, now_ms).await?;
         if again.is_some() {
             guess::forgive(&mut tx, config, source, now_ms).await?;
         }
@@ -224,7 +221,7 @@ async fn choose_relays(app: &App, tx: &mut Tx, now_ms: UnixMillis) -> ApiResult<
 }
 
 /// Who asks and what for, as the customer shall see it; the role of the operator sets the most that may be allowed.
-pub(super) async fn introduction(tx: &mut Tx, reception: &Reception, session_id: SessionId) -> ApiResult<Introduction> {
+async fn introduction(tx: &mut Tx, reception: &Reception, session_id: SessionId) -> ApiResult<Introduction> {
     let operator = fetch_one!(
         tx,
         OperatorRow,

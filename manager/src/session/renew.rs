@@ -19,7 +19,7 @@ use crate::{
     app::App,
     error::{ApiError, ApiResult},
     extract::InPath,
-    relays,
+    halt, relays,
     throttle::{self, Rate, Taken},
 };
 
@@ -40,7 +40,7 @@ const RATE: Rate = Rate { max: 1, window: Duration::from_secs(1) };
         (status = 404, body = ErrorBody),
         (status = 409, body = ErrorBody, description = "It is over, or it began before tickets could be renewed"),
         (status = 429, body = ErrorBody, description = "More than one in a second"),
-        (status = 503, body = ErrorBody, description = "No relay is alive"),
+        (status = 503, body = ErrorBody, description = "No relay is alive, or the whole service is stopped"),
     ),
 )]
 pub(super) async fn renew(
@@ -53,6 +53,7 @@ pub(super) async fn renew(
         Ok(_) => "ok",
         Err(ErrorCode::Throttled) => "throttled",
         Err(ErrorCode::WrongState) => "wrong_state",
+        Err(ErrorCode::ServiceHalted) => "halted",
         Err(_) => "failed",
     };
     app.metrics.session.manager_ticket_renewals_total.with_label_values(&[result]).inc();
@@ -67,6 +68,10 @@ async fn try_renew(app: &App, caller: Caller, session_id: SessionId) -> ApiResul
     let session = lock_own(&mut tx, caller, session_id).await?;
     if session.stage.ended().is_some() || session.hard_end_at_ms <= now_ms {
         return Err(ApiError::wrong_state("a session that is ended cannot be renewed"));
+    }
+    if halt::store::halted_at(&mut tx).await?.is_some() {
+        // The transaction is dropped, so that it counts as no renewal; the relays end the session.
+        return Err(ApiError::new(ErrorCode::ServiceHalted));
     }
     let bucket = format!("{session_id} {}", role.as_str());
     if let Taken::Beyond { retry_after_secs } = throttle::take(&mut tx, "renew", &bucket, RATE, now_ms).await? {

@@ -131,6 +131,8 @@ pub struct Frame {
     pub chapter: &'static str,
     /// Whom people ask; may be empty.
     pub contact: String,
+    /// Whether the foot of the page links the terms of use.
+    pub has_terms: bool,
 }
 
 impl Here {
@@ -177,7 +179,7 @@ const fn menu(words: &'static Words) -> [(&'static str, &'static [Here]); 4] {
 
 impl Frame {
     /// The frame of a page before there is a login.
-    pub fn outside(realm: Realm, headers: &HeaderMap, csrf: String) -> Self {
+    pub fn outside(app: &App, realm: Realm, headers: &HeaderMap, csrf: String) -> Self {
         let lang = Lang::of(headers);
         Self {
             lang,
@@ -192,6 +194,7 @@ impl Frame {
             banners: Vec::new(),
             chapter: "start",
             contact: String::new(),
+            has_terms: app.terms.are_there(),
         }
     }
 
@@ -232,6 +235,7 @@ impl Frame {
             banners: banners(app, login, words),
             chapter: here.about(words).3,
             contact: login.policy.reception.contact.clone(),
+            has_terms: app.terms.are_there(),
         }
     }
 }

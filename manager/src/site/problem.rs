@@ -15,7 +15,7 @@ use super::{
 };
 use proto::api::error::ErrorCode;
 
-use crate::{app::App, db::DbError, error::ApiError, login::Realm, settings::contact};
+use crate::{app::App, db::DbError, error::ApiError, login::Realm, settings::contact, terms::agree};
 
 /// What a page gives.
 pub type PageResult = Result<Response, Problem>;
@@ -30,6 +30,11 @@ pub enum Problem {
     },
     /// 303: something else must be done first.
     First(&'static str),
+    /// 303: the terms must be agreed to first; the address to come back to.
+    Agree {
+        /// The page that was asked for.
+        next: String,
+    },
     /// 403: the account's role does not allow it.
     Forbidden,
     /// 404: there is no such thing, or not for this account.
@@ -74,13 +79,15 @@ struct ProblemPage {
     help: &'static str,
     /// Whom people ask; may be empty.
     contact: String,
+    /// Whether the foot of the page links the terms of use.
+    has_terms: bool,
 }
 
 impl Problem {
     /// The HTTP status.
     pub const fn status(&self) -> StatusCode {
         match self {
-            Self::LoggedOut { .. } | Self::First(_) => StatusCode::SEE_OTHER,
+            Self::LoggedOut { .. } | Self::First(_) | Self::Agree { .. } => StatusCode::SEE_OTHER,
             Self::Forbidden | Self::Forged | Self::Stale => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::BadForm => StatusCode::BAD_REQUEST,
@@ -93,12 +100,14 @@ impl Problem {
     }
 
     /// The page in a language.
-    fn page(&self, lang: Lang, realm: Realm, contact: String) -> Response {
+    fn page(&self, app: &App, lang: Lang, realm: Realm, contact: String) -> Response {
         let words = Words::of(lang);
         let w = &words.problem;
         let home = Some((realm.home().to_owned(), w.home));
         let (heading, what_to_do, link) = match self {
-            Self::LoggedOut { .. } | Self::First(_) | Self::Internal => (w.internal, w.internal_do.to_owned(), home),
+            Self::LoggedOut { .. } | Self::First(_) | Self::Agree { .. } | Self::Internal => {
+                (w.internal, w.internal_do.to_owned(), home)
+            }
             Self::Forbidden => {
                 let what_to_do = match realm {
                     Realm::Company => w.forbidden_do,
@@ -120,7 +129,9 @@ impl Problem {
             Realm::System => ("system", words.manual.link),
         };
         let (assets, home) = (&ASSETS, realm.home());
-        let page = ProblemPage { lang, words, assets, home, heading, what_to_do, link, chapter, help, contact };
+        let has_terms = app.terms.are_there();
+        let page =
+            ProblemPage { lang, words, assets, home, heading, what_to_do, link, chapter, help, contact, has_terms };
         match page.render() {
             Ok(html) => (self.status(), Html(html)).into_response(),
             Err(error) => {
@@ -137,6 +148,7 @@ impl IntoResponse for Problem {
         let mut response = match &self {
             Self::LoggedOut { next } => return Redirect::to(&login_address(next)).into_response(),
             Self::First(address) => return Redirect::to(address).into_response(),
+            Self::Agree { next } => return Redirect::to(&agree::address(next)).into_response(),
             Self::Throttled { retry_after_secs } => {
                 [(header::RETRY_AFTER, HeaderValue::from(*retry_after_secs))].into_response()
             }
@@ -163,8 +175,8 @@ fn login_address(next: &str) -> String {
 }
 
 /// The page of a problem in the language of a request.
-pub fn page(problem: &Problem, headers: &axum::http::HeaderMap, realm: Realm) -> Response {
-    let mut response = problem.page(Lang::of(headers), realm, String::new());
+pub fn page(app: &App, problem: &Problem, headers: &axum::http::HeaderMap, realm: Realm) -> Response {
+    let mut response = problem.page(app, Lang::of(headers), realm, String::new());
     super::router::dress(&mut response);
     response
 }
@@ -179,7 +191,7 @@ pub(super) async fn show(State(app): State<App>, request: Request, next: Next) -
         Realm::Company => contact::of_browser(&app, &headers).await,
         Realm::System => String::new(),
     };
-    let mut page = problem.page(lang, realm, contact);
+    let mut page = problem.page(&app, lang, realm, contact);
     for (name, value) in response.headers() {
         page.headers_mut().entry(name).or_insert_with(|| value.clone());
     }

@@ -14,7 +14,7 @@ use tower_http::compression::CompressionLayer;
 use super::{assets, cookie, form::Form, lang::Lang, problem, top};
 use crate::{
     admin, app::App, audit, category, group, list, live, login, mail, manual, notice, operator, organisation, provider,
-    reception, role, session, settings, statistics, token, webhook,
+    reception, role, session, settings, statistics, terms, token, webhook,
 };
 
 /// Style, script, pictures and forms are this site's; a page stands in no frame, and a script stands in no page.
@@ -63,11 +63,13 @@ pub fn router(app: App) -> Router<App> {
         .merge(mail::page::router())
         .merge(notice::page::router())
         .merge(manual::router())
+        .merge(terms::router())
         .merge(list::saved::router())
         .route("/", get(top::show))
         .route("/language", post(choose_language))
         .layer(CompressionLayer::new())
-        .layer(middleware::from_fn_with_state(app, problem::show))
+        .layer(middleware::from_fn_with_state(app.clone(), problem::show))
+        .layer(middleware::from_fn_with_state(app, terms::known::look))
         .layer(middleware::from_fn(finish))
         .layer(middleware::from_fn(name_host))
 }

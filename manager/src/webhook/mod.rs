@@ -1,10 +1,11 @@
 //! Webhooks: other programs of a company are told what happens to its numbers and sessions.
 //!
 //! Guarantees: a call is stored in the transaction of the event it tells of, so there is none without the event and no
-//! event without its call; two managers never make one call at the same time; each is made at least once, every time with
-//! the same id, for a day; one program that is slow or away holds up no other. A call says which event it was, of which
-//! number and session, and when: what else there is to know is asked of the API by whoever may. It is signed, so that
-//! nobody else can make it up. Source of headers and signature: Standard Webhooks 1.0.
+//! event without its call; two managers never make one call at the same time; each is made at least once, every time
+//! with the same id, for a day; one program that is slow or away holds up no other. While the whole service is halted
+//! none is made, and none is given up or forgotten for that: they are made once it is lifted. A call says which event
+//! it was, of which number and session, and when: what else there is to know is asked of the API by whoever may. It is
+//! signed, so that nobody else can make it up. Source of headers and signature: Standard Webhooks 1.0.
 //! Only public addresses are called, and those that the configuration names: a company cannot let the manager knock at
 //! doors behind it.
 

@@ -10,7 +10,7 @@ use crate::{
     app::{self, App},
     audit,
     db::{DbError, DbResult, Tx},
-    execute, fetch_all, fetch_one, fetch_optional,
+    execute, fetch_all, fetch_one, fetch_optional, halt,
     outward::Cause,
     throttle::millis,
 };
@@ -86,6 +86,8 @@ pub struct Claimed {
     pub session_id: Option<String>,
     /// Tries, this one included.
     pub tries: i64,
+    /// Since when somebody could have taken it: since the event, or since the service was there again after a halt.
+    pub since_ms: i64,
 }
 
 /// What came of a call.
@@ -418,7 +420,7 @@ pub async fn again(tx: &mut Tx, webhook: &Webhook, call_id: &str, now: UnixMilli
 }
 
 /// Takes up to `limit` calls that are due, so that nobody else makes them for `lease`; of one webhook the oldest
-/// [`AT_ONCE_MAX`], and none while earlier ones of it are under way.
+/// [`AT_ONCE_MAX`], and none while earlier ones of it are under way; nothing while the service is halted.
 ///
 /// # Errors
 /// [`DbError`].
@@ -451,7 +453,8 @@ pub async fn claim(tx: &mut Tx, claim: &str, limit: i64, lease: Duration, now: U
             LIMIT $4
         )
         AND state = 'queued'
-        AND claimed_until_ms <= $3",
+        AND claimed_until_ms <= $3
+        AND (SELECT halted_at_ms FROM service) IS NULL",
         claim,
         now.saturating_add(millis(lease)),
         now,
@@ -461,9 +464,12 @@ pub async fn claim(tx: &mut Tx, claim: &str, limit: i64, lease: Duration, now: U
     fetch_all!(
         tx,
         Claimed,
-        "SELECT k.call_id, k.webhook_id, w.url, w.secret_sealed, k.event, k.at_ms, k.reception_id, k.session_id, k.tries
+        "SELECT k.call_id, k.webhook_id, w.url, w.secret_sealed, k.event, k.at_ms, k.reception_id, k.session_id,
+            k.tries,
+            CASE WHEN k.at_ms < s.lifted_at_ms THEN s.lifted_at_ms ELSE k.at_ms END AS since_ms
         FROM webhook_calls k
         JOIN webhooks w ON w.webhook_id = k.webhook_id
+        CROSS JOIN service s
         WHERE k.claim = $1
         AND k.state = 'queued'
         ORDER BY k.at_ms, k.call_id",
@@ -498,7 +504,7 @@ pub async fn settle(tx: &mut Tx, claim: &str, call_id: &str, settled: &Settled, 
     Ok(settled_rows == 1)
 }
 
-/// How many calls wait, and whether one is due.
+/// How many calls wait, and whether one is due; none is while the service is halted.
 ///
 /// # Errors
 /// [`DbError`].
@@ -511,10 +517,10 @@ pub async fn waiting(tx: &mut Tx, now: UnixMillis) -> DbResult<(i64, bool)> {
         WHERE state = 'queued'",
         now
     )?;
-    Ok((count, 0 < due))
+    Ok((count, 0 < due && halt::store::halted_at(tx).await?.is_none()))
 }
 
-/// Forgets calls that were settled and are older; how many.
+/// Forgets calls that are older and settled, or that wait for a webhook that is stopped; how many.
 ///
 /// # Errors
 /// [`DbError`].
@@ -522,7 +528,8 @@ pub async fn forget(tx: &mut Tx, before_ms: UnixMillis) -> DbResult<u64> {
     execute!(
         tx,
         "DELETE FROM webhook_calls
-        WHERE at_ms < $1",
+        WHERE at_ms < $1
+        AND (state <> 'queued' OR webhook_id IN (SELECT webhook_id FROM webhooks WHERE stopped = TRUE))",
         before_ms
     )
 }

@@ -159,6 +159,6 @@ fn later(app: &App, call: &Claimed, cause: Cause, now: UnixMillis) -> Settled {
     let doublings = u32::try_from(call.tries.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
     let pause = millis(RETRY_FIRST).saturating_mul(1_i64.checked_shl(doublings).unwrap_or(i64::MAX));
     let due_at_ms = now.saturating_add(pause.min(millis(RETRY_MAX)));
-    let given_up_at_ms = call.at_ms.saturating_add(millis(app.config.webhooks.give_up_after.get()));
+    let given_up_at_ms = call.since_ms.saturating_add(millis(app.config.webhooks.give_up_after.get()));
     if given_up_at_ms <= due_at_ms { Settled::Failed { cause } } else { Settled::Again { due_at_ms, cause } }
 }

@@ -8,8 +8,11 @@ use std::{
 
 use manager::db::{Db, url::DatabaseUrl};
 use manager::execute;
+use ops::exit;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_uketsuke-manager");
+/// How systemd runs it.
+const UNIT: &str = include_str!("../../../ops/systemd/uketsuke-manager.service");
 
 #[test]
 fn accounts_are_made_and_the_chain_of_it_holds() {
@@ -55,6 +58,31 @@ fn a_key_of_its_own_is_refused_until_it_is_adopted() {
     assert!(words.contains("signing_key_file") && words.contains("key adopt") && words.lines().count() == 1, "{words}");
     site.ok(&["key", "adopt"], "key: ");
     site.ok(&["migrate"], "migrate: the sqlite database is up to date");
+}
+
+#[test]
+fn an_earlier_version_ends_with_one_line_where_a_later_one_has_shut_it_out() {
+    let site = Site::new();
+    site.ok(&["migrate"], "migrate: the sqlite database is up to date");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let db = Db::open(&DatabaseUrl::Sqlite(site.folder.path().join("manager.sqlite")), 1).await.unwrap();
+        let mut tx = db.begin().await.unwrap();
+        execute!(&mut tx, "UPDATE service SET oldest_manager = 1000").unwrap();
+        tx.commit().await.unwrap();
+        db.close().await;
+    });
+
+    for command in [&["migrate"][..], &["company", "create", "--code", "acme", "--name", "A"], &["key", "adopt"]] {
+        let refused = site.run(command);
+        let words = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(i32::from(exit::DATA)), "{command:?} {words}");
+        assert!(words.contains("generation 1000") && words.lines().count() == 1, "{words}");
+        assert!(words.contains("start that version, or restore a backup"), "{words}");
+    }
+    // Only that does not get better by itself.
+    let kept: Vec<&str> = UNIT.lines().filter_map(|line| line.strip_prefix("RestartPreventExitStatus=")).collect();
+    assert_eq!(kept, [exit::DATA.to_string()]);
 }
 
 #[test]

@@ -241,6 +241,26 @@ async fn an_open_board_is_told_what_happened_in_its_company_only_and_ends_with_i
 }
 
 #[tokio::test]
+async fn an_open_board_ends_when_terms_must_be_agreed_to() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let app = &desk.manager.app;
+        let (_, admin) = browser(&desk, "admin", Role::CompanyAdmin).await;
+        let mut stream = admin.open("/live/changes").await.into_body().into_data_stream();
+        live::look_once(app).await.unwrap();
+        desk.manager.terms().await;
+
+        desk.issue().await;
+        live::look_once(app).await.unwrap();
+
+        assert_eq!(next(&mut stream).await, None);
+        let again = admin.open("/live/changes").await;
+        assert_eq!(again.headers()[header::LOCATION], "/terms/agree?next=%2Flive%2Fchanges");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_board_that_refreshes_itself_does_not_keep_a_login_that_nobody_uses() {
     on_both(|db| async {
         let desk = Desk::open(db).await;

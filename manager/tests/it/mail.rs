@@ -11,6 +11,7 @@ use std::{
 use axum::http::StatusCode;
 use manager::{
     App,
+    admin::AdminRole,
     config::Config,
     execute, fetch_one,
     login::link,
@@ -23,6 +24,10 @@ use serde_json::Value;
 
 use crate::{
     browser::Browser,
+    system::{
+        halt::{halt, lift},
+        logged_in,
+    },
     testing::{Manager, PASSWORD, config, on_both},
 };
 
@@ -452,6 +457,40 @@ async fn who_forgot_the_password_sets_another_by_a_link_that_works_once() {
         lost.log_in("acme", "sato", "Table-9-Lamp").await.goes_to("/");
         sweep::send_due(&manager.app, &smtp(&manager.app)).await.unwrap();
         assert!(server.mail().body.contains("パスワードが変更されました"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_service_is_halted_nobody_asks_for_a_link_and_nothing_is_counted() {
+    on_both(|db| async move {
+        let post = Post::new();
+        let manager = Manager::with(db, post.config(9));
+        with_sato(&manager).await;
+        let root = logged_in(&manager, "root", AdminRole::Operations).await;
+        let lost = Browser::from(&manager, "198.51.100.3");
+        let ask = async || {
+            lost.get("/login/forgotten").await;
+            lost.post("/login/forgotten", &[("company", "acme"), ("user", "sato")]).await
+        };
+        let told = "ただいまサービスを停止しています";
+
+        halt(&root).await;
+        let page = lost.get("/login/forgotten").await;
+        page.says(told);
+        page.lacks("name=\"company\"");
+        // More often than one source may ask in an hour.
+        for _ in 0..12 {
+            let seen = ask().await;
+            assert_eq!(seen.status, StatusCode::OK);
+            seen.says(told);
+            seen.lacks("受け付けました");
+        }
+        lift(&root).await;
+
+        lost.get("/login/forgotten").await.lacks(told);
+        ask().await.says("受け付けました");
+        assert_eq!(link::answer(&manager.app).await.unwrap(), 1, "what was asked after the halt");
     })
     .await;
 }

@@ -48,4 +48,5 @@ mod statistics;
 mod store;
 mod subtree;
 mod system;
+mod upgrades;
 mod webhooks;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, header};
 use manager::{
     role::{Permission, Permissions, Role},
     router,
@@ -143,6 +143,9 @@ const OPEN: &[&str] = &[
     "/manual",
     "/manual/",
     "/manual/{chapter}",
+    "/terms",
+    "/terms/agree",
+    "/terms/{edition}",
 ];
 
 /// The addresses of companies that the router knows, from what it prints of itself; files that every page loads are left
@@ -157,16 +160,21 @@ fn addresses(manager: &Manager) -> BTreeSet<String> {
     found
 }
 
+/// An address with something in its places.
+fn filled(address: &str) -> String {
+    let pieces = address.split('/').map(|piece| match piece {
+        "{verb}" => "delete".to_owned(),
+        id if id.starts_with('{') => "0".repeat(32),
+        piece => piece.to_owned(),
+    });
+    pieces.collect::<Vec<_>>().join("/")
+}
+
 /// Asks for every route of the table, and compares what comes back with what the permissions say.
 async fn walk(browser: &Browser<'_>, permissions: Permissions, who: &str) {
     let csrf = format!("csrf={}", browser.csrf.borrow());
     for Route { method, address, needs } in ROUTES {
-        let pieces = address.split('/').map(|piece| match piece {
-            "{verb}" => "delete".to_owned(),
-            id if id.starts_with('{') => "0".repeat(32),
-            piece => piece.to_owned(),
-        });
-        let path = pieces.collect::<Vec<_>>().join("/");
+        let path = filled(address);
         let status = if *method == Method::GET {
             // What never ends is not read to its end.
             browser.open(&path).await.status()
@@ -247,6 +255,35 @@ async fn no_page_and_no_form_is_missing_in_the_table() {
         for known in ROUTES.iter().map(|route| route.address).chain(OPEN.iter().copied()) {
             assert!(there.contains(known), "take out of {}: {known}", file!());
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_must_agree_to_the_terms_is_asked_at_every_page_but_those_that_must_not_wait() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let company_id = manager.company("acme").await;
+        manager.account(company_id, "admin", Role::CompanyAdmin).await;
+        let browser = Browser::new(&manager);
+        browser.log_in("acme", "admin", PASSWORD).await.goes_to("/");
+        manager.terms().await;
+
+        let mut asked = 0;
+        for address in addresses(&manager) {
+            let response = browser.open(&filled(&address)).await;
+            let location = response.headers().get(header::LOCATION).map(|value| value.to_str().unwrap());
+            let is_question = location.is_some_and(|location| location.starts_with("/terms/agree"));
+            let must_not_wait = matches!(address.as_str(), "/account" | "/account/password");
+            // Its own of everybody, and a page as any other.
+            let is_open = must_not_wait || (OPEN.contains(&address.as_str()) && address != "/filters");
+            // What is only a form has no page.
+            let is_form = response.status() == StatusCode::METHOD_NOT_ALLOWED;
+            assert_eq!(is_question, !is_open && !is_form, "{address} gave {} to {location:?}", response.status());
+            asked += usize::from(is_question);
+        }
+        let pages = ROUTES.iter().filter(|route| route.method == Method::GET).count();
+        assert_eq!(asked, pages - 2 + 1);
     })
     .await;
 }

@@ -223,6 +223,15 @@ async fn maintenance_is_announced_in_time_with_notice_mails_and_a_row_in_the_cha
         };
         sweep::look(&manager.app).await.unwrap();
         assert!(metric(&manager).ends_with(" 0"));
+        // From 16:00 to 18:00 of UTC, known while it is to come.
+        let text = manager.app.metrics.registry.text();
+        for line in [
+            "manager_maintenance_begins_timestamp_seconds{service=\"relay\"} 1790611200",
+            "manager_maintenance_ends_timestamp_seconds{service=\"relay\"} 1790618400",
+            "manager_maintenance_begins_timestamp_seconds{service=\"manager\"} 0",
+        ] {
+            assert!(text.contains(line), "{line} is not in {text}");
+        }
         manager.advance(Duration::from_hours(7 * 24 + 3));
         sweep::look(&manager.app).await.unwrap();
         assert!(metric(&manager).ends_with(" 1"), "planned time is told");
@@ -251,6 +260,10 @@ async fn an_emergency_says_why_and_a_window_can_be_called_off() {
             ("reason", "重大な脆弱性の修正"),
         ];
         root.post("/system/maintenance", &fields).await.goes_to("/system/maintenance");
+        sweep::look(&manager.app).await.unwrap();
+        let text = manager.app.metrics.registry.text();
+        let line = "manager_maintenance_begins_timestamp_seconds{service=\"manager\"} 0";
+        assert!(text.contains(line), "what is announced too late is no planned stop: {text}");
         let notice = acme.get("/notices").await.between("<span><a href=\"", "\"");
         acme.get(&notice).await.says("緊急の理由: 重大な脆弱性の修正");
         acme.get("/mails").await.says("【緊急】メンテナンスのお知らせ");
@@ -361,9 +374,11 @@ async fn the_record_of_incidents_is_a_file_with_every_moment_and_what_was_told()
         let now = manager::site::time::machine(manager.app.now_ms(), &jiff::tz::TimeZone::get("Asia/Tokyo").unwrap());
         file.says(&format!(
             "{incident},'=1+1,rootさん,2026-09-21T21:00:00+09:00,{now},2026-09-25T00:00:00+09:00,{now},yes,\
-             2026-09-21T22:15:00+09:00,{now},ログインの障害,\"復旧しました。\n原因は \"\"証明書\"\" です。\"\r\n"
+             2026-09-21T22:15:00+09:00,{now},ログインの障害,\"復旧しました。\n原因は \"\"証明書\"\" です。\",,\r\n"
         ));
-        file.says(&format!(",最初の障害,rootさん,2026-09-21T20:00:00+09:00,{now},2026-09-25T00:00:00+09:00,,,,,,\r\n"));
+        file.says(&format!(
+            ",最初の障害,rootさん,2026-09-21T20:00:00+09:00,{now},2026-09-25T00:00:00+09:00,,,,,,,,\r\n"
+        ));
         let audit = system::logged_in(&manager, "audit", AdminRole::Audit).await;
         assert_eq!(audit.open("/system/incidents/file?encoding=cp932").await.status(), StatusCode::OK);
         let log = audit.get("/system/log?event=list.").await;

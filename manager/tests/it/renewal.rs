@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use manager::{execute, relays};
+use manager::{admin::AdminRole, execute, relays};
 use proto::{
     api::{
         error::ErrorCode,
@@ -20,6 +20,10 @@ use serde_json::json;
 
 use crate::{
     session::{CUSTOMER_KEY, Desk, OPERATOR_KEY},
+    system::{
+        halt::{halt, lift},
+        logged_in,
+    },
     testing::{Answer, PASSWORD, START_MS, on_both},
 };
 
@@ -139,6 +143,34 @@ async fn sessions_of_others_ended_ones_and_old_ones_are_not_renewed() {
         }
         let text = desk.manager.app.metrics.registry.text();
         assert!(text.contains("manager_ticket_renewals_total{result=\"wrong_state\"} 3\n"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_tool_renews_while_the_service_is_halted() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let (running, over) = (desk.connected().await, desk.connected().await);
+        let (id, ended) = (running.pairing.session_id, over.pairing.session_id);
+        desk.say(ended, "end", &over.token, &json!({ "reason": "customer_ended" })).await;
+        let root = logged_in(&desk.manager, "root", AdminRole::Operations).await;
+
+        halt(&root).await;
+        for token in [&running.token, &desk.operator.token, &running.token] {
+            let refused = renew(&desk, id, token).await;
+            assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE, "{:?}", refused.body);
+            assert_eq!(refused.error().code, ErrorCode::ServiceHalted);
+        }
+        let refused = renew(&desk, ended, &over.token).await.error();
+        assert_eq!(refused.code, ErrorCode::WrongState, "it need not try again");
+        lift(&root).await;
+
+        // In the same second: what was refused counts as no renewal.
+        let answer: RenewAnswer = renew(&desk, id, &running.token).await.json();
+        assert_eq!(verified(&desk, &answer).role, Role::Customer);
+        let text = desk.manager.app.metrics.registry.text();
+        assert!(text.contains("manager_ticket_renewals_total{result=\"halted\"} 2\n"), "{text}");
     })
     .await;
 }

@@ -16,8 +16,11 @@ use axum::{
 };
 use manager::{
     config::Config,
-    db::url::DatabaseUrl,
-    router,
+    db::{
+        migrate::{GENERATION, SchemaError},
+        url::DatabaseUrl,
+    },
+    execute, router,
     serve::{self, ServeError},
 };
 use ops::{
@@ -307,6 +310,38 @@ async fn the_server_answers_over_tls_says_it_is_ready_and_drains() {
     shutdown.drain();
     server.await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn a_running_manager_that_a_later_version_shuts_out_is_not_ready_drains_and_says_why() {
+    let Running { address, private_address, connector, shutdown: _, server, _folder: folder } = Running::start().await;
+    until_ready(private_address).await;
+    // A request that has begun is waited for, so that there is time to look.
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut begun = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+    let head = "POST /v1/login HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                content-length: 2\r\nexpect: 100-continue\r\n\r\n";
+    begun.write_all(head.as_bytes()).await.unwrap();
+    let mut goes_on = [0; 12];
+    begun.read_exact(&mut goes_on).await.unwrap();
+    assert_eq!(&goes_on, b"HTTP/1.1 100");
+
+    let url = DatabaseUrl::Sqlite(folder.path().join("manager.sqlite"));
+    let db = manager::db::Db::open(&url, 1).await.unwrap();
+    let mut tx = db.begin().await.unwrap();
+    execute!(&mut tx, "UPDATE service SET oldest_manager = $1", GENERATION + 1).unwrap();
+    tx.commit().await.unwrap();
+
+    let drains = async {
+        while !plain(private_address, "/readyz").await.contains("not ready: schema, draining") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(30), drains).await.unwrap();
+    drop(begun);
+    let refused = server.await.unwrap().unwrap_err();
+    let oldest = GENERATION + 1;
+    assert!(matches!(refused, ServeError::Schema(SchemaError::Newer { oldest: told }) if told == oldest), "{refused}");
 }
 
 /// What stands behind a request that is not clear about its end: it must never be answered.

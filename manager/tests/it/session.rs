@@ -10,7 +10,7 @@ use manager::{
     App,
     audit::verify::{Verdict, verify},
     db::Db,
-    relays,
+    execute, relays,
     session::{enter::enter_from, sweep::Sweep},
 };
 use ops::config::Span;
@@ -26,7 +26,7 @@ use proto::{
     id::SessionId,
     introduction::Introduction,
     role::Role,
-    ticket::{Ticket, proof_key_hash},
+    ticket::{ProofKey, Ticket, proof_key_hash},
 };
 use serde_json::json;
 
@@ -72,13 +72,13 @@ impl Desk {
         self.as_operator("/v1/receptions", &body).await.json()
     }
 
+    /// A tool that signs nothing enters.
     pub(crate) async fn enter(&self, locator: &str, source: &str) -> Answer {
-        self.enter_by(CUSTOMER_KEY, locator, source).await
+        self.enter_by(&unsigned(locator, CUSTOMER_KEY), source).await
     }
 
-    /// A tool with this public key enters.
-    pub(crate) async fn enter_by(&self, proof_key: [u8; 32], locator: &str, source: &str) -> Answer {
-        let body = json!({ "locator": locator, "proof_key": hex::encode(proof_key) }).to_string();
+    pub(crate) async fn enter_by(&self, request: &EnterRequest, source: &str) -> Answer {
+        let body = serde_json::to_string(request).unwrap();
         self.manager.send(Method::POST, "/v1/enter", None, source, Body::from(body)).await
     }
 
@@ -122,6 +122,10 @@ impl Desk {
     }
 }
 
+fn unsigned(locator: &str, proof_key: [u8; 32]) -> EnterRequest {
+    EnterRequest { locator: locator.parse().unwrap(), proof_key: hex::encode(proof_key), signature: None }
+}
+
 fn ended(reason: CloseReason) -> serde_json::Value {
     json!({ "reason": reason })
 }
@@ -134,8 +138,8 @@ async fn of_many_simultaneous_entries_exactly_one_wins() {
         let app: App = desk.manager.app.clone();
 
         let results = at_once(200, |index| {
-            let proof_key = hex::encode([u8::try_from(index).unwrap(); 32]);
-            let (app, request) = (app.clone(), EnterRequest { locator: reception.locator, proof_key });
+            let key = ProofKey::from_seed(&[1 + u8::try_from(index).unwrap(); 32]);
+            let (app, request) = (app.clone(), EnterRequest::new(reception.locator, &key));
             let source = std::net::Ipv4Addr::from(0x0a00_0000 + u32::try_from(index).unwrap());
             async move { enter_from(&app, source.into(), &request).await.map_err(|refusal| refusal.code()) }
         })
@@ -156,7 +160,8 @@ async fn a_tool_that_asks_again_gets_the_same_session_and_no_second_one() {
     on_both(|db| async {
         let desk = Desk::open(db).await;
         let reception = desk.issue().await;
-        let request = EnterRequest { locator: reception.locator, proof_key: hex::encode(CUSTOMER_KEY) };
+        let key = ProofKey::from_seed(&[7; 32]);
+        let request = EnterRequest::new(reception.locator, &key);
         let app: App = desk.manager.app.clone();
         let source = std::net::Ipv4Addr::new(203, 0, 113, 5);
 
@@ -172,7 +177,7 @@ async fn a_tool_that_asks_again_gets_the_same_session_and_no_second_one() {
         for EnterAnswer { pairing, .. } in &answers {
             let ticket = Ticket::verify(&pairing.ticket, &keys, START_MS).unwrap();
             assert_eq!((ticket.session_id, ticket.role), (pairing.session_id, Role::Customer));
-            assert_eq!(ticket.proof_key_hash, proof_key_hash(&CUSTOMER_KEY));
+            assert_eq!(ticket.proof_key_hash, proof_key_hash(&key.public()));
             assert_eq!(pairing.relays, answers[0].pairing.relays);
         }
         assert_eq!((desk.history().await.len(), desk.told().await.len()), (1, 1), "stored and told once");
@@ -181,7 +186,7 @@ async fn a_tool_that_asks_again_gets_the_same_session_and_no_second_one() {
         assert!(text.contains("manager_reception_entries_total{result=\"repeated\"} 19\n"), "{text}");
         // None of them counts as a guess: five wrong ones of this source are still looked at.
         for _ in 0..5 {
-            desk.enter_by([1; 32], reception.locator.as_str(), "203.0.113.5").await;
+            desk.enter(reception.locator.as_str(), "203.0.113.5").await;
         }
         let text = desk.manager.app.metrics.registry.text();
         assert!(text.contains("manager_reception_entries_total{result=\"unusable\"} 5\n"), "{text}");
@@ -195,25 +200,72 @@ async fn a_tool_that_asks_again_gets_the_same_session_and_no_second_one() {
 }
 
 #[tokio::test]
-async fn an_entry_is_repeated_until_the_two_have_met_and_by_its_own_tool_only() {
+async fn an_entry_is_repeated_while_its_session_joins_and_for_its_own_tool_only() {
     on_both(|db| async {
         let desk = Desk::open(db).await;
         let reception = desk.issue().await;
         let locator = reception.locator.as_str();
-        let entered = desk.entered(&reception).await;
+        let request = EnterRequest::new(reception.locator, &ProofKey::from_seed(&[7; 32]));
+        let entered: EnterAnswer = desk.enter_by(&request, "203.0.113.5").await.json();
         let id = entered.pairing.session_id;
-        let again: EnterAnswer = desk.enter(locator, "203.0.113.6").await.json();
+        let mut tx = desk.manager.app.db.begin().await.unwrap();
+        execute!(&mut tx, "UPDATE operators SET name = 'renamed meanwhile', role = 'viewer'").unwrap();
+        tx.commit().await.unwrap();
+        let again: EnterAnswer = desk.enter_by(&request, "203.0.113.6").await.json();
+        assert_eq!(again.pairing.introduction, entered.pairing.introduction, "the one that the operator has");
         assert_eq!((again.pairing.session_id, &again.token), (id, &entered.token), "from another network");
-        assert_eq!(desk.enter_by([1; 32], locator, "203.0.113.7").await.error().code, ErrorCode::NumberUnusable);
+
+        // What a relay and the operator know of the session does not suffice.
+        let stranger = EnterRequest::new(reception.locator, &ProofKey::from_seed(&[8; 32]));
+        for wrong in [
+            EnterRequest { signature: None, ..request.clone() },
+            EnterRequest { signature: stranger.signature.clone(), ..request.clone() },
+            stranger,
+        ] {
+            assert_eq!(desk.enter_by(&wrong, "203.0.113.7").await.error().code, ErrorCode::NumberUnusable);
+        }
 
         // The tool did not come, the number was given back, and the same tool begins anew.
         desk.say(id, "end", &desk.operator.token, &ended(CloseReason::PeerTimeout)).await;
-        let anew: EnterAnswer = desk.enter(locator, "203.0.113.5").await.json();
+        let anew: EnterAnswer = desk.enter_by(&request, "203.0.113.5").await.json();
         assert_ne!(anew.pairing.session_id, id);
         assert_ne!(anew.token, entered.token);
 
         desk.say(anew.pairing.session_id, "proved", &desk.operator.token, &json!({})).await;
-        assert_eq!(desk.enter(locator, "203.0.113.5").await.error().code, ErrorCode::NumberUnusable, "they have met");
+        let met = desk.enter_by(&request, "203.0.113.5").await;
+        assert_eq!(met.error().code, ErrorCode::NumberUnusable, "they have met");
+        assert_eq!(desk.enter(locator, "203.0.113.5").await.error().code, ErrorCode::NumberUnusable);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_entry_is_not_repeated_for_a_stopped_operator_nor_without_end_nor_with_a_token_of_before() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let key = ProofKey::from_seed(&[7; 32]);
+        let enter_again = async |request: &EnterRequest| desk.enter_by(request, "203.0.113.5").await.status;
+        let request = EnterRequest::new(desk.issue().await.locator, &key);
+        assert_eq!(enter_again(&request).await, StatusCode::OK);
+        for _ in 0..20 {
+            assert_eq!(enter_again(&request).await, StatusCode::OK);
+        }
+        assert_eq!(enter_again(&request).await, StatusCode::NOT_FOUND, "twenty times at most");
+
+        let request = EnterRequest::new(desk.issue().await.locator, &key);
+        assert_eq!(enter_again(&request).await, StatusCode::OK);
+        let mut tx = desk.manager.app.db.begin().await.unwrap();
+        execute!(&mut tx, "UPDATE operators SET stopped = TRUE").unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(enter_again(&request).await, StatusCode::NOT_FOUND);
+        let mut tx = desk.manager.app.db.begin().await.unwrap();
+        execute!(&mut tx, "UPDATE operators SET stopped = FALSE").unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(enter_again(&request).await, StatusCode::OK);
+        let mut tx = desk.manager.app.db.begin().await.unwrap();
+        execute!(&mut tx, "UPDATE sessions SET customer_token_hash = session_id").unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(enter_again(&request).await, StatusCode::NOT_FOUND, "nobody has the token that was drawn");
     })
     .await;
 }
@@ -253,7 +305,7 @@ async fn every_number_that_cannot_be_used_reads_like_an_unknown_one() {
         let mut answers = Vec::new();
         let used = desk.issue().await;
         let entered = desk.entered(&used).await;
-        answers.push(("entered", desk.enter_by([1; 32], used.locator.as_str(), "198.51.100.1").await));
+        answers.push(("entered", desk.enter(used.locator.as_str(), "198.51.100.1").await));
         desk.say(entered.pairing.session_id, "proved", &desk.operator.token, &json!({})).await;
         answers.push(("proved", desk.enter(used.locator.as_str(), "198.51.100.2").await));
 
@@ -332,7 +384,7 @@ async fn a_source_that_guesses_is_slowed_blocked_and_heard_again() {
 async fn simultaneous_guesses_do_not_get_past_the_limit() {
     on_both(|db| async {
         let desk = Desk::open(db).await;
-        let request = Arc::new(EnterRequest { locator: "000000".parse().unwrap(), proof_key: "00".repeat(32) });
+        let request = Arc::new(unsigned("000000", [0; 32]));
         let app = desk.manager.app.clone();
         at_once(40, |index| {
             let (app, request) = (app.clone(), Arc::clone(&request));
@@ -455,7 +507,14 @@ async fn a_session_is_in_the_log_with_start_end_duration_and_the_first_reason() 
         assert_eq!(told.iter().filter(|event| matches!(event, Event::Proved { .. })).count(), 1);
         assert!(matches!(verify(&desk.manager.app.db).await.unwrap(), Verdict::Holds { .. }));
         let text = desk.manager.app.metrics.registry.text();
-        assert!(text.contains("manager_sessions_ended_total{reason=\"operator_ended\"} 1\n"), "{text}");
+        assert!(
+            text.contains("manager_sessions_ended_total{connected=\"yes\",reason=\"operator_ended\"} 1\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("manager_sessions_ended_total{connected=\"no\",reason=\"operator_ended\"} 0\n"),
+            "{text}"
+        );
         assert!(text.contains("manager_session_seconds_count 1\n"), "{text}");
     })
     .await;
@@ -582,6 +641,11 @@ async fn entries_that_never_meet_or_prove_and_endless_sessions_are_closed() {
         desk.manager.advance(Duration::from_hours(8));
         sweep.round(&desk.manager.app).await.unwrap();
         assert_eq!(reason_of(connected).await, Some(CloseReason::HardEnd));
+        let text = desk.manager.app.metrics.registry.text();
+        for (connected, reason) in [("no", "peer_timeout"), ("no", "prove_timeout"), ("yes", "hard_end")] {
+            let line = format!("manager_sessions_ended_total{{connected=\"{connected}\",reason=\"{reason}\"}} 1\n");
+            assert!(text.contains(&line), "{line} is not in {text}");
+        }
     })
     .await;
 }

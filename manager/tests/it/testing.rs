@@ -14,6 +14,7 @@ use manager::{
     company::{self, CompanyCode},
     config::Config,
     db::{self, Db, url::DatabaseUrl},
+    execute,
     login::password::NewPassword,
     metrics::Metrics,
     operator::{self, UserId, store::NewOperator},
@@ -110,6 +111,20 @@ impl Manager {
             company::create(&mut tx, &code, &"株式会社サンプル".parse().unwrap(), self.app.now_ms()).await.unwrap();
         tx.commit().await.unwrap();
         company_id
+    }
+
+    /// Puts terms into force that every person must agree to.
+    pub(crate) async fn terms(&self) {
+        let mut tx = self.app.db.begin().await.unwrap();
+        execute!(
+            &mut tx,
+            "INSERT INTO terms
+            (revision_id, edition, in_force_from_ms, agree, author, created_at_ms, publisher, published_at_ms, version,
+                changes_ja, changes_en, body_ja, body_en)
+            VALUES ('r1', '1', 1, TRUE, '-', 1, '-', 1, 1, '-', '-', '-', '')"
+        )
+        .unwrap();
+        tx.commit().await.unwrap();
     }
 
     /// Creates an operator with [`PASSWORD`].

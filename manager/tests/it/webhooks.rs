@@ -16,9 +16,12 @@ use axum::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, Mac as _};
 use manager::{
+    admin::AdminRole,
     company::policy::Network,
     execute, fetch_one,
+    halt::page::ADDRESS,
     role::Role,
+    session::sweep::Sweep,
     webhook::{self, Caller, Config, EVENTS, sweep},
 };
 use ops::{
@@ -35,6 +38,10 @@ use crate::{
     browser::Browser,
     live::browser,
     session::Desk,
+    system::{
+        halt::{halt, lift},
+        logged_in,
+    },
     testing::{Manager, PASSWORD, on_both},
 };
 
@@ -311,6 +318,53 @@ async fn two_managers_make_no_call_twice() {
         ids.sort();
         ids.dedup();
         assert_eq!((made, ids.len(), receiver.said().len()), (60, 60, 60));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn calls_wait_while_the_service_is_halted_and_none_is_lost_or_made_twice() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let manager = &desk.manager;
+        let (_, admin) = browser(&desk, "admin", Role::CompanyAdmin).await;
+        let receiver = Receiver::start().await;
+        let caller = receiver.caller();
+        add(&admin, &receiver.url("/hooks")).await;
+        let root = logged_in(manager, "root", AdminRole::Operations).await;
+        desk.issue().await;
+        halt(&root).await;
+        // The number is cancelled, which is told, too.
+        Sweep::begin(manager.app.now_ms()).round(&manager.app).await.unwrap();
+
+        assert_eq!(call_due(manager, &caller).await, 0);
+        // Longer than a call is tried, and than the page remembers it.
+        manager.advance(Duration::from_hours(29 * 24));
+        assert_eq!(call_due(manager, &caller).await, 0);
+        assert_eq!(sweep::forget(&manager.app).await.unwrap(), 0);
+        assert!(receiver.said().is_empty());
+        let later = logged_in(manager, "later", AdminRole::Operations).await;
+        later.get(ADDRESS).await.says("<dt>解除した後に送るWebhook</dt><dd>2</dd>");
+        // What is stopped is told nothing afterwards, either.
+        for (stopped, told) in [(true, 0), (false, 2)] {
+            let mut tx = manager.app.db.begin().await.unwrap();
+            execute!(&mut tx, "UPDATE webhooks SET stopped = $1", stopped).unwrap();
+            tx.commit().await.unwrap();
+            later.get(ADDRESS).await.says(&format!("<dt>解除した後に送るWebhook</dt><dd>{told}</dd>"));
+        }
+        lift(&later).await;
+
+        receiver.answers(StatusCode::INTERNAL_SERVER_ERROR);
+        assert_eq!(call_due(manager, &caller).await, 2);
+        receiver.answers(StatusCode::OK);
+        manager.advance(Duration::from_secs(30));
+        assert_eq!(sweep::forget(&manager.app).await.unwrap(), 0, "they were not given up");
+        assert_eq!(call_due(manager, &caller).await, 2);
+        assert_eq!(call_due(manager, &caller).await, 0);
+        let mut told: Vec<_> =
+            receiver.said().iter().map(|said| said.json()["type"].as_str().unwrap().to_owned()).collect();
+        told.sort();
+        assert_eq!(told, ["reception.cancelled", "reception.cancelled", "reception.issued", "reception.issued"]);
     })
     .await;
 }

@@ -78,7 +78,16 @@ class Filled:
         ops.fill("/system/maintenance", starts=start.strftime(minute), services="manager",
                  ends=(start + timedelta(hours=2)).strftime(minute), body="設備の入れ替えのため停止します。")
         ops.get("/system/incidents")
-        ops.fill("/system/incidents", title="一部の中継サーバーに接続しにくい", detected=now.strftime(minute))
+        ops.fill("/system/incidents", title="一部の中継サーバーに接続しにくい", detected=now.strftime(minute),
+                 stopped=now.strftime(minute))
+        ops.get("/system/terms")
+        ops.fill("/system/terms", edition="1.0", changes_ja="初版です", changes_en="First edition",
+                 body_ja="# 第1条（適用）\nこの規約は、サービスの利用に適用します。\n\n1. 定義\n2. 変更\n\n- 別紙 https://terms.example/")
+        ops.fill(f"{ops.path}/publish", sure="yes")
+        # A draft beside it, whose page has its forms.
+        ops.get("/system/terms")
+        ops.fill("/system/terms", edition="1.1", changes_ja="第1条を改めます", changes_en="Article 1 is revised",
+                 body_ja="# 第1条（適用）\nこの規約は、サービスのすべての利用に適用します。", body_en="# Article 1\nThese terms apply.")
         ops.get("/system/admins/new")
         ops.fill("/system/admins/new", name="代理 四郎", user="partner1", role="partner", partner=partner, reason=REASON)
         self._partner(html.unescape(re.search(r'class="secret">([^<]+)<', ops.text).group(1)))

@@ -39,6 +39,7 @@ def samples(count):
     return {
         "name": "見本 太郎", "kana": "ミホン タロウ", "user": f"sample{count}", "email": f"sample{count}@example.co.jp",
         "code": f"sample{count}", "admin_name": "見本 花子", "reason": "見本", "title": "見本の題", "body": "見本の本文",
+        "edition": f"{count}.0", "changes_ja": "見本の改訂", "changes_en": "A sample", "body_ja": "# 見本\n見本の本文",
         "begins": now.strftime(MINUTE), "ends": later.strftime(MINUTE), "starts": (later - timedelta(hours=2)).strftime(MINUTE),
         "detected": now.strftime(MINUTE), "from": "2026-01-01", "to": str(now.date()), "services": "manager", "seats": "50",
         # Who types a wrong one again and again is logged out.

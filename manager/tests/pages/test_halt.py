@@ -23,7 +23,8 @@ def test_a_stopped_service_says_so_everywhere(browser, pictures):
         assert REASON in ops.text and "運用 一郎" in ops.text
 
         wrong = []
-        for name, path, who in [("halt", SWITCH, ops), ("halt-top", "/system", ops), ("halt-login", "/login", boss)]:
+        doors = [("halt-login", "/login", boss), ("halt-forgotten", "/login/forgotten", boss)]
+        for name, path, who in [("halt", SWITCH, ops), ("halt-top", "/system", ops), *doors]:
             for lang in ("ja", "en"):
                 wrong += [f"{name} {lang}: {what}" for what in look(browser, house, pictures, (name, path, who), lang)]
         assert not wrong, "\n".join(wrong)

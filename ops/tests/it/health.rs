@@ -32,12 +32,15 @@ async fn a_missing_condition_and_draining_mean_not_ready() {
     let server = tokio::spawn(private::serve(listener, Registry::new("test"), readiness, shutdown.clone()));
 
     assert!(get(address, "/readyz").await.ends_with("not ready: database\n"));
+    assert!(get(address, "/metrics").await.contains("\ntest_ready 0\n"));
     database.set(true);
     assert!(get(address, "/readyz").await.ends_with("\r\n\r\nready\n"));
+    assert!(get(address, "/metrics").await.contains("\ntest_ready 1\n"));
     shutdown.drain();
     let draining = get(address, "/readyz").await;
     assert!(draining.starts_with("HTTP/1.1 503"), "{draining}");
     assert!(draining.ends_with("not ready: draining\n"), "{draining}");
+    assert!(get(address, "/metrics").await.contains("\ntest_ready 0\n"));
 
     shutdown.force();
     server.await.unwrap().unwrap();

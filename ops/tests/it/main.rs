@@ -1,7 +1,8 @@
-//! The ops crate from outside: metrics, health, and listeners over real sockets.
+//! The ops crate from outside: metrics, health, listeners over real sockets, and the rules for Prometheus.
 
 #![cfg(test)]
 
+mod alerts;
 mod health;
 mod listeners;
 mod metrics;

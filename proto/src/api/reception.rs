@@ -7,6 +7,7 @@ use crate::{
     close::CloseReason,
     id::{ReceptionId, RelayId, SessionId},
     number::Locator,
+    ticket::{self, ProofKey},
 };
 
 /// `POST` (operator): a new reception, [`IssueRequest`] → [`ReceptionBody`]. Header `Idempotency-Key`, ≤ 64 characters.
@@ -82,13 +83,46 @@ pub enum ReceptionState {
     Burned,
 }
 
-/// Body of [`ENTER`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+/// Body of [`ENTER`]. Prints without its signature.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct EnterRequest {
     /// The first six digits.
     pub locator: Locator,
     /// Public key of the client tool's proof key: 64 hexadecimal digits (Ed25519).
     pub proof_key: String,
+    /// By the proof key over [`entry_text`]: 128 hexadecimal digits. With it an entry whose answer was lost can be asked
+    /// for again; a tool of before has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<String>,
+}
+
+impl EnterRequest {
+    /// Enters a number with a proof key; asked again while its session is joining, it is the same entry.
+    pub fn new(locator: Locator, proof_key: &ProofKey) -> Self {
+        let signature = proof_key.sign(&entry_text(locator, &proof_key.public()));
+        Self { locator, proof_key: proof_key.public_hex(), signature: Some(hex::encode(signature)) }
+    }
+
+    /// Whether whoever asks has the private half of the proof key.
+    pub fn is_signed(&self) -> bool {
+        let (mut proof_key, mut signature) = ([0; 32], [0; 64]);
+        let given = self.signature.as_ref().is_some_and(|text| hex::decode_to_slice(text, &mut signature).is_ok());
+        given
+            && hex::decode_to_slice(&self.proof_key, &mut proof_key).is_ok()
+            && ticket::signed_by(&proof_key, &entry_text(self.locator, &proof_key), &signature)
+    }
+}
+
+impl std::fmt::Debug for EnterRequest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut request = f.debug_struct("EnterRequest");
+        request.field("locator", &self.locator).field("proof_key", &self.proof_key).finish_non_exhaustive()
+    }
+}
+
+/// What the proof key signs to enter a number.
+pub fn entry_text(locator: Locator, proof_key: &[u8; 32]) -> Vec<u8> {
+    [b"uketsuke enter v1".as_slice(), locator.as_str().as_bytes(), proof_key].concat()
 }
 
 /// Answer of [`ENTER`]. Prints without its token.

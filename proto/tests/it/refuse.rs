@@ -90,7 +90,8 @@ fn bodies_print_no_password_token_ticket_or_name() {
     let pairing =
         Pairing { session_id: SESSION_ID, introduction: "canary".into(), ticket: "canary".into(), relays: vec![] };
     let entered = EnterAnswer { pairing, token: "canary".into() };
-    let enter = EnterRequest { locator: "412905".parse().unwrap(), proof_key: String::new() };
+    let enter =
+        EnterRequest { locator: "412905".parse().unwrap(), proof_key: String::new(), signature: Some("canary".into()) };
     let printed = format!("{login:?} {answer:?} {entered:?} {enter:?}");
     assert!(!printed.contains("canary") && !printed.contains("412905"), "{printed}");
 }

@@ -20,6 +20,7 @@ use proto::{
     input::Input,
     message::Message,
     role::Role,
+    ticket::ProofKey,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -146,11 +147,33 @@ fn reception_bodies_are_as_documented() {
         body(&ReceptionList { receptions: vec![reception] }, &json!({"receptions": [json]}));
     }
 
-    let request = EnterRequest { locator: "412905".parse().unwrap(), proof_key: KEY.into() };
-    body(&request, &json!({"locator": "412905", "proof_key": KEY}));
+    let unsigned = EnterRequest { locator: "412905".parse().unwrap(), proof_key: KEY.into(), signature: None };
+    body(&unsigned, &json!({"locator": "412905", "proof_key": KEY}));
+    let signed = EnterRequest { signature: Some("ab".repeat(64)), ..unsigned };
+    body(&signed, &json!({"locator": "412905", "proof_key": KEY, "signature": "ab".repeat(64)}));
     let (pairing, json) = pairing();
     body(&pairing, &json);
     body(&EnterAnswer { pairing, token: "t".into() }, &json!({"pairing": json, "token": "t"}));
+}
+
+#[test]
+fn an_entry_is_signed_for_its_number_by_its_key() {
+    let key = ProofKey::from_seed(&[7; 32]);
+    let request = EnterRequest::new("412905".parse().unwrap(), &key);
+    assert!(request.is_signed());
+
+    let other_key = ProofKey::from_seed(&[8; 32]).public_hex();
+    let others = EnterRequest::new("412905".parse().unwrap(), &ProofKey::from_seed(&[8; 32])).signature;
+    for wrong in [
+        EnterRequest { locator: "412906".parse().unwrap(), ..request.clone() },
+        EnterRequest { proof_key: other_key, ..request.clone() },
+        EnterRequest { proof_key: "no key".into(), ..request.clone() },
+        EnterRequest { signature: others, ..request.clone() },
+        EnterRequest { signature: Some("00".into()), ..request.clone() },
+        EnterRequest { signature: None, ..request },
+    ] {
+        assert!(!wrong.is_signed(), "{wrong:?}");
+    }
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod redundant;
 mod soup;
 mod stop;
 mod times;
+mod upgrade;
 mod weather;
 
 use anyhow::Result;
@@ -90,6 +91,9 @@ pub enum Row {
     /// Somebody is stopped at one of two managers.
     #[value(name = "stop")]
     Stop,
+    /// Two managers are upgraded, one after the other.
+    #[value(name = "upgrade")]
+    Upgrade,
     /// A relay with a thousand sessions is killed.
     #[value(name = "rehome")]
     Rehome,
@@ -120,6 +124,7 @@ impl Row {
         Self::Evil,
         Self::Soup,
         Self::Stop,
+        Self::Upgrade,
         Self::Rehome,
     ];
 
@@ -148,6 +153,7 @@ impl Row {
             Self::Evil => "F25",
             Self::Soup => "F26",
             Self::Stop => "stop",
+            Self::Upgrade => "upgrade",
             Self::Rehome => "rehome",
         }
     }
@@ -177,6 +183,7 @@ impl Row {
             Self::Evil => "tampered frames, pairings with a stranger",
             Self::Soup => "faults at random",
             Self::Stop => "stopped at one manager, at work at the other",
+            Self::Upgrade => "both managers in turn, a changed schema",
             Self::Rehome => "SIGKILL of a relay with 1,000 sessions",
         }
     }
@@ -203,6 +210,7 @@ impl Row {
             Self::Evil => "none accepted",
             Self::Soup => "every invariant holds",
             Self::Stop => "sessions, stream and login end within 5 s",
+            Self::Upgrade => "0 requests fail, no session ends",
             Self::Rehome => "all re-homed within 3 s",
         }
     }
@@ -230,6 +238,9 @@ impl Row {
             Self::Again => "proto/link/src/sealed/exchange.rs (who calls), proto/desk/src/bookmark/ (what is kept)",
             Self::Evil => "proto/src/seal/",
             Self::Stop => "manager/src/session/sweep.rs and events/api.rs (pauses), relay/src/report.rs (heartbeats)",
+            Self::Upgrade => {
+                "ops/src/web.rs (how a manager leaves), manager/src/db/migrate.rs (which schema it runs on)"
+            }
             Self::Soup => "the seed: run the row again with it, and the rows of the single faults",
         }
     }
@@ -243,6 +254,7 @@ impl Row {
             Self::Freeze | Self::Redundant | Self::Again => 20,
             Self::Evil | Self::Blocked => 10,
             Self::Slow | Self::Slowloris => 7,
+            Self::Upgrade => 6,
             Self::Drain | Self::Outage | Self::Flood => 3,
             Self::Soup | Self::Stop => 5,
             Self::Certificates | Self::Busy => 2,
@@ -254,7 +266,7 @@ impl Row {
     pub const fn quick(self) -> u32 {
         if matches!(self, Self::Kill | Self::PartitionHoused) {
             3
-        } else if matches!(self, Self::Redundant | Self::Again) {
+        } else if matches!(self, Self::Redundant | Self::Again | Self::Upgrade) {
             // Each manager, each side once.
             2
         } else {
@@ -287,13 +299,14 @@ impl Row {
             | Self::Evil
             | Self::Soup
             | Self::Stop
+            | Self::Upgrade
             | Self::Rehome => None,
         }
     }
 
     /// Why it cannot be run on this machine, if so.
     pub fn lacks(self) -> Option<String> {
-        if matches!(self, Self::Redundant | Self::Stop) { managers::lacks_for_two() } else { None }
+        if matches!(self, Self::Redundant | Self::Stop | Self::Upgrade) { managers::lacks_for_two() } else { None }
     }
 
     /// Whether it runs in namespaces of its own ([`super::house`]).
@@ -304,7 +317,7 @@ impl Row {
     /// The row in one line.
     pub fn describe(self) -> String {
         let (id, what, target) = (self.id(), self.what(), self.target());
-        format!("{id:<6}  {what:<40}  repeat {:>3}, quick {:>2}  target: {target}", self.repeat(), self.quick())
+        format!("{id:<7}  {what:<40}  repeat {:>3}, quick {:>2}  target: {target}", self.repeat(), self.quick())
     }
 
     /// Its outcome before anything has happened.
@@ -346,6 +359,7 @@ impl Row {
             Self::Evil => evil::evil(call).await,
             Self::Soup => soup::soup(call).await,
             Self::Stop => stop::stop(call).await,
+            Self::Upgrade => upgrade::upgrade(call).await,
             Self::Rehome => lose::rehome(call).await,
         }
     }

@@ -23,15 +23,15 @@ use crate::{
 };
 
 /// Relays of each session.
-const RELAYS: usize = 2;
+pub(super) const RELAYS: usize = 2;
 /// Sessions that stand the whole time.
-const SESSIONS: usize = 50;
+pub(super) const SESSIONS: usize = 50;
 /// The same in the short form.
-const SESSIONS_QUICK: usize = 12;
+pub(super) const SESSIONS_QUICK: usize = 12;
 /// Operators who serve one customer after another.
-const DESKS: usize = 6;
+pub(super) const DESKS: usize = 6;
 /// The same in the short form.
-const DESKS_QUICK: usize = 2;
+pub(super) const DESKS_QUICK: usize = 2;
 /// A manager is dead at least this long.
 const AWAY: Duration = Duration::from_secs(4);
 /// Customers whom each desk serves while a manager is dead, and before the next one dies.
@@ -66,7 +66,7 @@ pub(super) async fn one_of_two(call: &Call) -> Result<Outcome> {
 }
 
 /// What is said arrives in every standing session, and every desk serves more customers.
-async fn go_on(trial: &mut Trial, desks: &Desks, when: &str) {
+pub(super) async fn go_on(trial: &mut Trial, desks: &Desks, when: &str) {
     let since = Instant::now();
     let serves = desks.serve_more(CUSTOMERS, PATIENCE).await;
     trial.outcome.must(serves, || format!("not every desk served {CUSTOMERS} customers within {PATIENCE:?} {when}"));
@@ -77,7 +77,7 @@ async fn go_on(trial: &mut Trial, desks: &Desks, when: &str) {
 }
 
 /// Closes the desks, and judges what their tools asked.
-async fn tell(trial: &mut Trial, desks: Desks) -> Result<()> {
+pub(super) async fn tell(trial: &mut Trial, desks: Desks) -> Result<()> {
     let (Served { customers, sum, broken }, made, counts) = desks.close().await?;
     let outcome = &mut trial.outcome;
     outcome.count(sum);

@@ -18,7 +18,7 @@ use super::{
         attempt::{Outcome, login_event},
         password::{NewPassword, NewPasswordError, Password, PasswordHash},
         second,
-        site_login::{Halfway, Stage},
+        site_login::{Agreeing, Halfway, Stage},
         site_store::{self, Open},
         store,
     },
@@ -29,6 +29,7 @@ use crate::{
     audit::{self, AuditEvent},
     provider::{self, Binding, Why},
     site::{Form, Frame, PageResult, Problem, Words, frame::Flash, time},
+    terms::agree::{self, ShownAgreement},
     throttle::{self, Rate, Taken},
 };
 
@@ -51,6 +52,8 @@ struct AccountPage {
     bound_since: String,
     /// Why it was not bound just now.
     why: Option<&'static str>,
+    /// To which terms of use it agreed.
+    agreements: Vec<ShownAgreement>,
 }
 
 /// A browser that is logged in.
@@ -104,7 +107,7 @@ pub(super) struct Ended {
 
 pub(super) async fn show(
     State(app): State<App>,
-    login: Login,
+    Agreeing(login): Agreeing,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> PageResult {
@@ -124,6 +127,7 @@ pub(super) async fn account_page(
     let codes_left = second::recovery_codes_left(&mut tx, login.operator_id).await?;
     let open = site_store::open_of(&mut tx, login.operator_id, app.now_ms()).await?;
     let binding = provider::binding(app, &mut tx, &login).await?;
+    let agreements = agree::shown(&mut tx, &login.operator_id.to_string(), &zone).await?;
     drop(tx);
     let browsers = open
         .into_iter()
@@ -137,7 +141,7 @@ pub(super) async fn account_page(
     let bound_since = binding.link.as_ref().map(|link| time::seconds(link.linked_at_ms, &zone)).unwrap_or_default();
     let why = why.map(|why| why.sentence(login.realm, frame.words));
     let status = if failed { StatusCode::UNPROCESSABLE_ENTITY } else { StatusCode::OK };
-    let page = AccountPage { frame, login, codes_left, browsers, failed, binding, bound_since, why };
+    let page = AccountPage { frame, login, codes_left, browsers, failed, binding, bound_since, why, agreements };
     Ok((status, Html(page.render()?)).into_response())
 }
 
@@ -152,7 +156,7 @@ fn password_page(app: &App, login: &Login, headers: &HeaderMap, mistake: Option<
         Stage::Code | Stage::Enrol => return Ok(Redirect::to(login.stage.page(login.realm)).into_response()),
     };
     let frame = if forced {
-        Frame::outside(login.realm, headers, login.csrf.clone())
+        Frame::outside(app, login.realm, headers, login.csrf.clone())
     } else {
         Frame::of_account(app, login, headers)
     };

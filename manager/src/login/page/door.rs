@@ -31,7 +31,7 @@ use crate::{
     provider::{self, Why, alarm},
     settings::contact,
     site::{
-        Form, Frame, Lang, PageResult, Problem,
+        Form, Frame, Lang, PageResult, Problem, Words,
         cookie::{self, Life},
         form::{self, Pressed},
         frame::Banner,
@@ -136,10 +136,8 @@ async fn page(
         Realm::Company => (said(app).await, contact::of_browser(app, headers).await),
         Realm::System => ((false, Vec::new()), String::new()),
     };
-    visited(realm, headers, |frame| {
-        let halted = is_halted.then(|| Banner::halted_outside(frame.words));
-        let banners = halted.into_iter().chain(notices.iter().map(Banner::outside)).collect();
-        let frame = Frame { banners, contact, ..frame };
+    visited(app, realm, headers, |frame| {
+        let frame = Frame { banners: banners(is_halted, &notices, frame.words), contact, ..frame };
         let w = &frame.words.login;
         let mistake = match (mistake, realm) {
             (Mistake::None, _) => None,
@@ -161,9 +159,9 @@ async fn page(
     })
 }
 
-/// What stands above the login: whether the service is halted, and notices; nothing when the database does not answer,
-/// which the login will say.
-async fn said(app: &App) -> (bool, Vec<Running>) {
+/// What stands above the login, and above the page of who cannot log in: whether the service is halted, and notices;
+/// nothing when the database does not answer, which the login will say.
+pub(super) async fn said(app: &App) -> (bool, Vec<Running>) {
     let read = async {
         let mut tx = app.db.read().await?;
         let is_halted = halt::store::halted_at(&mut tx).await?.is_some();
@@ -173,14 +171,20 @@ async fn said(app: &App) -> (bool, Vec<Running>) {
     read.unwrap_or_default()
 }
 
+/// The same as it is shown.
+pub(super) fn banners(is_halted: bool, notices: &[Running], words: &'static Words) -> Vec<Banner> {
+    let halted = is_halted.then(|| Banner::halted_outside(words));
+    halted.into_iter().chain(notices.iter().map(Banner::outside)).collect()
+}
+
 /// A page before there is a login, with a mark of the visit, to which the token of its form belongs.
 ///
 /// # Errors
 /// What `page` gives.
-pub fn visited(realm: Realm, headers: &HeaderMap, page: impl FnOnce(Frame) -> PageResult) -> PageResult {
+pub fn visited(app: &App, realm: Realm, headers: &HeaderMap, page: impl FnOnce(Frame) -> PageResult) -> PageResult {
     let known = cookie::find(headers, cookie::VISIT).map(str::to_owned);
     let visit = known.clone().unwrap_or_else(|| BearerToken::random(&mut app::os_rng()).reveal().to_owned());
-    let mut response = page(Frame::outside(realm, headers, form::token(&visit)))?;
+    let mut response = page(Frame::outside(app, realm, headers, form::token(&visit)))?;
     if known.is_none() {
         add_cookie(&mut response, cookie::VISIT, &visit, Life::Browser);
     }

@@ -80,11 +80,11 @@ pub(super) struct Chosen {
     password: Zeroizing<String>,
 }
 
-pub(super) async fn ask(Halfway(login): Halfway, headers: HeaderMap) -> PageResult {
+pub(super) async fn ask(State(app): State<App>, Halfway(login): Halfway, headers: HeaderMap) -> PageResult {
     if login.stage != Stage::Code {
         return Ok(Redirect::to(login.stage.page(login.realm)).into_response());
     }
-    let frame = Frame::outside(login.realm, &headers, login.csrf.clone());
+    let frame = Frame::outside(&app, login.realm, &headers, login.csrf.clone());
     Ok(Html(CodePage { frame, failed: false }.render()?).into_response())
 }
 
@@ -109,7 +109,7 @@ pub(super) async fn take(
         if CODE_FAILURES_MAX <= failures {
             return Err(Problem::LoggedOut { next: login.realm.home().to_owned() });
         }
-        let frame = Frame::outside(login.realm, &headers, login.csrf.clone());
+        let frame = Frame::outside(&app, login.realm, &headers, login.csrf.clone());
         return Ok(Html(CodePage { frame, failed: true }.render()?).into_response());
     }
     let device = cookie::find(&headers, cookie::DEVICE).map(str::to_owned);
@@ -210,7 +210,7 @@ async fn offer_page(app: &App, login: &Holder, headers: &HeaderMap, mistake: Opt
         Realm::System => format!("{} (system)", login.user_id),
     };
     let page = FactorPage {
-        frame: Frame::outside(login.realm, headers, login.csrf.clone()),
+        frame: Frame::outside(app, login.realm, headers, login.csrf.clone()),
         required: login.stage == Stage::Enrol,
         mistake,
         qr: factor.to_address(ISSUER, &account).and_then(|address| totp::qr_path(&address)),
@@ -247,7 +247,7 @@ pub(super) async fn set_up(
     let stage = stage_after(&app, &mut tx, &login).await?;
     let advanced = advance(&mut tx, &app, &login, stage).await?;
     tx.commit().await?;
-    let page = RecoveryPage { frame: Frame::outside(login.realm, &headers, String::new()), codes };
+    let page = RecoveryPage { frame: Frame::outside(&app, login.realm, &headers, String::new()), codes };
     let mut response = Html(page.render()?).into_response();
     // The link on the page goes on.
     advanced.keep(&mut response);

@@ -33,6 +33,7 @@ use crate::{
 #[template(path = "login/forgotten.html")]
 struct ForgottenPage {
     frame: Frame,
+    is_halted: bool,
     is_on: bool,
     asked: bool,
 }
@@ -68,13 +69,15 @@ pub(super) struct New {
 }
 
 pub(super) async fn show(State(app): State<App>, headers: HeaderMap) -> PageResult {
-    page(&app, &headers, false)
+    page(&app, &headers, false).await
 }
 
-fn page(app: &App, headers: &HeaderMap, asked: bool) -> PageResult {
+async fn page(app: &App, headers: &HeaderMap, asked: bool) -> PageResult {
     let is_on = app.config.mail.is_on();
-    door::visited(Realm::Company, headers, |frame| {
-        Ok(Html(ForgottenPage { frame, is_on, asked }.render()?).into_response())
+    let (is_halted, notices) = door::said(app).await;
+    door::visited(app, Realm::Company, headers, |frame| {
+        let frame = Frame { banners: door::banners(is_halted, &notices, frame.words), ..frame };
+        Ok(Html(ForgottenPage { frame, is_halted, is_on, asked }.render()?).into_response())
     })
 }
 
@@ -84,12 +87,13 @@ pub(super) async fn ask(
     headers: HeaderMap,
     Form(filled): Form<Filled>,
 ) -> PageResult {
-    if !app.config.mail.is_on() {
-        return page(&app, &headers, false);
+    // Before anything is counted or noted, so that nobody is refused afterwards for having tried meanwhile.
+    if !app.config.mail.is_on() || halt::is_halted(&app).await? {
+        return page(&app, &headers, false).await;
     }
     let source = throttle::source_bucket(source);
     match link::ask(&app, &filled.company, &filled.user, Lang::of(&headers), &source).await? {
-        None => page(&app, &headers, true),
+        None => page(&app, &headers, true).await,
         Some(retry_after_secs) => Err(Problem::Throttled { retry_after_secs }),
     }
 }
@@ -100,7 +104,7 @@ pub(super) async fn open(State(app): State<App>, InPath(token): InPath<String>, 
     let owner = link::find(&mut tx, &BearerHash::of(&token), app.now_ms()).await?;
     refuse_while_halted(&mut tx, owner.as_ref()).await?;
     drop(tx);
-    link_page(&headers, &token, owner.as_ref(), None)
+    link_page(&app, &headers, &token, owner.as_ref(), None)
 }
 
 /// A link that does not work because the service is halted leads to the login, which says so.
@@ -111,14 +115,20 @@ async fn refuse_while_halted(tx: &mut Tx, owner: Option<&Owner>) -> Result<(), P
     Ok(())
 }
 
-fn link_page(headers: &HeaderMap, token: &str, owner: Option<&Owner>, mistake: Option<String>) -> PageResult {
+fn link_page(
+    app: &App,
+    headers: &HeaderMap,
+    token: &str,
+    owner: Option<&Owner>,
+    mistake: Option<String>,
+) -> PageResult {
     let status = match (owner, &mistake) {
         (None, _) => StatusCode::NOT_FOUND,
         (Some(_), Some(_)) => StatusCode::UNPROCESSABLE_ENTITY,
         (Some(_), None) => StatusCode::OK,
     };
     let rules = owner.map(|owner| owner.policy.password.clone()).unwrap_or_default();
-    door::visited(Realm::Company, headers, |frame| {
+    door::visited(app, Realm::Company, headers, |frame| {
         let page = LinkPage {
             frame,
             address: owner.map(|_| format!("{}{token}", link::ADDRESS)).unwrap_or_default(),
@@ -144,15 +154,15 @@ pub(super) async fn set(
     let owner = link::find(&mut tx, &hash, app.now_ms()).await?;
     refuse_while_halted(&mut tx, owner.as_ref()).await?;
     drop(tx);
-    let Some(owner) = owner else { return link_page(&headers, &token, None, None) };
+    let Some(owner) = owner else { return link_page(&app, &headers, &token, None, None) };
     let lang = Lang::of(&headers);
     let password = match check(&app, &owner, &new, Words::of(lang)).await? {
         Ok(password) => password,
-        Err(mistake) => return link_page(&headers, &token, Some(&owner), Some(mistake)),
+        Err(mistake) => return link_page(&app, &headers, &token, Some(&owner), Some(mistake)),
     };
     let mut tx = app.db.begin().await?;
     if !link::set_password(&app, &mut tx, &hash, &owner, &password, lang).await? {
-        return link_page(&headers, &token, None, None);
+        return link_page(&app, &headers, &token, None, None);
     }
     tx.commit().await?;
     Ok(Flash::PasswordChanged.then("/login"))

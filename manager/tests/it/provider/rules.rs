@@ -2,13 +2,21 @@
 
 use std::time::Duration;
 
-use manager::{execute, fetch_one, role::Role};
+use manager::{admin::AdminRole, execute, fetch_one, role::Role};
 
-use super::{ADMIN, bind, company, failed, go, idp::Idp, manager, set, sign_in};
+use super::{
+    ADMIN, bind, company, connect, failed, go,
+    idp::{Fault, Idp},
+    manager, set, sign_in,
+};
 use crate::{
     browser::Browser,
     doors::set_policy,
-    system::code,
+    system::{
+        code,
+        halt::{halt, lift},
+        logged_in,
+    },
     testing::{PASSWORD, on_both},
 };
 
@@ -41,18 +49,6 @@ async fn stopped_accounts_suspended_companies_networks_and_hours_hold() {
         sign_in(&browser, &idp, ADMIN).await.goes_to(&failed("provider_suspended"));
         browser.get(&failed("provider_suspended")).await.says("契約は停止中");
         state("active").await;
-        let halted = async |at_ms: Option<i64>| {
-            let mut tx = manager.app.db.begin().await.unwrap();
-            execute!(&mut tx, "UPDATE service SET halted_at_ms = $1", at_ms).unwrap();
-            tx.commit().await.unwrap();
-        };
-        let door = "/login?next=%2Foperators%3Fq%3Da";
-        let page = go(&browser, "acme").await;
-        halted(Some(1)).await;
-        browser.get(&idp.authorize(&page, ADMIN)).await.goes_to(door);
-        browser.get(door).await.says("ただいまサービスを停止しています");
-        browser.post("/login/provider", &[("company", "acme"), ("next", "/operators?q=a")]).await.goes_to(door);
-        halted(None).await;
         set_policy(&manager, company_id, r#"{"login":{"networks":["198.51.100.0/24"]}}"#).await;
         sign_in(&browser, &idp, ADMIN).await.goes_to(&refused);
         sign_in(&Browser::from(&manager, "198.51.100.7"), &idp, ADMIN).await.goes_to("/operators?q=a");
@@ -69,6 +65,52 @@ async fn stopped_accounts_suspended_companies_networks_and_hours_hold() {
         {
             log.says(result);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_service_is_halted_nobody_comes_in_and_the_provider_is_not_asked() {
+    on_both(|db| async move {
+        let idp = Idp::start().await;
+        let manager = manager(db, &idp);
+        let (_, _, admin) = company(&manager, &idp).await;
+        bind(&admin, &idp, ADMIN).await;
+        let root = logged_in(&manager, "root", AdminRole::Operations).await;
+        let browser = Browser::new(&manager);
+        let door = "/login?next=%2Foperators%3Fq%3Da";
+        let back = idp.authorize(&go(&browser, "acme").await, ADMIN);
+        let binds = idp.authorize(&connect(&admin, PASSWORD).await, ADMIN);
+
+        halt(&root).await;
+        // Who was asked would be away, and the browser be told so.
+        idp.fails("/token", Fault::Says(503, ""));
+        browser.get(&back).await.goes_to(door);
+        browser.get(door).await.says("ただいまサービスを停止しています");
+        browser.post("/login/provider", &[("company", "acme"), ("next", "/operators?q=a")]).await.goes_to(door);
+        admin.get(&binds).await.goes_to("/login?next=%2Faccount");
+        idp.behaves();
+        lift(&root).await;
+        // And who is asked when it is halted.
+        let back = idp.authorize(&go(&browser, "acme").await, ADMIN);
+        idp.while_asked("/token", browser.get(&back), halt(&root)).await.goes_to(door);
+        let counted = manager.app.metrics.registry.text();
+        assert!(counted.contains("manager_logins_total{result=\"halted\"} 2\n"), "{counted}");
+        lift(&root).await;
+        let mut tx = manager.app.db.read().await.unwrap();
+        let (counted,) = fetch_one!(
+            &mut tx,
+            (i64,),
+            "SELECT COUNT(*)
+            FROM throttles
+            WHERE scope IN ('login.provider', 'login.provider_together')
+            AND taken > 0"
+        )
+        .unwrap();
+        drop(tx);
+        assert_eq!(counted, 0, "who was refused has lost no try");
+
+        sign_in(&browser, &idp, ADMIN).await.goes_to("/operators?q=a");
     })
     .await;
 }

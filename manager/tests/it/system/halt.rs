@@ -50,12 +50,14 @@ async fn press(browser: &Browser<'_>, address: &str, version: &str) -> Seen {
     browser.post(address, &fields).await
 }
 
-async fn halt(browser: &Browser<'_>) {
+/// Stops the whole service, as an administrator of operations does.
+pub(crate) async fn halt(browser: &Browser<'_>) {
     let version = version(browser).await;
     press(browser, ADDRESS, &version).await.goes_to(ADDRESS);
 }
 
-async fn lift(browser: &Browser<'_>) {
+/// Lifts that, whatever has not ended yet.
+pub(crate) async fn lift(browser: &Browser<'_>) {
     let version = version(browser).await;
     press(browser, LIFT, &version).await.goes_to(ADDRESS);
 }
@@ -224,6 +226,32 @@ async fn when_it_is_lifted_everybody_is_served_again_and_logs_in_anew() {
         let list: proto::api::session::SessionList = manager.get("/v1/sessions", Some(&again.token)).await.json();
         let ended = list.sessions.into_iter().find(|row| row.session_id == session).unwrap();
         assert_eq!((ended.state, ended.end_reason), (SessionState::Ended, Some(CloseReason::Revoked)));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lifting_tells_what_has_not_ended_and_asks_whether_it_may_go_on() {
+    on_both(|db| async move {
+        let desk = Desk::open(db).await;
+        let manager = &desk.manager;
+        desk.connected().await;
+        desk.issue().await;
+        let root = logged_in(manager, "root", AdminRole::Operations).await;
+        halt(&root).await;
+        let seen = version(&root).await;
+        let unsure = [("reason", "調査の終了"), ("version", seen.as_str())];
+
+        root.get(ADDRESS).await.says("受付番号1件、サポート1件、MDMの受付0件");
+        let refused = root.post(LIFT, &unsure).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY);
+        refused.says("0件になるまで待つか、チェックを入れてください");
+        refused.says("サービスを停止中");
+        Sweep::begin(manager.app.now_ms()).round(&manager.app).await.unwrap();
+
+        root.get(ADDRESS).await.lacks("まだ終わっていないものがあります");
+        root.post(LIFT, &unsure).await.goes_to(ADDRESS);
+        root.get(ADDRESS).await.says("サービスは動いています");
     })
     .await;
 }

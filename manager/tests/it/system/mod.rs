@@ -2,12 +2,14 @@
 
 mod accounts;
 mod age;
+mod availability;
 mod contracts;
-mod halt;
+pub(crate) mod halt;
 mod out;
 mod partners;
 mod planted;
 pub(crate) mod requests;
+mod terms;
 pub(crate) mod wall;
 
 use manager::{

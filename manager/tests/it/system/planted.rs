@@ -153,6 +153,15 @@ async fn plant_account(tx: &mut Tx, operator: &str) {
         MARK
     )
     .unwrap();
+    execute!(
+        tx,
+        "INSERT INTO terms
+        (revision_id, edition, in_force_from_ms, agree, author, created_at_ms, publisher, published_at_ms, version,
+            changes_ja, changes_en, body_ja, body_en)
+        VALUES ('r1', '1', 1, FALSE, '-', 1, '-', 1, 1, '-', '-', '-', '')"
+    )
+    .unwrap();
+    execute!(tx, "INSERT INTO terms_agreements VALUES ('r1', $1, 1)", operator).unwrap();
     execute!(tx, "INSERT INTO throttles VALUES ($1, $2, 1, 9000000000000000)", MARK, operator).unwrap();
     execute!(
         tx,

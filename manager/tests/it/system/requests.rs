@@ -25,11 +25,12 @@ use crate::{
 };
 
 /// Tables that hold nothing of a company, or whose rows are named by what is gone.
-const KEPT: [&str; 13] = [
+const KEPT: [&str; 15] = [
     "_sqlx_migrations",
     "administrators",
     "audit_anchor",
     "audit_head",
+    "halts",
     "incidents",
     "login_attempts",
     "maintenances",
@@ -39,6 +40,7 @@ const KEPT: [&str; 13] = [
     "relays",
     "service",
     "statistics_state",
+    "terms",
 ];
 /// Tables that hold what must stay of it.
 const PROOF: [&str; 2] = ["requests", "signing_key"];

@@ -101,6 +101,8 @@ async fn no_login_of_one_realm_opens_an_address_of_the_other() {
             "/manual",
             "/manual/",
             "/manual/0",
+            "/terms",
+            "/terms/0",
             "/system/login",
             "/language",
             "/v1/openapi.json",

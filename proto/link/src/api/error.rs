@@ -46,11 +46,13 @@ impl ApiError {
         }
     }
 
-    /// Whether no manager said anything: it was not reached, died meanwhile, or what stands before it answered in its own
-    /// words. Whether it did what it was asked is not known then.
+    /// Whether it is not known if the manager did what it was asked: it was not reached, died or lost its database on the way, or
+    /// what stands before it answered in its own words.
     pub const fn is_unanswered(&self) -> bool {
         match self {
-            Self::Refused { status, body } => 500 <= *status && matches!(body.code, ErrorCode::Unknown),
+            Self::Refused { status, body } => {
+                500 <= *status && matches!(body.code, ErrorCode::Unknown | ErrorCode::Busy)
+            }
             Self::Unreachable(_) => true,
             Self::Proxy(_) | Self::Malformed(_) => false,
         }

@@ -193,7 +193,7 @@ pub fn renewal(api: ManagerApi, session_id: SessionId) -> Renew {
         Box::pin(async move {
             match api.renew_ticket(session_id).await {
                 Ok(RenewAnswer { ticket, relays, .. }) => Ok(Renewed { ticket, relays }),
-                // Ended, or never this tool's; everything else may be different next time.
+                // Ended, or never this tool's; everything else, a halt of the service too, may be different next time.
                 Err(error) if matches!(error.code(), Some(ErrorCode::WrongState | ErrorCode::NotFound)) => {
                     Err(RenewError::Over)
                 }
