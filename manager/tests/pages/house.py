@@ -149,12 +149,17 @@ class House:
         self.start("haproxy", ["haproxy", "-db", "-f", "haproxy.cfg"])
         deadline = time.monotonic() + START_PATIENCE_SECS
         while time.monotonic() < deadline:
-            try:
-                httpx.get(f"{self.url}/login", verify=False, trust_env=False, timeout=5)
+            if self.knock():
                 return
-            except httpx.HTTPError:
-                time.sleep(0.1)
+            time.sleep(0.1)
         raise RuntimeError(f"the balancer is not ready:\n{self.log('haproxy')}")
+
+    def knock(self):
+        """Whether somebody who comes anew is answered."""
+        try:
+            return httpx.get(f"{self.url}/login", verify=False, trust_env=False, timeout=5).is_success
+        except httpx.HTTPError:
+            return False
 
     def age_accounts(self, days):
         """Lets accounts be older than they are, because who agrees to an erasure must not be fresh."""

@@ -143,6 +143,9 @@ class Journey:
         if self.dead is None:
             return
         self.house.start_manager(self.dead)
+        before = self.house.metric(self.dead, "manager_http_requests_total")
+        back = wait_until(lambda: self.house.knock() and before < self.house.metric(self.dead, "manager_http_requests_total"))
+        assert back, "the balancer sends nobody to the manager that is back"
         self.dead = 1 - self.dead
         self.house.kill_manager(self.dead)
         self.deaths += 1
