@@ -213,7 +213,8 @@ impl Login {
         Ok(login)
     }
 
-    /// Who is logged in in a realm, all the way, from a place that the rules allow.
+    /// The login of a browser in a realm when nothing of it is missing and it comes from a network and at an hour that its
+    /// rules allow.
     async fn find_admitted(app: &App, realm: Realm, parts: &mut Parts) -> Result<Self, Problem> {
         let login = Self::find(app, realm, parts).await?;
         let source = Source::from_request_parts(parts, app).await.map_err(|_no_address| Problem::Internal)?;

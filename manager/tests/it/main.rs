@@ -38,6 +38,7 @@ mod reads;
 mod reception;
 mod relays;
 mod renewal;
+mod repeat;
 mod roles;
 mod saved;
 mod server;
