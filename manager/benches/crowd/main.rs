@@ -34,15 +34,16 @@ use std::{
 };
 
 use axum::{
-    body::{Body, BodyDataStream},
+    body::Body,
     http::{Method, Request, StatusCode, header},
 };
 use browser::Browser;
-use futures_util::{FutureExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use manager::{db::Db, role::Role};
 use proto::{api::login::LoginAnswer, id::CompanyId};
 use serde_json::json;
 use testing::{Manager, PASSWORD, config};
+use tokio::task::JoinHandle;
 
 /// What the streams may take together.
 const STREAMS_KIB: usize = 50 * 1024;
@@ -52,6 +53,8 @@ const OTHERS_P99: Duration = Duration::from_millis(100);
 const EVERY: Duration = Duration::from_millis(10);
 /// Streams of one operator, as many as a manager allows.
 const STREAMS_EACH: i64 = 4;
+/// After this long every stream waits.
+const SETTLED: Duration = Duration::from_secs(3);
 
 #[tokio::main]
 async fn main() {
@@ -66,12 +69,12 @@ fn flag(name: &str, default: i64) -> i64 {
 }
 
 async fn measure(db: Db, streams: i64, seconds: i64, at_once: i64) {
-    let open = NonZeroU32::MAX;
+    let unlimited = NonZeroU32::MAX;
     let manager = Arc::new(Manager::with(
         db.clone(),
         config(|config| {
-            config.login.attempts_per_source_max = open;
-            config.login.attempts_max = open;
+            config.login.attempts_per_source_max = unlimited;
+            config.login.attempts_max = unlimited;
         }),
     ));
     let company_id = manager.company("acme").await;
@@ -84,6 +87,8 @@ async fn measure(db: Db, streams: i64, seconds: i64, at_once: i64) {
         let token = &tokens[usize::try_from(number).unwrap() % tokens.len()];
         open.push(stream(&manager, token).await);
     }
+    // Each looks once whether there is something for it, and then waits.
+    tokio::time::sleep(SETTLED).await;
     let more = resident_kib().saturating_sub(before);
     let verdict = if more < STREAMS_KIB { "" } else { "BEYOND" };
     println!("{streams} event streams: + {more} KiB of memory {verdict}");
@@ -102,6 +107,10 @@ async fn measure(db: Db, streams: i64, seconds: i64, at_once: i64) {
     for guesser in flood {
         guesser.await.unwrap();
     }
+    assert!(open.iter().all(|stream| !stream.is_finished()), "a stream ended");
+    for stream in open {
+        stream.abort();
+    }
     println!("{:.0} wrong logins a second", tried.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64());
 }
 
@@ -116,14 +125,13 @@ async fn operators(manager: &Manager, company_id: CompanyId, count: i64) -> Vec<
     tokens
 }
 
-async fn stream(manager: &Manager, token: &str) -> BodyDataStream {
+/// Opens a stream and reads it to its end, as a connection does.
+async fn stream(manager: &Manager, token: &str) -> JoinHandle<()> {
     let request = Request::builder().uri("/v1/events").header(header::AUTHORIZATION, format!("Bearer {token}"));
     let response = manager.respond(request.body(Body::empty()).unwrap()).await;
     assert_eq!(response.status(), StatusCode::OK);
     let mut stream = response.into_body().into_data_stream();
-    // It is asked once, so that it waits where it will wait.
-    let _nothing_yet = stream.next().now_or_never();
-    stream
+    tokio::spawn(async move { while stream.next().await.is_some() {} })
 }
 
 /// Asks for pages and for what tools ask for, in turn.

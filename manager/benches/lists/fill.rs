@@ -17,6 +17,8 @@ pub const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 const PAST_MS: i64 = 365 * DAY_MS;
 /// Rows of the real chain.
 const CHAIN: i64 = 200_000;
+/// Rows of one transaction. PostgreSQL keeps every version of the chain's head until its transaction ends.
+const TOGETHER: i64 = 500;
 
 /// Receptions and the sessions that they led to, evenly over a year.
 pub async fn sessions(db: &Db, company_id: CompanyId, operators: &[OperatorId], count: i64) {
@@ -83,6 +85,10 @@ pub async fn settle(db: &Db) {
 pub async fn chain(manager: &Manager, company_id: CompanyId) {
     let mut tx = manager.app.db.begin().await.unwrap();
     for number in 0..CHAIN {
+        if number % TOGETHER == 0 {
+            tx.commit().await.unwrap();
+            tx = manager.app.db.begin().await.unwrap();
+        }
         let event = AuditEvent {
             at_ms: START_MS - PAST_MS + number,
             company: Some(company_id),

@@ -1,6 +1,7 @@
 //! How long the pages of a company with a long history take, in this process, on SQLite and on PostgreSQL.
 //!
-//!     cargo bench --profile server -p uketsuke-manager --bench lists -- [--sessions N] [--audit N] [--rounds N]
+//!     cargo bench --profile server -p uketsuke-manager --bench lists -- [--sessions N] [--audit N] \
+//!         [--audit-postgres N] [--rounds N]
 //!
 //! SQLite is a file in the system's temporary folder; PostgreSQL the server that `UKETSUKE_TEST_POSTGRES` names, in a
 //! schema that goes away. Every page is asked for `rounds` times after two that do not count; a page is late when its
@@ -44,13 +45,18 @@ const GIVEN_UP: Duration = Duration::from_secs(20);
 struct Flags {
     sessions: i64,
     audit: i64,
+    audit_postgres: i64,
     rounds: usize,
 }
 
 #[tokio::main]
 async fn main() {
-    let flags = Flags { sessions: flag("--sessions", 1_000_000), audit: flag("--audit", 1_000_000), rounds: 20 };
-    let flags = Flags { rounds: usize::try_from(flag("--rounds", 20)).unwrap_or(20), ..flags };
+    let flags = Flags {
+        sessions: flag("--sessions", 1_000_000),
+        audit: flag("--audit", 1_000_000),
+        audit_postgres: flag("--audit-postgres", 5_000_000),
+        rounds: usize::try_from(flag("--rounds", 20)).unwrap_or(20),
+    };
     testing::on_both(async |db| measure(db, &flags).await).await;
 }
 
@@ -68,11 +74,12 @@ async fn measure(db: Db, flags: &Flags) {
     for number in 0..fill::OPERATORS {
         operators.push(manager.operator(company_id, &format!("operator{number}")).await);
     }
-    println!("\n== {:?}: {} sessions, {} rows of the log", db, flags.sessions, flags.audit);
+    let audit = if matches!(db, Db::Postgres(_)) { flags.audit_postgres } else { flags.audit };
+    println!("\n== {:?}: {} sessions, {audit} rows of the log", db, flags.sessions);
     walk(&manager, company_id).await;
     let begun = Instant::now();
     fill::sessions(&db, company_id, &operators, flags.sessions).await;
-    fill::audit(&db, company_id, &operators, flags.audit).await;
+    fill::audit(&db, company_id, &operators, audit).await;
     fill::settle(&db).await;
     println!("filled in {:.0} s", begun.elapsed().as_secs_f64());
 

@@ -15,7 +15,7 @@ use sqlx::{FromRow, postgres::PgRow, sqlite::SqliteRow};
 
 pub use self::{
     params::Params,
-    reach::{LOOKED_MAX, Newest, Rare, Reach},
+    reach::{Indexed, LOOKED_MAX, Newest, Rare, Reach},
 };
 use crate::db::{
     DbResult, Tx,
@@ -238,7 +238,7 @@ async fn rows<L: Listing>(
     let mut select = Select::new("SELECT CAST(");
     select.add(column.sql).add("AS TEXT) AS list_key,").add(L::ID).add("AS list_id,").add(L::SELECT);
     listing.narrow(&mut select);
-    reach.narrow(&mut select);
+    reach.narrow_page(&mut select);
     let forwards = !matches!(asked.from, From::Before(_));
     let descending = asked.descending == forwards;
     if let From::After(cursor) | From::Before(cursor) = &asked.from {
@@ -257,7 +257,7 @@ async fn rows<L: Listing>(
 async fn count<L: Listing>(tx: &mut Tx, listing: &L, reach: &Reach) -> DbResult<i64> {
     let mut select = Select::new("SELECT COUNT(*) FROM (SELECT 1");
     listing.narrow(&mut select);
-    reach.narrow(&mut select);
+    reach.narrow_total(&mut select);
     select.add("LIMIT").bind(COUNT_MAX.saturating_add(1)).add(") AS counted");
     let rows: Vec<(i64,)> = select.fetch_all(tx).await?;
     Ok(rows.first().map_or(0, |(count,)| *count))

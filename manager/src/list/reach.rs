@@ -26,6 +26,8 @@ pub struct Reach {
     pub past: Option<i64>,
     /// Of these, those of a kind that is rare.
     pub among: Option<Rare>,
+    /// One of the list's conditions as an index has it.
+    pub indexed: Option<Indexed>,
     /// How many there are in all, when that is known without counting.
     pub total: Option<i64>,
 }
@@ -41,6 +43,18 @@ pub struct Rare {
     pub range: [&'static str; 2],
     /// The first name of the kind, and the one behind the last.
     pub names: [String; 2],
+}
+
+/// A condition that an index answers, though the order of the list is another's. The total goes by it always, because it
+/// stops at [`COUNT_MAX`]; a page goes by it while it is rare, and otherwise meets its rows soon in the list's own order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Indexed {
+    /// SQL before the value, without AND.
+    pub sql: &'static str,
+    /// The value.
+    pub value: i64,
+    /// Whether a page goes by it, too.
+    pub rare: bool,
 }
 
 /// The newest rows of a company in a log.
@@ -73,6 +87,30 @@ impl Newest {
     }
 }
 
+impl Indexed {
+    /// Whether it is rare; `select` begins with SELECT and ends with `company_id =`; it calls its table as the list does.
+    ///
+    /// # Errors
+    /// [`crate::db::DbError`].
+    pub async fn look(
+        tx: &mut Tx,
+        select: &'static str,
+        company_id: CompanyId,
+        sql: &'static str,
+        value: i64,
+    ) -> DbResult<Self> {
+        let mut counted = Select::new("SELECT COUNT(*) FROM (");
+        counted.add(select).bind(company_id.to_string()).add("AND").add(sql).bind(value);
+        counted.add("LIMIT").bind(COUNT_MAX.saturating_add(1)).add(") AS counted");
+        let rows: Vec<(i64,)> = counted.fetch_all(tx).await?;
+        Ok(Self { sql, value, rare: rows.first().is_none_or(|(count,)| *count <= COUNT_MAX) })
+    }
+
+    fn narrow(&self, select: &mut Select) {
+        select.add("AND").add(self.sql).bind(self.value);
+    }
+}
+
 impl Rare {
     /// How many there are, if it is rare.
     ///
@@ -94,8 +132,23 @@ impl Rare {
 }
 
 impl Reach {
-    /// Adds its conditions.
-    pub(super) fn narrow(&self, select: &mut Select) {
+    /// Adds the conditions of a page.
+    pub(super) fn narrow_page(&self, select: &mut Select) {
+        self.narrow(select);
+        if let Some(indexed) = self.indexed.as_ref().filter(|indexed| indexed.rare) {
+            indexed.narrow(select);
+        }
+    }
+
+    /// Adds the conditions of the total.
+    pub(super) fn narrow_total(&self, select: &mut Select) {
+        self.narrow(select);
+        if let Some(indexed) = &self.indexed {
+            indexed.narrow(select);
+        }
+    }
+
+    fn narrow(&self, select: &mut Select) {
         if let Some(from) = self.from {
             select.add("AND").add(self.key).add(">=").bind(Value::Number(from));
         }

@@ -11,7 +11,7 @@ use crate::{
     },
     device::Device,
     fold::fold,
-    list::{Asked, Column, Kind, Listing, Newest, Params, Reach},
+    list::{Asked, Column, Indexed, Kind, Listing, Newest, Params, Reach},
     login::SiteLogin,
     operator::list::below,
     site::time,
@@ -114,6 +114,12 @@ impl SupportLog {
         }
     }
 
+    /// The condition of the longest sessions, as the index of their order has it.
+    async fn long(&self, tx: &mut Tx, duration_min_ms: i64) -> DbResult<Indexed> {
+        let select = "SELECT s.session_id FROM sessions s WHERE s.company_id =";
+        Indexed::look(tx, select, self.login.company_id, "COALESCE(s.duration_ms, 0) >=", duration_min_ms).await
+    }
+
     /// The list of one session, if the role of who asks reaches it.
     pub fn one(session_id: &str, login: &SiteLogin) -> Self {
         Self { one: Some(session_id.to_owned()), ..Self::read(&Params::default(), login) }
@@ -147,7 +153,11 @@ impl Listing for SupportLog {
 
     async fn reach(&self, tx: &mut Tx, _asked: &Asked) -> DbResult<Reach> {
         if self.search.is_none() {
-            return Ok(Reach::default());
+            let indexed = match self.duration_min_ms {
+                Some(duration) => Some(self.long(tx, duration).await?),
+                None => None,
+            };
+            return Ok(Reach { indexed, ..Reach::default() });
         }
         let until = [self.until, self.past].into_iter().flatten().min();
         let reach = NEWEST.reach(tx, self.login.company_id, until).await?;
