@@ -1,17 +1,20 @@
 //! Managers of two versions on one database: what a later one adds harms no earlier one, and what would harm says so.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc, time::Duration};
 
 use manager::{
     db::{
         self, Db, Tx,
         migrate::{GENERATION, Patience, SchemaError},
+        url::DatabaseUrl,
     },
     execute, fetch_one,
 };
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::net::TcpStream;
 
 use crate::{
+    server::{Running, plain, request, say, until_ready},
     session::Desk,
     testing::{at_once, on_both},
 };
@@ -197,6 +200,62 @@ async fn a_migration_that_finds_no_moment_says_who_may_be_in_the_way_and_leaves_
         assert_eq!(db::migrate::oldest_manager(&db).await.unwrap(), Some(1));
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_manager_that_waits_for_its_migration_says_so_and_serves_when_it_is_through() {
+    on_both(|db| async move {
+        let Db::Postgres(pool) = &db else { return };
+        take_back(&db).await;
+        let mut holder = db.read().await.unwrap();
+        fetch_one!(&mut holder, (i64,), "SELECT version FROM service").unwrap();
+        let running = start_beside(pool).await;
+        tokio::time::timeout(PATIENCE, until_service_is_waited_for(&db)).await.unwrap();
+
+        let live = plain(running.private_address, "/livez").await;
+        assert!(live.starts_with("HTTP/1.1 200"), "{live}");
+        let ready = plain(running.private_address, "/readyz").await;
+        assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+        assert!(ready.ends_with("not ready: the schema is being brought up to date\n"), "{ready}");
+        let metrics = plain(running.private_address, "/metrics").await;
+        assert!(metrics.contains("\nmanager_ready 0\n") && metrics.contains("manager_build_info"), "{metrics}");
+        let refused = TcpStream::connect(running.address).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        holder.commit().await.unwrap();
+
+        until_ready(running.private_address).await;
+        let answer = say(&running.connector, running.address, request("/v1/openapi.json").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        running.shutdown.drain();
+        running.server.await.unwrap().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_manager_that_waits_for_its_migration_leaves_when_it_is_told_to() {
+    on_both(|db| async move {
+        let Db::Postgres(pool) = &db else { return };
+        take_back(&db).await;
+        let mut holder = db.read().await.unwrap();
+        fetch_one!(&mut holder, (i64,), "SELECT version FROM service").unwrap();
+        let running = start_beside(pool).await;
+        tokio::time::timeout(PATIENCE, until_service_is_waited_for(&db)).await.unwrap();
+
+        running.shutdown.drain();
+
+        let ended = tokio::time::timeout(PATIENCE, running.server).await.expect("it waits for its migration still");
+        ended.unwrap().unwrap();
+        assert!(TcpStream::connect(running.private_address).await.is_err());
+        holder.commit().await.unwrap();
+    })
+    .await;
+}
+
+/// A manager of its own on the same schema.
+async fn start_beside(pool: &PgPool) -> Running {
+    let options = Arc::unwrap_or_clone(pool.connect_options());
+    Running::start_with(|config| config.database.url = DatabaseUrl::Postgres(Box::new(options))).await
 }
 
 async fn until_service_is_waited_for(db: &Db) {
