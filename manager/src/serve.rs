@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -15,7 +16,10 @@ use ops::{
     web,
 };
 use proto::api::UnixMillis;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::{TcpListener, TcpSocket},
+    task::JoinSet,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -48,6 +52,10 @@ const PURGE_EVERY_MS: i64 = 60 * 60 * 1000;
 const DATABASE_EVERY: Duration = Duration::from_secs(2);
 /// The database is not there when it does not answer in this time.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
+/// What `/readyz` says until the database is open and its schema is the one of this manager.
+const OPENING: &str = "the schema is being brought up to date";
+/// Connections of the public listener that wait to be taken in. Source: as many as the standard library asks for.
+const BACKLOG: u32 = 128;
 
 /// Why the server does not run.
 #[derive(Debug, thiserror::Error)]
@@ -89,10 +97,23 @@ pub enum ServeError {
 /// # Errors
 /// See [`ServeError`].
 pub async fn open(config: Config, clock: Clock) -> Result<App, ServeError> {
-    let db = Db::open(&config.database.url()?, config.database.connections_max.get()).await?;
-    db::migrate::run(&db).await?;
-    let signing_key = signing_key::shared(&config.signing_key_file, &db, &mut app::os_rng()).await?;
-    Ok(App::new(db, clock, config, Metrics::new()?, signing_key))
+    open_with(config, clock, Metrics::new()?).await
+}
+
+/// Takes the public address and does not listen on it yet: until [`run`] does, whoever connects is refused at once, so
+/// that a load balancer goes to another manager, where a connection that nobody takes in would be waited for.
+///
+/// An address on which somebody listens is an error here, before anything is opened. One that is taken by somebody who
+/// does not listen yet either, such as a second manager that waits for the same migration, is an error of `run`.
+///
+/// # Errors
+/// The address is taken, or not one of this machine.
+pub fn reserve(address: SocketAddr) -> io::Result<TcpSocket> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // As for any listener: connections of a manager that has just ended do not keep the address.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    Ok(socket)
 }
 
 /// What is said again and again about the database.
@@ -107,11 +128,15 @@ struct Watched {
 
 /// Serves until `shutdown`, or until a later version has shut this one out; then closes the database.
 ///
+/// The private listener is served from the beginning: while the schema is brought up to date, which may take minutes,
+/// `/livez` answers, `/readyz` says what is waited for, and `/metrics` gives what there is. At the address that was
+/// [reserved](reserve) nobody listens before everything is open.
+///
 /// # Errors
 /// See [`ServeError`].
 pub async fn run(
     config: Config,
-    listener: TcpListener,
+    public: TcpSocket,
     private_listener: TcpListener,
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
@@ -119,29 +144,31 @@ pub async fn run(
     let tls = tls::web_config(Arc::<Certificate>::clone(&certificate))?;
     let smtp = Smtp::new(&config.mail)?;
     let caller = Caller::new(&config.webhooks)?;
-    // A migration waits for minutes where somebody holds what it changes.
-    let draining = shutdown.draining();
-    let app = tokio::select! {
-        biased;
-        () = draining.cancelled() => return Ok(()),
-        app = open(config, Clock::system()) => app?,
-    };
-    app.providers.check()?;
-    provider::settle(&app).await?;
-    let registry = app.metrics.registry.clone();
+    let metrics = Metrics::new()?;
+    let registry = metrics.registry.clone();
     registry.build_info(env!("CARGO_PKG_VERSION"))?;
-    let fingerprint =
-        ops::config::fingerprint(&*app.config).map_err(|error| ServeError::Fingerprint(error.to_string()))?;
+    let fingerprint = ops::config::fingerprint(&config).map_err(|error| ServeError::Fingerprint(error.to_string()))?;
     registry.config_info(&fingerprint)?;
 
-    let stop = CancellationToken::new();
-    let mut readiness = Readiness::new();
+    let (mut readiness, opened) = Readiness::after(OPENING);
     let newer = Arc::new(OnceLock::new());
     let watched = Watched {
         database: readiness.condition("database"),
         schema: readiness.condition("schema"),
         newer: Arc::<OnceLock<i64>>::clone(&newer),
     };
+    let mut health = Box::pin(private::serve(private_listener, registry, readiness, shutdown.clone()));
+    let draining = shutdown.draining();
+    let app = tokio::select! {
+        biased;
+        () = draining.cancelled() => return Ok(()),
+        app = begin(config, metrics) => app?,
+        ended = &mut health => return Ok(ended?),
+    };
+    let listener = public.listen(BACKLOG)?;
+    opened.set(true);
+
+    let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
     tasks.spawn(certificate.watch(CERTIFICATE_EVERY, stop.clone()));
     tasks.spawn(watch_database(app.clone(), watched, shutdown.clone(), stop.clone()));
@@ -162,11 +189,12 @@ pub async fn run(
         ..web::Limits::public()
     };
     tracing::info!(event = "manager.started", database = app.db.engine().as_str(), "The manager is serving");
-    let api = web::serve_tls(listener, tls, router::router(app.clone()), limits, shutdown.clone());
+    let api = web::serve_tls(listener, tls, router::router(app.clone()), limits, shutdown);
     let served = tokio::select! {
         served = api => served,
-        failed = private::serve(private_listener, registry, readiness, shutdown) => failed,
+        failed = &mut health => failed,
     };
+    drop(health);
     stop.cancel();
     while tasks.join_next().await.is_some() {}
     app.db.close().await;
@@ -176,6 +204,22 @@ pub async fn run(
         Some(&oldest) => Err(SchemaError::Newer { oldest }.into()),
         None => Ok(()),
     }
+}
+
+/// Opens what the server works on. A migration waits for minutes where somebody holds what it changes.
+async fn begin(config: Config, metrics: Metrics) -> Result<App, ServeError> {
+    let app = open_with(config, Clock::system(), metrics).await?;
+    app.providers.check()?;
+    provider::settle(&app).await?;
+    Ok(app)
+}
+
+/// As [`open`], with what is counted already.
+async fn open_with(config: Config, clock: Clock, metrics: Metrics) -> Result<App, ServeError> {
+    let db = Db::open(&config.database.url()?, config.database.connections_max.get()).await?;
+    db::migrate::run(&db).await?;
+    let signing_key = signing_key::shared(&config.signing_key_file, &db, &mut app::os_rng()).await?;
+    Ok(App::new(db, clock, config, metrics, signing_key))
 }
 
 /// Says again and again whether the database answers, and drains once it serves later managers only.

@@ -30,7 +30,11 @@ use crate::{
 
 /// What must be true before new work is welcome. Clones share the conditions.
 #[derive(Debug, Clone, Default)]
-pub struct Readiness(Vec<Condition>);
+pub struct Readiness {
+    /// Until it is met, nothing is known of the others.
+    first: Option<Condition>,
+    conditions: Vec<Condition>,
+}
 
 /// One thing that must be true, for example a reachable database.
 #[derive(Debug, Clone)]
@@ -45,20 +49,35 @@ impl Readiness {
         Self::default()
     }
 
+    /// Ready after something that takes its time while the process listens already, and the condition that says when it
+    /// is done. Until then its name alone is what is missing, because nothing is known of the other conditions.
+    pub fn after(name: &'static str) -> (Self, Condition) {
+        let first = Condition::new(name);
+        (Self { first: Some(first.clone()), conditions: Vec::new() }, first)
+    }
+
     /// Adds a condition that is not met yet. All conditions are added before [`serve`] begins.
     pub fn condition(&mut self, name: &'static str) -> Condition {
-        let condition = Condition { name, met: Arc::new(AtomicBool::new(false)) };
-        self.0.push(condition.clone());
+        let condition = Condition::new(name);
+        self.conditions.push(condition.clone());
         condition
     }
 
     /// Names of the conditions that are not met.
     pub fn missing(&self) -> Vec<&'static str> {
-        self.0.iter().filter(|condition| !condition.is_met()).map(|condition| condition.name).collect()
+        if let Some(first) = self.first.as_ref().filter(|first| !first.is_met()) {
+            return vec![first.name];
+        }
+        self.conditions.iter().filter(|condition| !condition.is_met()).map(|condition| condition.name).collect()
     }
 }
 
 impl Condition {
+    /// Not met yet.
+    fn new(name: &'static str) -> Self {
+        Self { name, met: Arc::new(AtomicBool::new(false)) }
+    }
+
     /// Says whether the condition is met now.
     pub fn set(&self, met: bool) {
         self.met.store(met, Ordering::Release);

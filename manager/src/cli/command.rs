@@ -35,13 +35,13 @@ pub(super) fn print_config(config: &Config) -> Result<(), Failure> {
 
 pub(super) async fn serve(config: Config) -> Result<(), Failure> {
     ops::core_dump::forbid().context("core dumps cannot be forbidden")?;
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("listen {}", config.listen))?;
+    let public = serve::reserve(config.listen).with_context(|| format!("listen {}", config.listen))?;
     let private_listener = TcpListener::bind(config.private_listen)
         .await
         .with_context(|| format!("private_listen {}", config.private_listen))?;
     let shutdown = Shutdown::new();
     shutdown.listen().context("signals")?;
-    serve::run(config, listener, private_listener, shutdown).await.map_err(anyhow::Error::from)?;
+    serve::run(config, public, private_listener, shutdown).await.map_err(anyhow::Error::from)?;
     Ok(())
 }
 

@@ -24,7 +24,8 @@ use tracing::Instrument as _;
 pub use self::statement::Engine;
 use self::url::{DatabaseUrl, DatabaseUrlError};
 
-/// How long a caller waits for a connection before it is told [`DbError::Busy`].
+/// How long a caller waits for a connection, and as long again for a server that has it to begin, before it is told
+/// [`DbError::Busy`].
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process that is writing (the command line beside the server).
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -167,7 +168,7 @@ impl Db {
     /// Begins a transaction that may write.
     ///
     /// # Errors
-    /// [`DbError::Busy`] when no connection comes free in time.
+    /// [`DbError::Busy`] when no connection comes free in time, or the server does not answer on it.
     pub async fn begin(&self) -> DbResult<Tx> {
         match self {
             Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)),
@@ -178,7 +179,7 @@ impl Db {
     /// Begins a transaction that only reads: one snapshot, and it waits for no writer.
     ///
     /// # Errors
-    /// [`DbError::Busy`] when no connection comes free in time.
+    /// [`DbError::Busy`] when no connection comes free in time, or the server does not answer on it.
     pub async fn read(&self) -> DbResult<Tx> {
         match self {
             Self::Sqlite { readers, .. } => Ok(Tx::Sqlite(readers.begin().await?)),
@@ -254,15 +255,19 @@ impl From<sqlx::Error> for DbError {
 /// a caller who hangs up. The library forgets a `BEGIN` whose answer nobody waited for, and its connection would begin
 /// the next transaction within that one: what writes would fail in one that only reads. Source: sqlx, issues 4385 and
 /// 4393, in 0.9.0. The caller itself waits for a connection, so that whoever is gone takes none.
+///
+/// A server that has taken the connection in and answers no more holds the caller for [`ACQUIRE_TIMEOUT`]. The task goes
+/// on then, too: it has the connection until the server answers or is gone, and what was begun is rolled back.
 async fn begin_whole(pool: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
     let connection = pool.acquire().await?;
     let begin = Transaction::<'static, Postgres>::begin(connection, Some(statement.into_sql_str()));
-    match tokio::spawn(begin.in_current_span()).await {
-        Ok(begun) => begun,
-        Err(ended) => match ended.try_into_panic() {
+    match tokio::time::timeout(ACQUIRE_TIMEOUT, tokio::spawn(begin.in_current_span())).await {
+        Ok(Ok(begun)) => begun,
+        Ok(Err(ended)) => match ended.try_into_panic() {
             Ok(panic) => std::panic::resume_unwind(panic),
             Err(cancelled) => Err(sqlx::Error::Io(cancelled.into())),
         },
+        Err(late) => Err(sqlx::Error::Io(late.into())),
     }
 }
 

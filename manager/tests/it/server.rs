@@ -298,11 +298,11 @@ async fn what_is_not_allowed_is_logged_with_its_route() {
 #[tokio::test]
 async fn the_server_answers_over_tls_says_it_is_ready_and_drains() {
     let Running { address, private_address, connector, shutdown, server, _folder } = Running::start().await;
+    until_ready(private_address).await;
     let answer = say(&connector, address, request("/v1/openapi.json").as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("Uketsuke manager"));
 
-    until_ready(private_address).await;
     let metrics = plain(private_address, "/metrics").await;
     assert!(metrics.contains("manager_http_requests_total{route=\"/v1/openapi.json\",status=\"200\"} 1"), "{metrics}");
     assert!(metrics.contains("manager_build_info") && metrics.contains("manager_config_info"));
@@ -342,6 +342,15 @@ async fn a_running_manager_that_a_later_version_shuts_out_is_not_ready_drains_an
     let refused = server.await.unwrap().unwrap_err();
     let oldest = GENERATION + 1;
     assert!(matches!(refused, ServeError::Schema(SchemaError::Newer { oldest: told }) if told == oldest), "{refused}");
+}
+
+#[tokio::test]
+async fn an_address_on_which_somebody_listens_is_refused_before_anything_is_opened() {
+    let other = bound().await;
+
+    let taken = serve::reserve(other.local_addr().unwrap()).unwrap_err();
+
+    assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
 }
 
 /// What stands behind a request that is not clear about its end: it must never be answered.
@@ -402,21 +411,28 @@ async fn no_request_hides_in_another_one() {
 }
 
 /// A server on real sockets, and how to speak to it over TLS.
-struct Running {
-    address: SocketAddr,
-    private_address: SocketAddr,
-    connector: TlsConnector,
-    shutdown: Shutdown,
-    server: JoinHandle<Result<(), ServeError>>,
+pub(crate) struct Running {
+    pub(crate) address: SocketAddr,
+    pub(crate) private_address: SocketAddr,
+    pub(crate) connector: TlsConnector,
+    pub(crate) shutdown: Shutdown,
+    pub(crate) server: JoinHandle<Result<(), ServeError>>,
     _folder: TempDir,
 }
 
 impl Running {
     async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// One whose configuration has a change.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut Config)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let authority = tls::authority().unwrap();
-        let config = configured(folder.path(), &authority.issue(&["localhost"]).unwrap());
-        let (public, private) = (bound().await, bound().await);
+        let mut config = configured(folder.path(), &authority.issue(&["localhost"]).unwrap());
+        change(&mut config);
+        let public = serve::reserve(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let private = bound().await;
         let (address, private_address) = (public.local_addr().unwrap(), private.local_addr().unwrap());
         let shutdown = Shutdown::new();
         let server = tokio::spawn(serve::run(config, public, private, shutdown.clone()));
@@ -433,7 +449,7 @@ impl Running {
 }
 
 /// Sends bytes as they are over a connection of their own; everything that comes until the server closes it.
-async fn say(connector: &TlsConnector, address: SocketAddr, bytes: &[u8]) -> String {
+pub(crate) async fn say(connector: &TlsConnector, address: SocketAddr, bytes: &[u8]) -> String {
     let stream = TcpStream::connect(address).await.unwrap();
     let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
     stream.write_all(bytes).await.unwrap();
@@ -487,11 +503,11 @@ async fn bound() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
-fn request(path: &str) -> String {
+pub(crate) fn request(path: &str) -> String {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")
 }
 
-async fn plain(address: SocketAddr, path: &str) -> String {
+pub(crate) async fn plain(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(request(path).as_bytes()).await.unwrap();
     text(&mut stream).await
@@ -504,7 +520,7 @@ async fn text(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
 }
 
 /// Asks until the database was seen; the server looks at once when it starts.
-async fn until_ready(address: SocketAddr) {
+pub(crate) async fn until_ready(address: SocketAddr) {
     let ready = async {
         while !plain(address, "/readyz").await.contains("200 OK") {
             tokio::task::yield_now().await;

@@ -7,8 +7,14 @@ use manager::{
     throttle::{self, Rate, Taken},
 };
 use std::{
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
+};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
 };
 
 use crate::testing::{Manager, START_MS, at_once, on_both};
@@ -44,6 +50,68 @@ async fn a_transaction_that_nobody_waits_for_any_more_leaves_its_connection_clea
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn who_begins_at_a_server_that_hangs_is_told_that_it_is_busy_and_what_begins_late_is_rolled_back() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://nobody@{}/nothing?sslmode=disable", listener.local_addr().unwrap());
+    let (asked_of, mut asked) = mpsc::channel(8);
+    let may_answer = Arc::new(Semaphore::new(0));
+    tokio::spawn(hang(listener, asked_of, Arc::clone(&may_answer)));
+    let db = Db::open(&url.parse().unwrap(), 2).await.unwrap();
+    let begun = tokio::spawn({
+        let db = db.clone();
+        async move { db.begin().await.map(drop) }
+    });
+    assert_eq!(asked.recv().await.unwrap(), "BEGIN");
+
+    // Everybody waits now, so that the clock goes on to the next deadline.
+    tokio::time::pause();
+    let busy = begun.await.unwrap().unwrap_err();
+    tokio::time::resume();
+    assert!(matches!(busy, DbError::Busy(_)), "{busy:?}");
+
+    may_answer.add_permits(2);
+    let next = tokio::time::timeout(Duration::from_secs(30), asked.recv()).await.unwrap();
+    assert_eq!(next.unwrap(), "ROLLBACK");
+}
+
+/// Takes connections in as a PostgreSQL does; says which statements come, and answers each once there is a permit.
+async fn hang(listener: TcpListener, asked_of: mpsc::Sender<String>, may_answer: Arc<Semaphore>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        tokio::spawn(hang_on(stream, asked_of.clone(), Arc::clone(&may_answer)));
+    }
+}
+
+/// One connection. Source: PostgreSQL, 54.7 (message formats): `R` lets in, `Z` is ready, `Q` asks, `S` wants a `Z`.
+async fn hang_on(mut stream: TcpStream, asked_of: mpsc::Sender<String>, may_answer: Arc<Semaphore>) {
+    body(&mut stream).await;
+    stream.write_all(&[message(b'R', &[0; 4]), message(b'Z', b"I")].concat()).await.unwrap();
+    while let Ok(kind) = stream.read_u8().await {
+        let asked = body(&mut stream).await;
+        if kind == b'Q' {
+            let statement = String::from_utf8_lossy(&asked).trim_end_matches('\0').to_owned();
+            let state = if statement == "BEGIN" { b"T" } else { b"I" };
+            asked_of.send(statement).await.unwrap();
+            may_answer.acquire().await.unwrap().forget();
+            stream.write_all(&[message(b'C', &asked), message(b'Z', state)].concat()).await.unwrap();
+        } else if kind == b'S' {
+            stream.write_all(&message(b'Z', b"I")).await.unwrap();
+        }
+    }
+}
+
+async fn body(stream: &mut TcpStream) -> Vec<u8> {
+    let len = usize::try_from(stream.read_u32().await.unwrap()).unwrap();
+    let mut body = vec![0; len - 4];
+    stream.read_exact(&mut body).await.unwrap();
+    body
+}
+
+fn message(kind: u8, body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(body.len() + 4).unwrap();
+    [&[kind][..], &len.to_be_bytes()[..], body].concat()
 }
 
 #[tokio::test]

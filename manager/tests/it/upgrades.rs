@@ -1,17 +1,20 @@
 //! Managers of two versions on one database: what a later one adds harms no earlier one, and what would harm says so.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{collections::BTreeSet, fs, io, path::Path, sync::Arc, time::Duration};
 
 use manager::{
     db::{
         self, Db, Tx,
         migrate::{GENERATION, Patience, SchemaError},
+        url::DatabaseUrl,
     },
     execute, fetch_one,
 };
-use sqlx::AssertSqlSafe;
+use sqlx::{AssertSqlSafe, PgPool};
+use tokio::net::TcpStream;
 
 use crate::{
+    server::{Running, plain, request, say, until_ready},
     session::Desk,
     testing::{at_once, on_both},
 };
@@ -199,6 +202,62 @@ async fn a_migration_that_finds_no_moment_says_who_may_be_in_the_way_and_leaves_
     .await;
 }
 
+#[tokio::test]
+async fn a_manager_that_waits_for_its_migration_says_so_and_serves_when_it_is_through() {
+    on_both(|db| async move {
+        let Db::Postgres(pool) = &db else { return };
+        take_back(&db).await;
+        let mut holder = db.read().await.unwrap();
+        fetch_one!(&mut holder, (i64,), "SELECT version FROM service").unwrap();
+        let running = start_beside(pool).await;
+        tokio::time::timeout(PATIENCE, until_service_is_waited_for(&db)).await.unwrap();
+
+        let live = plain(running.private_address, "/livez").await;
+        assert!(live.starts_with("HTTP/1.1 200"), "{live}");
+        let ready = plain(running.private_address, "/readyz").await;
+        assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
+        assert!(ready.ends_with("not ready: the schema is being brought up to date\n"), "{ready}");
+        let metrics = plain(running.private_address, "/metrics").await;
+        assert!(metrics.contains("\nmanager_ready 0\n") && metrics.contains("manager_build_info"), "{metrics}");
+        let refused = TcpStream::connect(running.address).await.unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+        holder.commit().await.unwrap();
+
+        until_ready(running.private_address).await;
+        let answer = say(&running.connector, running.address, request("/v1/openapi.json").as_bytes()).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        running.shutdown.drain();
+        running.server.await.unwrap().unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_manager_that_waits_for_its_migration_leaves_when_it_is_told_to() {
+    on_both(|db| async move {
+        let Db::Postgres(pool) = &db else { return };
+        take_back(&db).await;
+        let mut holder = db.read().await.unwrap();
+        fetch_one!(&mut holder, (i64,), "SELECT version FROM service").unwrap();
+        let running = start_beside(pool).await;
+        tokio::time::timeout(PATIENCE, until_service_is_waited_for(&db)).await.unwrap();
+
+        running.shutdown.drain();
+
+        let ended = tokio::time::timeout(PATIENCE, running.server).await.expect("it waits for its migration still");
+        ended.unwrap().unwrap();
+        assert!(TcpStream::connect(running.private_address).await.is_err());
+        holder.commit().await.unwrap();
+    })
+    .await;
+}
+
+/// A manager of its own on the same schema.
+async fn start_beside(pool: &PgPool) -> Running {
+    let options = Arc::unwrap_or_clone(pool.connect_options());
+    Running::start_with(|config| config.database.url = DatabaseUrl::Postgres(Box::new(options))).await
+}
+
 async fn until_service_is_waited_for(db: &Db) {
     loop {
         let mut tx = db.read().await.unwrap();
@@ -302,12 +361,51 @@ fn what_takes_long_on_a_large_table_is_known() {
         "CREATE INDEX CONCURRENTLY i ON sessions (region)",
         "UPDATE sessions SET region = ''",
         "DELETE FROM sessions",
+        "INSERT INTO sessions (session_id) SELECT session_id FROM receptions",
+        "WITH b AS (DELETE FROM sessions RETURNING c) INSERT INTO x (id) SELECT c FROM b",
+        "/* it is only spoken of */ UPDATE sessions SET region = ''",
+        "CREATE TABLE b AS SELECT region FROM sessions",
+        "ALTER TABLE sessions ALTER COLUMN region TYPE BIGINT",
+        "ALTER TABLE sessions ALTER COLUMN region SET DATA TYPE BIGINT",
+        "alter table sessions\n    alter region type bigint",
+        "ALTER TABLE ONLY sessions ALTER COLUMN region TYPE BIGINT",
+        "ALTER TABLE sessions DROP COLUMN state, ALTER COLUMN region TYPE BIGINT",
+        "ALTER TABLE sessions ALTER COLUMN region SET NOT NULL",
+        "ALTER TABLE sessions ADD CONSTRAINT c CHECK (region <> '')",
+        "ALTER TABLE sessions ADD CONSTRAINT c FOREIGN KEY (region) REFERENCES regions (region)",
+        "ALTER TABLE sessions ADD FOREIGN KEY (region) REFERENCES regions (region)",
+        "ALTER TABLE sessions ADD CHECK (region IN ('a', 'b'))",
+        "ALTER TABLE sessions ADD CONSTRAINT c UNIQUE (region)",
+        "ALTER TABLE sessions ADD PRIMARY KEY (region)",
+        "ALTER TABLE sessions VALIDATE CONSTRAINT c",
+        "ALTER TABLE sessions ADD COLUMN b TEXT UNIQUE",
+        "ALTER TABLE sessions ADD COLUMN b BIGINT CHECK (b < 3)",
+        "ALTER TABLE sessions ADD COLUMN b BIGINT DEFAULT random()",
+        "ALTER TABLE sessions ADD COLUMN b BIGINT GENERATED ALWAYS AS (started_at_ms / 2) STORED",
+        "ALTER TABLE sessions ADD COLUMN b TEXT, ADD COLUMN c BIGSERIAL",
+        "ALTER TABLE sessions SET UNLOGGED",
+        "ALTER TYPE kind ADD ATTRIBUTE b TEXT CASCADE",
+        "ALTER DOMAIN kind ADD CHECK (VALUE <> '')",
+        "LOCK TABLE sessions",
+        "CLUSTER sessions",
+        "REINDEX TABLE sessions",
+        "VACUUM FULL sessions",
     ] {
         assert_eq!(holds(long).len(), 1, "{long}");
         assert_eq!(holds(&format!("{long};\nUPDATE service SET oldest_manager = 7;\n")).len(), 1, "{long}");
     }
     let short = "CREATE TABLE a (id TEXT NOT NULL); CREATE INDEX i ON a (id); UPDATE a SET id = ''; DELETE FROM a;
-        UPDATE service SET oldest_manager = 7; DROP TABLE sessions;";
+        ALTER TABLE a ADD CONSTRAINT c CHECK (id <> '');
+        INSERT INTO a (id) SELECT region FROM sessions;
+        UPDATE service SET oldest_manager = 7; DROP TABLE sessions; DROP INDEX i;
+        ALTER TABLE sessions DROP COLUMN region, DROP CONSTRAINT c;
+        ALTER TABLE sessions RENAME COLUMN region TO place;
+        ALTER TABLE sessions ADD COLUMN b TEXT NOT NULL DEFAULT '', ADD COLUMN c BIGINT;
+        ALTER TABLE sessions ALTER COLUMN b DROP NOT NULL, ALTER COLUMN b SET DEFAULT 'x', ALTER COLUMN b DROP DEFAULT;
+        ALTER TABLE sessions ADD CONSTRAINT d CHECK (b IN ('x', 'y')) NOT VALID;
+        ALTER TABLE sessions ADD CONSTRAINT e CHECK (c IS NOT NULL) NOT VALID;
+        ALTER TABLE sessions ADD FOREIGN KEY (b) REFERENCES a (id) NOT VALID;
+        INSERT INTO settings (name) VALUES ('x') ON CONFLICT (name) DO UPDATE SET name = 'y';";
     assert_eq!(holds(short), Vec::<String>::new());
 }
 
@@ -376,16 +474,12 @@ fn harms(sql: &str) -> Vec<String> {
     statements.iter().filter(|statement| !is_harmless(statement, &made)).cloned().collect()
 }
 
-/// Statements that take long on a large table, while everybody else waits. Nothing excuses them.
+/// Statements that may take long on a large table, while everybody else waits: all but those known to be short. Nothing
+/// excuses them, whomever the schema serves.
 fn holds(sql: &str) -> Vec<String> {
     let statements = statements(sql);
     let made = made(&statements);
-    let is_long = |statement: &&String| {
-        let is_kind = ["CREATE INDEX ", "CREATE UNIQUE INDEX ", "UPDATE ", "DELETE "]
-            .iter()
-            .any(|words| statement.starts_with(words));
-        is_kind && !is_harmless(statement, &made)
-    };
+    let is_long = |statement: &&String| !is_harmless(statement, &made) && !is_short(statement, &made);
     statements.iter().filter(is_long).cloned().collect()
 }
 
@@ -406,9 +500,7 @@ fn is_harmless(statement: &str, made: &BTreeSet<&str>) -> bool {
     let is_made = |table: &str| made.contains(table.split('(').next().unwrap_or_default());
     match words.as_slice() {
         ["CREATE", "TABLE", ..] => made_table(statement).is_some(),
-        ["ALTER", "TABLE", _, "ADD", "COLUMN", _, kind, rest @ ..] => {
-            ["TEXT", "BIGINT", "BOOLEAN", "BYTEA"].contains(kind) && is_free_column(rest)
-        }
+        ["ALTER", "TABLE", _, "ADD", "COLUMN", _, kind, rest @ ..] => is_free_column(kind, rest),
         ["INSERT", "INTO", table, ..] => {
             let adds = !["UPDATE", "DELETE", "WITH"].into_iter().any(has);
             adds && (is_made(table) || (has("VALUES") && !has("SELECT")))
@@ -422,9 +514,54 @@ fn is_harmless(statement: &str, made: &BTreeSet<&str>) -> bool {
     }
 }
 
-/// Whether an added column needs nothing of whoever does not know it, and no row is written for it: what follows its
-/// type. Source: PostgreSQL, ALTER TABLE, notes (a constant default rewrites no table).
-fn is_free_column(rest: &[&str]) -> bool {
+/// Whether a statement is done at once however many rows there are, even if earlier managers cannot run with it.
+fn is_short(statement: &str, made: &BTreeSet<&str>) -> bool {
+    let words: Vec<&str> = statement.split(' ').collect();
+    match words.as_slice() {
+        ["DROP", "TABLE" | "INDEX", ..] | ["ALTER", "TABLE", _, "RENAME", ..] => true,
+        ["ALTER", "TABLE", table, changes @ ..] => {
+            made.contains(*table) || parts(&changes.join(" ")).into_iter().all(is_short_change)
+        }
+        ["INSERT", "INTO", ..] => words.contains(&"VALUES") && !statement.contains("SELECT"),
+        _ => false,
+    }
+}
+
+/// Whether one change of a table that is there neither reads nor writes its rows. A constraint that is not validated
+/// holds for new rows only. Source: PostgreSQL, ALTER TABLE, notes.
+fn is_short_change(change: &str) -> bool {
+    let words: Vec<&str> = change.split(' ').collect();
+    match words.as_slice() {
+        ["ADD", "COLUMN", _, kind, rest @ ..] => is_free_column(kind, rest),
+        ["DROP", "COLUMN" | "CONSTRAINT", ..]
+        | ["ALTER", "COLUMN", _, "DROP", "NOT", "NULL"]
+        | ["ALTER", "COLUMN", _, "DROP", "DEFAULT"]
+        | ["ALTER", "COLUMN", _, "SET", "DEFAULT", ..]
+        | ["ADD", "CONSTRAINT" | "CHECK" | "FOREIGN", .., "NOT", "VALID"] => true,
+        _ => false,
+    }
+}
+
+/// What stands between commas, but for those in parentheses.
+fn parts(text: &str) -> Vec<&str> {
+    let mut depth = 0_usize;
+    let ends_a_part = |char: char| {
+        match char {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        char == ',' && depth == 0
+    };
+    text.split(ends_a_part).map(str::trim).collect()
+}
+
+/// Whether an added column needs nothing of whoever does not know it, and no row is written for it: its type and what
+/// follows that. Source: PostgreSQL, ALTER TABLE, notes (a constant default rewrites no table).
+fn is_free_column(kind: &str, rest: &[&str]) -> bool {
+    if !["TEXT", "BIGINT", "BOOLEAN", "BYTEA"].contains(&kind) {
+        return false;
+    }
     match rest {
         [] => true,
         ["DEFAULT", value] | ["NOT", "NULL", "DEFAULT", value] | ["DEFAULT", value, "NOT", "NULL"] => {

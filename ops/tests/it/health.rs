@@ -45,3 +45,22 @@ async fn a_missing_condition_and_draining_mean_not_ready() {
     shutdown.force();
     server.await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn what_comes_first_is_named_alone_until_it_is_done() {
+    let (mut readiness, opened) = Readiness::after("the store is being opened");
+    let database = readiness.condition("database");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(private::serve(listener, Registry::new("test"), readiness, Shutdown::new()));
+
+    let opening = get(address, "/readyz").await;
+    assert!(opening.starts_with("HTTP/1.1 503"), "{opening}");
+    assert!(opening.ends_with("\r\n\r\nnot ready: the store is being opened\n"), "{opening}");
+    assert!(get(address, "/livez").await.ends_with("live\n"));
+    opened.set(true);
+    assert!(get(address, "/readyz").await.ends_with("not ready: database\n"));
+    database.set(true);
+    assert!(get(address, "/readyz").await.ends_with("\r\n\r\nready\n"));
+    server.abort();
+}
