@@ -25,6 +25,7 @@ mod metrics;
 mod record;
 mod send;
 mod text;
+mod windows;
 
 pub use self::{
     metrics::NoticeMetrics,
