@@ -133,8 +133,8 @@ fn text(name: &str, value: &Value, words: &'static Words, zone: &TimeZone) -> St
 
 /// A time that is kept as text.
 fn moment(name: &str, text: &str, zone: &TimeZone) -> Option<String> {
-    let is_time =
-        matches!(name, "starts" | "ends" | "detected" | "due" | "contained") || name.starts_with("service_stopped");
+    let is_time = matches!(name, "starts" | "ends" | "announced_end" | "finished" | "detected" | "due" | "contained")
+        || name.starts_with("service_stopped");
     let at: Timestamp = is_time.then(|| text.parse().ok())??;
     Some(time::seconds(at.as_millisecond(), zone))
 }
@@ -220,6 +220,8 @@ mod tests {
         );
         let seen = r#"{"detected":"2026-11-27T10:44:00+09:00"}"#;
         assert_eq!(told(seen, Lang::En), "Detected: 2026/11/27 10:44:00");
+        let finished = r#"{"maintenance_id":"1","finished":"2026-11-27T10:44:00+09:00"}"#;
+        assert_eq!(told(finished, Lang::Ja), "作業の終了: 2026/11/27 10:44:00");
         assert_eq!(told("broken", Lang::Ja), "");
     }
 

@@ -18,12 +18,14 @@ const PARTS: i64 = 100_000;
 pub struct Window {
     /// When it begins.
     pub starts_at_ms: i64,
-    /// When it is over.
+    /// When it is over, as announced.
     pub ends_at_ms: i64,
     /// When it was announced.
     pub announced_at_ms: i64,
     /// When it was called off.
     pub cancelled_at_ms: Option<i64>,
+    /// When its work was finished.
+    pub finished_at_ms: Option<i64>,
 }
 
 /// Time in which the service stood still without a plan.
@@ -51,8 +53,6 @@ pub struct Known {
 pub struct Month {
     /// When it begins; the first month, when the service began.
     pub begins_at_ms: UnixMillis,
-    /// When it is over.
-    pub ends_at_ms: UnixMillis,
     /// Whether it is not over yet.
     pub is_running: bool,
     /// Its length up to now.
@@ -78,9 +78,11 @@ impl Window {
         self.announced_at_ms.saturating_add(millis(NOTICE_MIN)) <= self.starts_at_ms
     }
 
-    /// Its time, until it was called off; none of it when that was before it began.
+    /// Its time, until its work was finished or it was called off, and to the announced end at most; none of it when it
+    /// was called off before it began.
     fn stretch(&self) -> Stretch {
-        let until_ms = self.cancelled_at_ms.map_or(self.ends_at_ms, |off| self.ends_at_ms.min(off));
+        let until_ms =
+            [self.cancelled_at_ms, self.finished_at_ms].into_iter().flatten().fold(self.ends_at_ms, i64::min);
         Stretch { from_ms: self.starts_at_ms, until_ms }
     }
 }
@@ -144,7 +146,6 @@ fn month(whole: Stretch, planned: &[Stretch], lost: &[Stretch], now: UnixMillis)
     let stood_ms = total(planned.iter().chain(lost).copied(), past);
     Month {
         begins_at_ms: whole.from_ms,
-        ends_at_ms: whole.until_ms,
         is_running: now < whole.until_ms,
         length_ms: past.length_ms(),
         planned_ms,
@@ -189,7 +190,7 @@ mod tests {
     fn window(starts: &str, ends: &str, days_before: i64) -> Window {
         let starts_at_ms = at(starts);
         let announced_at_ms = starts_at_ms - days_before * DAY;
-        Window { starts_at_ms, ends_at_ms: at(ends), announced_at_ms, cancelled_at_ms: None }
+        Window { starts_at_ms, ends_at_ms: at(ends), announced_at_ms, cancelled_at_ms: None, finished_at_ms: None }
     }
 
     fn stop(from: &str, until: Option<&str>) -> Stop {
@@ -209,7 +210,7 @@ mod tests {
     fn a_month_of_thirty_days_may_lose_43_minutes_and_12_seconds() {
         let month = last(&known(&[], &[]), "2026-12-15T12:00");
 
-        assert_eq!((month.begins_at_ms, month.ends_at_ms), (at("2026-11-01T00:00"), at("2026-12-01T00:00")));
+        assert_eq!((month.begins_at_ms, month.is_running), (at("2026-11-01T00:00"), false));
         assert_eq!((month.length_ms, month.budget_ms), (30 * DAY, 43 * MINUTE + 12_000));
         assert_eq!((month.parts(), month.left_ms(), month.is_kept()), (Some(100_000), month.budget_ms, true));
         let leap = last(&known(&[], &[]), "2028-03-01T00:00");
@@ -276,6 +277,27 @@ mod tests {
             let off = Window { cancelled_at_ms: Some(at(off)), ..window };
             assert_eq!(last(&known(&[off], &[]), "2026-12-15T12:00").planned_ms, planned_ms);
         }
+    }
+
+    #[test]
+    fn a_window_whose_work_is_finished_is_planned_until_then_and_to_its_announced_end_at_most() {
+        let window = window("2026-11-10T01:00", "2026-11-10T03:00", 30);
+        let stops = [stop("2026-11-10T02:00", Some("2026-11-10T03:10"))];
+        for (finished, planned_ms, lost_ms) in [
+            (None, 2 * HOUR, 10 * MINUTE),
+            (Some("2026-11-10T01:00"), 0, HOUR + 10 * MINUTE),
+            (Some("2026-11-10T02:30"), 90 * MINUTE, 40 * MINUTE),
+            (Some("2026-11-10T04:00"), 2 * HOUR, 10 * MINUTE),
+        ] {
+            let window = Window { finished_at_ms: finished.map(at), ..window };
+            let month = last(&known(&[window], &stops), "2026-12-15T12:00");
+            assert_eq!((month.planned_ms, month.lost_ms), (planned_ms, lost_ms), "{finished:?}");
+            assert_eq!(month.budget_ms, (30 * DAY - planned_ms) / 1000, "{finished:?}");
+        }
+        let late =
+            Window { announced_at_ms: window.starts_at_ms, finished_at_ms: Some(at("2026-11-10T01:20")), ..window };
+        let month = last(&known(&[late], &[]), "2026-12-15T12:00");
+        assert_eq!((month.planned_ms, month.lost_ms), (0, 20 * MINUTE), "an emergency stops no longer, either");
     }
 
     #[test]

@@ -30,7 +30,7 @@ pub async fn known(tx: &mut Tx, now: UnixMillis) -> DbResult<Known> {
     let windows = fetch_all!(
         tx,
         Window,
-        "SELECT starts_at_ms, ends_at_ms, announced_at_ms, cancelled_at_ms
+        "SELECT starts_at_ms, ends_at_ms, announced_at_ms, cancelled_at_ms, finished_at_ms
         FROM maintenances
         WHERE ends_at_ms > $1
         AND (services LIKE '%manager%' OR services LIKE '%relay%')

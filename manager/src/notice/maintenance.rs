@@ -66,6 +66,21 @@ pub enum Refusal {
     Db(DbError),
 }
 
+/// Why the work of a window is not finished.
+#[derive(Debug)]
+pub enum FinishRefusal {
+    /// There is no such window.
+    NotThere,
+    /// It has not begun.
+    NotBegun,
+    /// Its announced end is over.
+    Over,
+    /// Somebody else has finished it or called it off.
+    Changed,
+    /// The database.
+    Db(DbError),
+}
+
 /// A window as the list shows it.
 #[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
 pub struct Window {
@@ -75,7 +90,7 @@ pub struct Window {
     pub notice_id: String,
     /// When it begins.
     pub starts_at_ms: i64,
-    /// When it is over.
+    /// When it is over, as announced.
     pub ends_at_ms: i64,
     /// What stops, between spaces.
     pub services: String,
@@ -87,6 +102,8 @@ pub struct Window {
     pub announced_at_ms: i64,
     /// When it was called off.
     pub cancelled_at_ms: Option<i64>,
+    /// When its work was finished; none when nobody said so before the announced end.
+    pub finished_at_ms: Option<i64>,
     /// Mails about it that are out.
     pub mails_sent: i64,
     /// Mails about it that wait.
@@ -96,6 +113,12 @@ pub struct Window {
 }
 
 impl From<DbError> for Refusal {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+impl From<DbError> for FinishRefusal {
     fn from(error: DbError) -> Self {
         Self::Db(error)
     }
@@ -121,6 +144,18 @@ impl NewWindow {
             return if self.reason.is_empty() { Err(Refusal::NoReason) } else { Ok(()) };
         }
         if self.starts_at_ms < now.saturating_add(millis(NOTICE_MIN)) { Err(Refusal::TooSoon) } else { Ok(()) }
+    }
+}
+
+impl Window {
+    /// Whether it goes on: nobody has called it off or finished it, and its announced end is to come.
+    pub const fn is_open(&self, now: UnixMillis) -> bool {
+        self.cancelled_at_ms.is_none() && self.finished_at_ms.is_none() && now < self.ends_at_ms
+    }
+
+    /// Whether its work can be finished: it has begun and goes on.
+    pub const fn is_running(&self, now: UnixMillis) -> bool {
+        self.starts_at_ms <= now && self.is_open(now)
     }
 }
 
@@ -187,7 +222,8 @@ pub async fn announce(app: &App, tx: &mut Tx, login: &Holder, new: &NewWindow) -
     Ok(maintenance_id)
 }
 
-/// Calls a window off that is not over: its notice ends, and those who were told are told. Whether there was one.
+/// Calls a window off that is not over or finished: its notice ends, and those who were told are told. Whether there
+/// was one.
 ///
 /// # Errors
 /// [`DbError`].
@@ -200,6 +236,7 @@ pub async fn call_off(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &s
         SET cancelled_at_ms = $2
         WHERE maintenance_id = $1
         AND cancelled_at_ms IS NULL
+        AND finished_at_ms IS NULL
         AND ends_at_ms > $2
         RETURNING notice_id, starts_at_ms, ends_at_ms",
         maintenance_id,
@@ -235,6 +272,73 @@ pub async fn call_off(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &s
     Ok(true)
 }
 
+/// Says that the work of a window that runs is finished: it is over from now on, and its notice ends. No mail says so,
+/// as none says that the announced end has come. The announced end stays on the record.
+///
+/// # Errors
+/// [`FinishRefusal`].
+pub async fn finish(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &str) -> Result<(), FinishRefusal> {
+    let now = app.now_ms();
+    let found = fetch_optional!(
+        tx,
+        (String, i64),
+        "UPDATE maintenances
+        SET finished_at_ms = $2
+        WHERE maintenance_id = $1
+        AND cancelled_at_ms IS NULL
+        AND finished_at_ms IS NULL
+        AND starts_at_ms <= $2
+        AND ends_at_ms > $2
+        RETURNING notice_id, ends_at_ms",
+        maintenance_id,
+        now
+    )?;
+    let Some((notice_id, ends_at_ms)) = found else { return Err(why_not_finished(tx, maintenance_id, now).await?) };
+    store::end(tx, Writer::Service, &notice_id, now).await?;
+    let zone = login.zone();
+    let detail = json!({
+        "maintenance_id": maintenance_id,
+        "announced_end": time::machine(ends_at_ms, &zone),
+        "finished": time::machine(now, &zone),
+    });
+    audit::append(tx, of_system(login, "maintenance.finished", detail, now)).await?;
+    Ok(())
+}
+
+/// Why a window was not finished.
+async fn why_not_finished(tx: &mut Tx, maintenance_id: &str, now: UnixMillis) -> DbResult<FinishRefusal> {
+    let found = fetch_optional!(
+        tx,
+        (i64, i64, Option<i64>, Option<i64>),
+        "SELECT starts_at_ms, ends_at_ms, cancelled_at_ms, finished_at_ms
+        FROM maintenances
+        WHERE maintenance_id = $1",
+        maintenance_id
+    )?;
+    Ok(match found {
+        None => FinishRefusal::NotThere,
+        Some((_, _, Some(_), _) | (_, _, _, Some(_))) => FinishRefusal::Changed,
+        Some((starts_at_ms, ..)) if now < starts_at_ms => FinishRefusal::NotBegun,
+        Some(_) => FinishRefusal::Over,
+    })
+}
+
+/// Whether there is such a window, whatever became of it.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn is_there(tx: &mut Tx, maintenance_id: &str) -> DbResult<bool> {
+    let found = fetch_optional!(
+        tx,
+        (i64,),
+        "SELECT starts_at_ms
+        FROM maintenances
+        WHERE maintenance_id = $1",
+        maintenance_id
+    )?;
+    Ok(found.is_some())
+}
+
 /// What an announcement says.
 fn text_of(words: &'static Words, new: &NewWindow, (from, until): (&str, &str)) -> String {
     let w = &words.maintenance;
@@ -265,7 +369,7 @@ pub async fn all(tx: &mut Tx) -> DbResult<Vec<Window>> {
         tx,
         Window,
         "SELECT w.maintenance_id, w.notice_id, w.starts_at_ms, w.ends_at_ms, w.services, w.emergency, w.reason,
-            w.announced_at_ms, w.cancelled_at_ms,
+            w.announced_at_ms, w.cancelled_at_ms, w.finished_at_ms,
             (SELECT COUNT(*) FROM mails m
                 WHERE m.about = 'maintenance:' || w.maintenance_id AND m.state = 'sent') AS mails_sent,
             (SELECT COUNT(*) FROM mails m
@@ -289,7 +393,8 @@ pub struct Planned {
     pub services: String,
 }
 
-/// The planned stops that run or are to come, the first one first. What was announced too late is none.
+/// The planned stops that run or are to come, the first one first. What was announced too late is none, and what is
+/// finished runs no more.
 ///
 /// # Errors
 /// [`DbError`].
@@ -300,6 +405,7 @@ pub async fn planned(tx: &mut Tx, now: UnixMillis) -> DbResult<Vec<Planned>> {
         "SELECT starts_at_ms, ends_at_ms, services
         FROM maintenances
         WHERE cancelled_at_ms IS NULL
+        AND finished_at_ms IS NULL
         AND ends_at_ms > $1
         AND announced_at_ms + $2 <= starts_at_ms
         ORDER BY starts_at_ms, maintenance_id

@@ -6,7 +6,8 @@ ops::metrics! {
     /// Planned stops, halts, and incidents.
     pub struct NoticeMetrics {
         /// 1 while a planned stop of a service (manager, relay, download) is running, else 0: availability leaves this
-        /// time out. Maintenance that was announced too late, as in an emergency, is no planned stop.
+        /// time out. Maintenance that was announced too late, as in an emergency, is no planned stop, and what somebody
+        /// said is finished runs no more.
         pub manager_maintenance_running: IntGaugeVec["service"],
         /// When the planned stop of a service that runs or comes next begins, in seconds since 1970; 0 when none is
         /// announced. It is known before the stop, so that it stands in Prometheus while the manager is stopped.

@@ -2,8 +2,9 @@
 //!
 //! Guarantees: a maintenance window begins at least seven days after it was announced, unless it is an emergency with
 //! its reason; its notice, its mails and its row in the audit chain are stored in one transaction, so the chain proves
-//! when it was announced; the time of planned stops is a metric, so that availability can leave it out; of every
-//! incident it is known until when companies must be told, by the Japanese calendar, and whether they were.
+//! when it was announced; the time of planned stops is a metric, so that availability can leave it out; who says that
+//! the work is finished ends the window, its notice and its planned stop before the announced end; of every incident it
+//! is known until when companies must be told, by the Japanese calendar, and whether they were.
 //! A company sees the notices of the service that are for it, those of its partner, and its own. A partner tells its own
 //! companies only: whose partner it is no more sees its notices no more. A body is plain text in which addresses of pages
 //! are links.
@@ -22,9 +23,11 @@ pub mod system;
 
 mod form;
 mod metrics;
+mod planned;
 mod record;
 mod send;
 mod text;
+mod windows;
 
 pub use self::{
     metrics::NoticeMetrics,

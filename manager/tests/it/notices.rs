@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A manager whose mail goes nowhere in this test.
-fn with_mail(db: manager::db::Db) -> Manager {
+pub(crate) fn with_mail(db: manager::db::Db) -> Manager {
     Manager::with(db, Post::new().config(9))
 }
 
@@ -24,7 +24,7 @@ async fn operations(manager: &Manager) -> Browser<'_> {
 }
 
 /// A company with an administrator, who is logged in and has an address.
-async fn company<'a>(manager: &'a Manager, code: &str) -> Browser<'a> {
+pub(crate) async fn company<'a>(manager: &'a Manager, code: &str) -> Browser<'a> {
     let company_id = manager.company(code).await;
     let operator_id = manager.account(company_id, "admin", Role::CompanyAdmin).await;
     let mut tx = manager.app.db.begin().await.unwrap();
@@ -36,7 +36,7 @@ async fn company<'a>(manager: &'a Manager, code: &str) -> Browser<'a> {
     browser
 }
 
-async fn count(manager: &Manager, about: &str) -> i64 {
+pub(crate) async fn count(manager: &Manager, about: &str) -> i64 {
     let mut tx = manager.app.db.read().await.unwrap();
     let pattern = format!("{about}%");
     let (count,) = fetch_one!(&mut tx, (i64,), "SELECT COUNT(*) FROM mails WHERE about LIKE $1", pattern).unwrap();
@@ -275,7 +275,9 @@ async fn an_emergency_says_why_and_a_window_can_be_called_off() {
         acme.get("/account").await.says("メンテナンスの中止");
         acme.get("/account").await.lacks("メンテナンスのお知らせ（");
         assert_eq!(count(&manager, "maintenance:").await, 2);
-        assert_eq!(root.post(&format!("/system/maintenance/{action}"), &[]).await.status, StatusCode::NOT_FOUND);
+        let again = root.post(&format!("/system/maintenance/{action}"), &[]).await;
+        assert_eq!(again.status, StatusCode::CONFLICT, "who is second is told");
+        assert_eq!(root.post("/system/maintenance/0/cancel", &[]).await.status, StatusCode::NOT_FOUND);
         manager.advance(Duration::from_hours(2));
         sweep::look(&manager.app).await.unwrap();
         let text = manager.app.metrics.registry.text();

@@ -243,6 +243,43 @@ async fn maintenance_of_downloads_alone_is_neither_planned_nor_lost_and_hides_no
     .await;
 }
 
+#[tokio::test]
+async fn maintenance_whose_work_is_finished_sooner_is_planned_until_then_and_what_stops_afterwards_is_lost() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let root = logged_in(&manager, "root", AdminRole::Operations).await;
+        let planned = [("starts", "2026-09-29T01:00"), ("ends", "2026-09-29T03:00"), ("services", "manager")];
+        root.post(MAINTENANCE, &planned).await.goes_to(MAINTENANCE);
+        // It is 29 September, 02:13:20.
+        manager.advance(Duration::from_hours(7 * 24 + 3));
+        let root = logged_in(&manager, "second", AdminRole::Operations).await;
+        let id = root.get(MAINTENANCE).await.between("action=\"/system/maintenance/", "/finish\"");
+        root.post(&format!("{MAINTENANCE}/{id}/finish"), &[]).await.goes_to(MAINTENANCE);
+
+        manager.advance(Duration::from_hours(1));
+        let root = logged_in(&manager, "third", AdminRole::Operations).await;
+        root.get(INCIDENTS).await;
+        let declare = [("title", "遅い"), ("detected", "2026-09-29T02:30"), ("stopped", "2026-09-29T02:30")];
+        root.post(INCIDENTS, &declare).await.goes_to(INCIDENTS);
+        let stop = step(&root, "stop").await;
+        let whole = [("at", "2026-09-29T02:30"), ("until", "2026-09-29T02:40")];
+        root.post(&stop, &whole).await.goes_to(INCIDENTS);
+
+        let page = root.get(PAGE).await;
+        // The month has nine days and 46:40 from the first administrator on, and 1:13:20 of it were planned.
+        for told in [
+            "<td data-name=\"計画停止\" class=\"number\">1:13:20</td>",
+            "<td data-name=\"停止\" class=\"number\">10:00</td>",
+            ">12:56</td>",
+            ">2:56</td>",
+            "<summary>計算のしかた</summary>",
+        ] {
+            page.says(told);
+        }
+    })
+    .await;
+}
+
 /// Halts or lifts as a manager does that knows no `halts`.
 async fn press_at_one_of_before(db: &Db, halted_at_ms: Option<i64>, now: i64) {
     let mut tx = db.begin().await.unwrap();

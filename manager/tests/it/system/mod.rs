@@ -5,6 +5,7 @@ mod age;
 mod availability;
 mod contracts;
 pub(crate) mod halt;
+mod maintenance;
 mod out;
 mod partners;
 mod planted;
