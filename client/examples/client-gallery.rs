@@ -1,7 +1,8 @@
 //! Opens one page of the window with sample data: `client-gallery PAGE LANG`, to look at it and to take pictures.
 //!
-//! Pages: left, `left_paused`, `left_nothing`, returning, gone, number, trouble, connecting, who, view, control, device,
-//! viewing, restarted, controlling, paused, ended, lost, bar-viewing, bar-restarted, bar-controlling, bar-paused.
+//! Pages: left, `left_paused`, `left_nothing`, returning, gone, number, trouble, connecting, again, who, view, control,
+//! device, viewing, restarted, controlling, paused, ended, lost, bar-viewing, bar-restarted, bar-controlling,
+//! bar-paused.
 
 use std::time::{Duration, Instant};
 
@@ -59,7 +60,10 @@ fn sample(page: &str, lang: Lang) -> App {
     if page == "trouble" {
         app.on(Event::Step(Step::Failed(EnterError::NumberUnusable)), start);
     }
-    if matches!(page, "trouble" | "connecting") {
+    if page == "again" {
+        app.on(Event::Step(Step::EnteringAgain), start);
+    }
+    if matches!(page, "trouble" | "connecting" | "again") {
         return app;
     }
     app.on(Event::Step(Step::Introduced(introduction(lang))), start);

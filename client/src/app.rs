@@ -27,7 +27,7 @@ pub const DIGITS: usize = 10;
 
 /// The window's state.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts that are true or not, independently")]
+#[expect(clippy::struct_excessive_bools, reason = "five facts that are true or not, independently")]
 pub struct App {
     page: Page,
     /// The session that an earlier process left; only on its page.
@@ -36,6 +36,8 @@ pub struct App {
     returning: Option<Shown>,
     /// What is in the number field, grouped 3-3-4.
     typed: String,
+    /// Nobody answered the number so far; until the manager does.
+    entering_again: bool,
     introduction: Option<Introduction>,
     safety_code: Option<String>,
     question: Option<Asked>,
@@ -155,6 +157,7 @@ impl App {
             left: None,
             returning: None,
             typed: String::new(),
+            entering_again: false,
             introduction: None,
             safety_code: None,
             question: None,
@@ -198,6 +201,11 @@ impl App {
     /// was found again.
     pub const fn returning(&self) -> Option<Shown> {
         self.returning
+    }
+
+    /// Whether nobody answered the number at first and it is entered again; until the manager answers.
+    pub const fn is_entering_again(&self) -> bool {
+        self.entering_again && !self.ending
     }
 
     /// Who asks, once the manager has said so.
@@ -359,7 +367,11 @@ impl App {
             return Vec::new();
         }
         match step {
-            Step::Introduced(introduction) => self.introduction = Some(introduction),
+            Step::EnteringAgain => self.entering_again = true,
+            Step::Introduced(introduction) => {
+                self.entering_again = false;
+                self.introduction = Some(introduction);
+            }
             Step::Proved { safety_code, .. } => {
                 self.safety_code = Some(safety_code);
                 self.page = Page::Who;

@@ -21,23 +21,27 @@ use proto::{
     introduction::Introduction,
     number::ReceptionNumber,
     role::Role,
-    ticket::ProofKey,
 };
 use rand_core::OsRng;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
-/// Pauses before an entry that nobody answered is asked for again: long enough for a balancer to see who is gone, and for
-/// a manager that died to be started again.
-const PAUSES: [Duration; 5] = [
+use crate::entry_key::EntryKey;
+
+/// Pauses before an entry that nobody answered is asked for again: long enough for a balancer to see who is gone, and
+/// together for the only manager to drain and to be started again. Source: `http.drain` of the manager is 20 s by
+/// default; 10 s for its start.
+const PAUSES: [Duration; 7] = [
     Duration::from_millis(500),
     Duration::from_secs(1),
     Duration::from_secs(2),
     Duration::from_secs(4),
     Duration::from_secs(8),
+    Duration::from_secs(8),
+    Duration::from_secs(8),
 ];
-/// After this long the customer is told instead: one call may wait 15 seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// After this long the customer is told instead of a further try: one call may wait 15 s, so all is over within 58 s.
+const PATIENCE: Duration = Duration::from_secs(35);
 
 /// The manager knows the number; the operator is being met.
 pub struct Entered {
@@ -49,6 +53,7 @@ pub struct Entered {
     pub api: ManagerApi,
     token: String,
     meeting: Meeting,
+    entry_key: EntryKey,
 }
 
 /// Both tools have proved the number to each other.
@@ -159,14 +164,21 @@ impl From<MeetError> for EnterError {
     }
 }
 
-/// Sends the locator to the manager. `dialer` finds the relays that it names.
+/// Sends the locator to the manager, under the proof key that this number has. `dialer` finds the relays that it names;
+/// `tell_again` is called before each further try.
 ///
 /// # Errors
 /// See [`EnterError`].
-pub async fn enter(api: &ManagerApi, number: &ReceptionNumber, dialer: Dialer) -> Result<Entered, EnterError> {
-    let proof_key = Arc::new(ProofKey::random(&mut OsRng));
+pub async fn enter(
+    api: &ManagerApi,
+    number: &ReceptionNumber,
+    entry_key: &EntryKey,
+    dialer: Dialer,
+    tell_again: impl Fn(),
+) -> Result<Entered, EnterError> {
+    let proof_key = entry_key.of(number.locator(), Instant::now(), &mut OsRng);
     let request = EnterRequest::new(number.locator(), &proof_key);
-    let answer = again(|| api.enter(&request)).await.inspect_err(
+    let answer = again(|| api.enter(&request), tell_again).await.inspect_err(
         |error| tracing::info!(event = "enter.failed", reason = %error, "The number was not entered: {error}"),
     )?;
     let session_id = answer.pairing.session_id;
@@ -176,12 +188,12 @@ pub async fn enter(api: &ManagerApi, number: &ReceptionNumber, dialer: Dialer) -
     let (api, token) = (api.with_token(&answer.token), answer.token);
     let renew = Some(meet::renewal(api.clone(), session_id));
     let meeting = Meeting { role: Role::Customer, pairing: answer.pairing, proof_key, secret, renew, dialer };
-    Ok(Entered { introduction, session_id, api, token, meeting })
+    Ok(Entered { introduction, session_id, api, token, meeting, entry_key: entry_key.clone() })
 }
 
 /// Asks a manager, and again while none answers. With the same proof key an entry that a manager stored before it died
 /// is answered by another one, and is no second one.
-async fn again<T, Asking>(call: impl Fn() -> Asking) -> Result<T, ApiError>
+async fn again<T, Asking>(call: impl Fn() -> Asking, tell_again: impl Fn()) -> Result<T, ApiError>
 where
     Asking: Future<Output = Result<T, ApiError>>,
 {
@@ -190,6 +202,7 @@ where
         match call().await {
             Err(error) if error.is_unanswered() && began.elapsed() < PATIENCE => {
                 tracing::info!(event = "enter.again", reason = %error, "The number is entered again: {error}");
+                tell_again();
                 tokio::time::sleep(pause).await;
             }
             answer => return answer,
@@ -204,10 +217,11 @@ impl Entered {
     /// # Errors
     /// See [`EnterError`]; the manager has been told.
     pub async fn meet(self) -> Result<Met, EnterError> {
-        let Self { introduction, session_id, api, token, meeting } = self;
+        let Self { introduction, session_id, api, token, meeting, entry_key } = self;
         let (pairing, proof_key) = (meeting.pairing.clone(), Arc::clone(&meeting.proof_key));
         match meet::meet(meeting).await {
             Ok(sealed) => {
+                entry_key.forget();
                 let manager = (api.url().to_owned(), token);
                 let bookmark = Bookmark::new(Role::Customer, pairing, proof_key, sealed.secret.clone(), manager);
                 Ok(Met { sealed, introduction, session_id, api, bookmark })
@@ -255,6 +269,7 @@ mod tests {
     use proto::api::error::ErrorBody;
 
     use super::*;
+    use crate::entry_key::KEPT_MAX;
 
     fn refused(status: u16, code: ErrorCode) -> EnterError {
         ApiError::Refused { status, body: ErrorBody { code, message: String::new(), retry_after_secs: None } }.into()
@@ -280,14 +295,19 @@ mod tests {
 
     /// How often is asked when each call takes `takes` and gives the next of `answers`, the last one ever after.
     async fn asked(takes: Duration, answers: &[Result<(), ApiError>]) -> (usize, Result<(), ApiError>) {
-        let calls = AtomicUsize::new(0);
-        let answer = again(|| async {
+        let (calls, told) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let call = || async {
             tokio::time::sleep(takes).await;
             let call = calls.fetch_add(1, Ordering::Relaxed);
             answers[call.min(answers.len() - 1)].clone()
-        })
-        .await;
-        (calls.into_inner(), answer)
+        };
+        let tell_again = || {
+            told.fetch_add(1, Ordering::Relaxed);
+        };
+        let answer = again(call, tell_again).await;
+        let (calls, told) = (calls.into_inner(), told.into_inner());
+        assert_eq!(told + 1, calls, "the customer knows of each further try");
+        (calls, answer)
     }
 
     #[tokio::test(start_paused = true)]
@@ -301,10 +321,24 @@ mod tests {
         let halted = Err(ApiError::Refused { status: 503, body: body(ErrorCode::ServiceHalted) });
 
         assert_eq!(asked(Duration::ZERO, &[unanswered.clone(), in_other_words, broke, Ok(())]).await, (4, Ok(())));
-        assert_eq!(asked(Duration::ZERO, std::slice::from_ref(&unanswered)).await, (6, unanswered.clone()));
+        assert_eq!(asked(Duration::ZERO, std::slice::from_ref(&unanswered)).await, (8, unanswered));
         assert_eq!(asked(Duration::ZERO, std::slice::from_ref(&halted)).await, (1, halted));
         assert_eq!(asked(Duration::ZERO, std::slice::from_ref(&unusable)).await, (1, unusable));
-        let slow = Duration::from_secs(15);
-        assert_eq!(asked(slow, std::slice::from_ref(&unanswered)).await, (2, unanswered), "nobody waits a minute");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_tries_of_one_press_outlast_a_drain_and_a_start_and_nobody_waits_a_minute() {
+        // `http.drain` in manager/src/config.rs and a start; `session.joining_max` in manager/src/session/mod.rs.
+        let (away, joining_max) = (Duration::from_secs(20 + 10), Duration::from_secs(90));
+        assert!(away < PAUSES.iter().sum::<Duration>(), "a manager that refuses at once");
+        let unanswered = Err(ApiError::Unreachable(String::new()));
+        for tenths in 0..=150 {
+            let (takes, began) = (Duration::from_millis(100 * tenths), Instant::now());
+            let (calls, _) = asked(takes, std::slice::from_ref(&unanswered)).await;
+            let waited = began.elapsed();
+            assert!(away < waited && 2 < calls, "{calls} calls of {takes:?} are over after {waited:?}");
+            assert!(waited < Duration::from_secs(58), "calls of {takes:?} are over after {waited:?}");
+            assert!(waited + joining_max < KEPT_MAX, "the key is there for as long as an entry is answered again");
+        }
     }
 }

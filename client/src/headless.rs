@@ -25,6 +25,7 @@ use crate::{
     consent::{Brake, Permit},
     desktop::Desktop,
     enter::EnterError,
+    entry_key::EntryKey,
     screen::capture::synthetic::Easel,
     session::{Command, News},
     visit::{self, Begin, Plan, Stage, Step},
@@ -78,6 +79,7 @@ enum Verb {
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event {
+    EnteringAgain {},
     Company {
         company: String,
         operator: String,
@@ -177,7 +179,7 @@ pub async fn run(
     let (commands, taken) = mpsc::channel(QUEUE_MAX);
     let (steps, mut told) = mpsc::channel(QUEUE_MAX);
     let stage = Stage { desktop, permit: permit.clone(), language, shelf };
-    let plan = Plan { api, begin, dialer, stage };
+    let plan = Plan { api, begin, entry_key: EntryKey::none(), dialer, stage };
     let mut visiting = tokio::spawn(visit::visit(plan, taken, steps));
     let (mut open, mut seen) = (true, false);
     let code = loop {
@@ -269,6 +271,7 @@ fn answer(step: &Step, grants: Grants) -> Option<Command> {
     match step {
         Step::Session(News::Asked(question, _)) => Some(Command::Answer(question.kind, grants.has(question.kind))),
         Step::Session(_)
+        | Step::EnteringAgain
         | Step::Introduced(_)
         | Step::Proved { .. }
         | Step::Rejoined { .. }
@@ -291,6 +294,7 @@ impl From<Verb> for Command {
 
 fn event(step: Step) -> Option<Event> {
     Some(match step {
+        Step::EnteringAgain => Event::EnteringAgain {},
         Step::Introduced(who) => {
             Event::Company { company: who.company_name, operator: who.operator_name, reason: who.reason }
         }

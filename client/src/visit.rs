@@ -17,6 +17,7 @@ use crate::{
     consent::Permit,
     desktop::Desktop,
     enter::{self, EnterError, Met},
+    entry_key::EntryKey,
     record::{self, Record},
     session::{self, Command, News},
 };
@@ -34,6 +35,8 @@ pub struct Plan {
     pub api: ManagerApi,
     /// How the session is found.
     pub begin: Begin,
+    /// The key of the number that was entered last, for all visits of this program.
+    pub entry_key: EntryKey,
     /// Finds relays.
     pub dialer: Dialer,
     /// What the session shows.
@@ -69,6 +72,8 @@ pub struct Stage {
 /// What happens on a visit, in order. The last one is [`Step::Failed`] or [`Step::Ended`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// Nobody answered the number, and it is entered again after a pause.
+    EnteringAgain,
     /// The manager knows the number: who the operator is.
     Introduced(Introduction),
     /// Both tools have proved the number to each other.
@@ -119,9 +124,9 @@ async fn run(
     steps: &mpsc::Sender<Step>,
     keeping: &mut JoinSet<()>,
 ) -> Result<CloseReason, EnterError> {
-    let Plan { api, begin, dialer, stage } = plan;
+    let Plan { api, begin, entry_key, dialer, stage } = plan;
     let found = match begin {
-        Begin::Number(number) => by_number(&api, number, dialer, commands, steps).await?.map(|met| {
+        Begin::Number(number) => by_number(&api, number, &entry_key, dialer, (commands, steps)).await?.map(|met| {
             let hold = stage.shelf.as_ref().and_then(|shelf| held(shelf, met.session_id));
             (met, hold)
         }),
@@ -146,14 +151,16 @@ async fn run(
 async fn by_number(
     api: &ManagerApi,
     number: ReceptionNumber,
+    entry_key: &EntryKey,
     dialer: Dialer,
-    commands: &mut mpsc::Receiver<Command>,
-    steps: &mpsc::Sender<Step>,
+    (commands, steps): (&mut mpsc::Receiver<Command>, &mpsc::Sender<Step>),
 ) -> Result<Result<Met, CloseReason>, EnterError> {
+    // A window that has so much to read needs no more of the same.
+    let tell_again = || drop(steps.try_send(Step::EnteringAgain));
     let entered = tokio::select! {
         biased;
         () = cancelled(commands) => return Ok(Err(CloseReason::CustomerEnded)),
-        entered = enter::enter(api, &number, dialer) => entered?,
+        entered = enter::enter(api, &number, entry_key, dialer, tell_again) => entered?,
     };
     drop(number);
     drop(steps.send(Step::Introduced(entered.introduction.clone())).await);
@@ -333,9 +340,31 @@ mod tests {
     use std::sync::Arc;
 
     use desk::bookmark::Bookmark;
+    use link::{proxy::Proxies, transport::Choice};
     use proto::{api::reception::Pairing, seal::rejoin::RejoinSecret, ticket::ProofKey};
 
     use super::*;
+
+    /// A manager that is not there: its port was free a moment ago.
+    fn nobody() -> ManagerApi {
+        let address = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        ManagerApi::through(&format!("https://{address}/"), None, Proxies::none()).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_told_that_the_number_is_entered_again_can_cancel_meanwhile() {
+        let number = ReceptionNumber::parse("412-905-3381").unwrap();
+        let (api, entry_key, dialer) = (nobody(), EntryKey::none(), Dialer::new(Choice::Auto));
+        let (commands, mut taken) = mpsc::channel(1);
+        let (steps, mut told) = mpsc::channel(NEWS_MAX);
+        let cancelling = async {
+            assert_eq!(told.recv().await, Some(Step::EnteringAgain));
+            commands.send(Command::End).await.unwrap();
+        };
+        let (entered, ()) = tokio::join!(by_number(&api, number, &entry_key, dialer, (&mut taken, &steps)), cancelling);
+        assert_eq!(entered.map(Result::err), Ok(Some(CloseReason::CustomerEnded)));
+        assert!(told.try_recv().is_err(), "it is not entered any more");
+    }
 
     #[tokio::test]
     async fn what_hides_the_screen_is_in_the_bookmark_before_it_is_told() {

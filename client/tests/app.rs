@@ -97,6 +97,26 @@ fn a_number_that_cannot_be_used_stays_in_the_field() {
 }
 
 #[test]
+fn a_number_that_is_entered_again_is_told_until_the_manager_answers_or_the_customer_cancels() {
+    let mut app = App::new();
+    app.on(Event::Typed("4129053381".to_owned()), now());
+    app.on(Event::Connect, now());
+    assert!(!app.is_entering_again());
+    app.on(Event::Step(Step::EnteringAgain), now());
+    assert!(app.page() == Page::Connecting && app.is_entering_again());
+
+    let mut answered = app.clone();
+    answered.on(Event::Step(Step::Introduced(introduction())), now());
+    assert!(answered.page() == Page::Connecting && !answered.is_entering_again());
+    let mut failed = app.clone();
+    failed.on(Event::Step(Step::Failed(EnterError::ManagerUnreachable)), now());
+    failed.on(Event::Connect, now());
+    assert!(failed.page() == Page::Connecting && !failed.is_entering_again(), "the next press begins anew");
+    app.on(Event::End, now());
+    assert!(!app.is_entering_again(), "it is ending");
+}
+
+#[test]
 fn pause_and_end_put_the_brake_on_before_anybody_is_told() {
     let mut app = sharing();
     assert_eq!(app.sharing(), Some(Sharing::Controlling));
@@ -198,6 +218,7 @@ fn event() -> impl Strategy<Value = Event> {
         Just(Event::TakeBackControl),
         Just(Event::End),
         Just(Event::Again),
+        Just(Event::Step(Step::EnteringAgain)),
         Just(Event::Step(Step::Introduced(introduction()))),
         Just(Event::Step(Step::Failed(EnterError::Busy))),
         Just(Event::Step(Step::Ended(CloseReason::OperatorEnded))),

@@ -213,6 +213,27 @@ fn a_number_is_typed_and_the_visit_begins() {
 }
 
 #[test]
+fn the_page_says_that_a_number_is_entered_again_and_it_can_be_cancelled() {
+    for (lang, words, cancel) in
+        [(Lang::Ja, "もう一度接続しています", "やめる"), (Lang::En, "it is being tried again", "Cancel")]
+    {
+        let mut app = App::new();
+        app.on(Event::Typed("4129053381".to_owned()), now());
+        app.on(Event::Connect, now());
+        let mut window = open(app, lang, false);
+        window.run_steps(2);
+        assert!(window.query_by_label_contains(words).is_none());
+        window.state_mut().app.on(Event::Step(Step::EnteringAgain), now());
+        window.run_steps(2);
+        window.get_by_label_contains(words);
+        window.get_by_label(cancel).click();
+        window.run_steps(2);
+        assert_eq!(commands(&window), [Command::End]);
+        assert!(window.query_by_label_contains(words).is_none(), "it is ending");
+    }
+}
+
+#[test]
 fn the_customer_is_warned_of_strangers_before_and_at_the_question() {
     let mut window = open(App::new(), Lang::Ja, false);
     window.run_ok();

@@ -98,7 +98,8 @@ pub struct VerifyingKey {
     public: [u8; 32],
 }
 
-/// The Ed25519 key by which a tool proves that a ticket is its own; one for each session, in memory only.
+/// The Ed25519 key by which a tool proves that a ticket is its own; drawn for one session, or by
+/// the customer's tool for the number that it enters.
 pub struct ProofKey(KeyPair);
 
 impl From<(RelayId, String)> for TicketRelay {

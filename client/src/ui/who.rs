@@ -17,7 +17,13 @@ pub(super) fn connecting(ui: &mut Ui, app: &App, text: &Catalogue, did: &mut Vec
         ui.add(Spinner::new().size(48.0).color(colour::PRIMARY));
         ui.add_space(GAP_LARGE);
         widget::heading(ui, &text.say(id, &[]));
-        let explain = if app.returning().is_some() { "connecting.returning" } else { "connecting.explain" };
+        let explain = if app.returning().is_some() {
+            "connecting.returning"
+        } else if app.is_entering_again() {
+            "connecting.again"
+        } else {
+            "connecting.explain"
+        };
         widget::explain(ui, &text.say(explain, &[]));
         ui.add_space(GAP_LARGE);
         if !app.is_ending() && widget::quiet(ui, &text.say("connecting.cancel", &[])).clicked() {

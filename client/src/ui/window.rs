@@ -20,6 +20,7 @@ use crate::{
     app::{App, Effect, Event, Shown},
     consent::Permit,
     desktop::Desktop,
+    entry_key::EntryKey,
     session::Command,
     visit::{self, Plan, Stage, Step},
 };
@@ -46,6 +47,7 @@ pub fn run(api: ManagerApi, desktop: Desktop, lang: Lang, dialer: Dialer, number
         api,
         desktop,
         dialer,
+        entry_key: EntryKey::none(),
         permit: Permit::none(),
         commands: None,
         steps: None,
@@ -85,6 +87,7 @@ struct State {
     api: ManagerApi,
     desktop: Desktop,
     dialer: Dialer,
+    entry_key: EntryKey,
     permit: Permit,
     commands: Option<mpsc::Sender<Command>>,
     steps: Option<mpsc::Receiver<Step>>,
@@ -242,7 +245,7 @@ impl State {
                     shelf: Shelf::of_user(),
                 };
                 let (api, dialer) = (self.api.clone(), self.dialer.clone());
-                let plan = Plan { api, begin, dialer, stage };
+                let plan = Plan { api, begin, entry_key: self.entry_key.clone(), dialer, stage };
                 let waking = wake_on_step(ctx.clone(), told);
                 self.runtime.spawn(visit::visit(plan, taken, waking.0));
                 self.runtime.spawn(waking.1);

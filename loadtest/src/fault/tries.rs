@@ -1,8 +1,8 @@
 //! What is asked of managers that may die, and how often that was in vain.
 //!
 //! The tools ask again what nobody answered: a number to issue three times (`operator/src/issue.rs`), one to enter up to
-//! six times (`client/src/enter.rs`), their records up to five times (`client/src/record.rs`). Here everything is asked
-//! once more.
+//! eight times (`client/src/enter.rs`), their records up to five times (`client/src/record.rs`). Here everything is
+//! asked once more.
 
 use std::{
     collections::BTreeMap,
