@@ -25,7 +25,7 @@ pub async fn sessions(db: &Db, company_id: CompanyId, operators: &[OperatorId], 
     for (number, operator_id) in (0..).zip(operators) {
         let rows = count / OPERATORS;
         let numbers = format!(
-            "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {rows}),
+            "WITH RECURSIVE n(i) AS (SELECT CAST(0 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i + 1 < {rows}),
             m(i, at) AS (SELECT i * {OPERATORS} + {number}, {} + (i * {OPERATORS} + {number}) * {} FROM n)",
             START_MS - PAST_MS,
             PAST_MS / count
@@ -61,7 +61,7 @@ pub async fn audit(db: &Db, company_id: CompanyId, operators: &[OperatorId], cou
     let (company, operator) = (company_id.to_string(), operators[3].to_string());
     run(db, format!(
         "INSERT INTO audit (seq, at_ms, company_id, actor, event, detail, prev_hash, hash)
-        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})
+        WITH RECURSIVE n(i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < {count})
         SELECT i + 10000000, {} + i * {}, '{company}',
         CASE WHEN i % 3 = 0 THEN 'operator:{operator}' ELSE 'system' END,
         CASE WHEN i % 50021 = 0 THEN 'category.created' WHEN i % 100 = 0 THEN 'operator.changed'

@@ -7,9 +7,9 @@ use super::{
     erased, purge,
     store::{self, Head},
 };
-use crate::db::{Db, DbError, DbResult};
+use crate::db::{Db, DbResult};
 
-/// Rows read at once, while those read before are hashed on another core.
+/// Rows read at once, while those read before are hashed.
 const PAGE: i64 = 1000;
 
 /// What a walk found.
@@ -108,14 +108,14 @@ pub async fn verify_against(db: &Db, kept: &[Head]) -> DbResult<Witnessed> {
     }
     let mut rows = store::rows_after(&mut tx, walk.seq, PAGE).await?;
     while let Some(last) = rows.last().map(|row| row.seq) {
-        let hashed = tokio::task::spawn_blocking(move || hashed(rows));
-        let next = store::rows_after(&mut tx, last, PAGE).await?;
-        for (row, intact) in hashed.await.map_err(|_crashed| DbError::Failed(sqlx::Error::WorkerCrashed))? {
+        // The first of both is polled first: it asks the database, and then there is time to hash.
+        let (next, hashed) = tokio::join!(biased; store::rows_after(&mut tx, last, PAGE), async { hashed(rows) });
+        for (row, intact) in hashed {
             if let Err(flaw) = walk.step(&row, intact, &head) {
                 return Ok(walk.found(Verdict::Broken(flaw)));
             }
         }
-        rows = next;
+        rows = next?;
     }
     Ok(walk.found(walk.end(&head)))
 }

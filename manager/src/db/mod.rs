@@ -31,6 +31,9 @@ pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that read beside SQLite's one writer.
 const SQLITE_READERS: u32 = 4;
+/// Rows that SQLite's thread may be ahead of whoever reads them. With fewer, long files and the walk over the chain wait
+/// for each other at nearly every row.
+const SQLITE_ROWS_AHEAD: usize = 2000;
 
 /// Section `[database]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -145,7 +148,8 @@ impl Db {
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(SQLITE_BUSY_TIMEOUT)
-                    .foreign_keys(true);
+                    .foreign_keys(true)
+                    .row_buffer_size(SQLITE_ROWS_AHEAD);
                 let pool = |connections| {
                     SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
                 };

@@ -11,7 +11,11 @@ use encoding_rs::{SHIFT_JIS, UTF_8};
 use futures_util::stream;
 
 use super::{Asked, From, Listing};
-use crate::{app::App, db::Tx, site::download::attachment};
+use crate::{
+    app::App,
+    db::{DbResult, Tx},
+    site::download::attachment,
+};
 
 /// Rows that are read from the database at once.
 const STRETCH: i64 = 2_000;
@@ -131,7 +135,7 @@ pub fn export<L>(
     asked: Asked,
     file: (&str, Encoding),
     heads: &[&str],
-    cells: impl Fn(&L::Row, &mut dyn FnMut(Cow<'_, str>)) + Send + 'static,
+    cells: impl Fn(&L::Row, &mut dyn FnMut(Cow<'_, str>)) + Send + Sync + 'static,
 ) -> Response
 where
     L: Listing + Send + 'static,
@@ -139,12 +143,11 @@ where
     let (name, encoding) = file;
     let mut first = begin(encoding);
     line(heads.iter().map(|head| Cow::Borrowed(*head)), encoding, &mut first);
-    let cells = Box::new(cells);
-    let begun =
-        Reading { app: app.clone(), tx: None, listing, asked, encoding, cells, first: Some(first), over: false };
-    let body = stream::try_unfold(begun, |mut reading| async move {
-        let chunk = reading.next().await?;
-        Ok::<_, crate::db::DbError>(chunk.map(|chunk| (chunk, reading)))
+    let reading = Reading { app: app.clone(), tx: None, listing, asked, over: false };
+    let begun = Export { reading, rows: Some(Vec::new()), encoding, cells: Box::new(cells), chunk: first };
+    let body = stream::try_unfold(begun, |mut export| async move {
+        let chunk = export.next().await?;
+        Ok::<_, crate::db::DbError>(chunk.map(|chunk| (chunk, export)))
     });
     let mut response = Response::new(Body::from_stream(body));
     let headers = response.headers_mut();
@@ -154,25 +157,51 @@ where
 }
 
 /// Makes the cells of a row.
-type Cells<L> = Box<dyn Fn(&<L as Listing>::Row, &mut dyn FnMut(Cow<'_, str>)) + Send>;
+type Cells<L> = Box<dyn Fn(&<L as Listing>::Row, &mut dyn FnMut(Cow<'_, str>)) + Send + Sync>;
 
-/// An export on its way.
+/// A file on its way.
+struct Export<L: Listing> {
+    reading: Reading<L>,
+    /// Rows that were read and are to be written; none when the file is complete.
+    rows: Option<Vec<L::Row>>,
+    encoding: Encoding,
+    cells: Cells<L>,
+    /// What is written before the next row.
+    chunk: Vec<u8>,
+}
+
+impl<L: Listing> Export<L> {
+    /// Writes the rows that were read, while the database is at those behind them.
+    async fn next(&mut self) -> DbResult<Option<Bytes>> {
+        let Some(rows) = self.rows.take() else { return Ok(None) };
+        let mut chunk = std::mem::take(&mut self.chunk);
+        let (cells, encoding) = (&self.cells, self.encoding);
+        let write = async {
+            chunk.reserve(rows.len().saturating_mul(128));
+            for row in rows {
+                let mut texts: Vec<Cow<'static, str>> = Vec::new();
+                cells(&row, &mut |cell| texts.push(Cow::Owned(cell.into_owned())));
+                line(texts, encoding, &mut chunk);
+            }
+        };
+        // The first of both is polled first: it asks the database, and then there is time to write.
+        let (read, ()) = tokio::join!(biased; self.reading.next(), write);
+        self.rows = read?;
+        Ok(Some(Bytes::from(chunk)))
+    }
+}
+
+/// The rows of a file.
 struct Reading<L: Listing> {
     app: App,
     tx: Option<Tx>,
     listing: L,
     asked: Asked,
-    encoding: Encoding,
-    cells: Cells<L>,
-    first: Option<Vec<u8>>,
     over: bool,
 }
 
 impl<L: Listing> Reading<L> {
-    async fn next(&mut self) -> Result<Option<Bytes>, crate::db::DbError> {
-        if let Some(first) = self.first.take() {
-            return Ok(Some(Bytes::from(first)));
-        }
+    async fn next(&mut self) -> DbResult<Option<Vec<L::Row>>> {
         if self.over {
             return Ok(None);
         }
@@ -186,13 +215,7 @@ impl<L: Listing> Reading<L> {
             Some(cursor) => self.asked.from = From::After(cursor),
             None => self.over = true,
         }
-        let mut chunk = Vec::with_capacity(rows.len().saturating_mul(128));
-        for row in &rows {
-            let mut texts: Vec<Cow<'static, str>> = Vec::new();
-            (self.cells)(row, &mut |cell| texts.push(Cow::Owned(cell.into_owned())));
-            line(texts, self.encoding, &mut chunk);
-        }
-        Ok(Some(Bytes::from(chunk)))
+        Ok(Some(rows))
     }
 }
 
