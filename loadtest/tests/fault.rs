@@ -71,6 +71,11 @@ async fn who_is_stopped_at_one_manager_is_out_of_sessions_stream_and_login_at_th
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_halt_at_one_manager_ends_every_session_and_stream_and_refuses_everybody_at_both_until_it_is_lifted() {
+    assert_survived(Row::Halt).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn managers_are_upgraded_one_after_another_with_a_change_of_the_schema_and_nobody_notices() {
     assert_survived(Row::Upgrade).await;
 }

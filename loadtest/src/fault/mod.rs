@@ -1,16 +1,18 @@
 //! What users notice of a fault: sessions under load while relays die, fall silent, are cut off or leave.
 //!
-//! Reading order: [`ledger`] proves that nothing is lost or doubled, [`crowd`] is the standing load with the tools' own
-//! code, [`relays`] starts real managers and real relays, [`receptions`] makes sessions there, [`desks`] go on doing so
-//! and ask again what nobody answered ([`tries`]), [`gate`] is a bad network in front of them and [`house`] one of the
-//! kernel's, [`trial`] puts them together, [`invariants`] checks what must hold after every fault, with [`bounds`],
-//! [`canary`] and [`footprint`]; [`rows`] are the faults, [`score`] tells what came of it.
+//! Reading order: [`ledger`] proves that nothing is lost or doubled, [`crowd`] is the standing load with the tools'
+//! own code, [`relays`] starts real managers and real relays, [`receptions`] makes sessions there, [`desks`] go on
+//! doing so and ask again what nobody answered ([`tries`]), at [`doors`] somebody asks all the time who is let in,
+//! [`gate`] is a bad network in front of them and [`house`] one of the kernel's, [`trial`] puts them together,
+//! [`invariants`] checks what must hold after every fault, with [`bounds`], [`canary`] and [`footprint`]; [`rows`] are
+//! the faults, [`score`] tells what came of it.
 //! Everything is on loopback, bounded in time, and ended by its process id.
 
 pub mod bounds;
 pub mod canary;
 pub mod crowd;
 pub mod desks;
+pub mod doors;
 pub mod footprint;
 pub mod gaps;
 pub mod gate;

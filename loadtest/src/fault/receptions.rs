@@ -153,6 +153,12 @@ impl Receptions {
         made.told = made.sessions.len();
     }
 
+    /// What an earlier login of the same operator made, whose ends are told or somebody else's, is of this one, too.
+    pub fn take_over(&self, earlier: Made) {
+        let made = &mut *self.desk.made();
+        *made = earlier.with(std::mem::take(made));
+    }
+
     /// What was made so far.
     pub fn made(&self) -> Made {
         self.desk.made().clone()

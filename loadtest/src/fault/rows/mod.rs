@@ -6,6 +6,7 @@ mod blocked;
 mod drain;
 mod evil;
 mod flood;
+mod halt;
 mod lose;
 mod lossy;
 mod outage;
@@ -91,6 +92,9 @@ pub enum Row {
     /// Somebody is stopped at one of two managers.
     #[value(name = "stop")]
     Stop,
+    /// The whole service is halted at one of two managers.
+    #[value(name = "halt")]
+    Halt,
     /// Two managers are upgraded, one after the other.
     #[value(name = "upgrade")]
     Upgrade,
@@ -124,6 +128,7 @@ impl Row {
         Self::Evil,
         Self::Soup,
         Self::Stop,
+        Self::Halt,
         Self::Upgrade,
         Self::Rehome,
     ];
@@ -153,6 +158,7 @@ impl Row {
             Self::Evil => "F25",
             Self::Soup => "F26",
             Self::Stop => "stop",
+            Self::Halt => "halt",
             Self::Upgrade => "upgrade",
             Self::Rehome => "rehome",
         }
@@ -183,6 +189,7 @@ impl Row {
             Self::Evil => "tampered frames, pairings with a stranger",
             Self::Soup => "faults at random",
             Self::Stop => "stopped at one manager, at work at the other",
+            Self::Halt => "everything halted at one manager, then lifted",
             Self::Upgrade => "both managers in turn, a changed schema",
             Self::Rehome => "SIGKILL of a relay with 1,000 sessions",
         }
@@ -210,6 +217,7 @@ impl Row {
             Self::Evil => "none accepted",
             Self::Soup => "every invariant holds",
             Self::Stop => "sessions, stream and login end within 5 s",
+            Self::Halt => "sessions and streams end, all refused within 5 s",
             Self::Upgrade => "0 requests fail, no session ends",
             Self::Rehome => "all re-homed within 3 s",
         }
@@ -238,6 +246,9 @@ impl Row {
             Self::Again => "proto/link/src/sealed/exchange.rs (who calls), proto/desk/src/bookmark/ (what is kept)",
             Self::Evil => "proto/src/seal/",
             Self::Stop => "manager/src/session/sweep.rs and events/api.rs (pauses), relay/src/report.rs (heartbeats)",
+            Self::Halt => {
+                "manager/src/halt/mod.rs (who reads the switch), relay/src/report.rs and events/api.rs (pauses)"
+            }
             Self::Upgrade => {
                 "ops/src/web.rs (how a manager leaves), manager/src/db/migrate.rs (which schema it runs on)"
             }
@@ -255,7 +266,7 @@ impl Row {
             Self::Evil | Self::Blocked => 10,
             Self::Slow | Self::Slowloris => 7,
             Self::Upgrade => 6,
-            Self::Drain | Self::Outage | Self::Flood => 3,
+            Self::Drain | Self::Outage | Self::Flood | Self::Halt => 3,
             Self::Soup | Self::Stop => 5,
             Self::Certificates | Self::Busy => 2,
             Self::Weather | Self::WeatherQuic | Self::Lossy | Self::Clocks | Self::Rehome => 1,
@@ -299,6 +310,7 @@ impl Row {
             | Self::Evil
             | Self::Soup
             | Self::Stop
+            | Self::Halt
             | Self::Upgrade
             | Self::Rehome => None,
         }
@@ -306,7 +318,11 @@ impl Row {
 
     /// Why it cannot be run on this machine, if so.
     pub fn lacks(self) -> Option<String> {
-        if matches!(self, Self::Redundant | Self::Stop | Self::Upgrade) { managers::lacks_for_two() } else { None }
+        if matches!(self, Self::Redundant | Self::Stop | Self::Halt | Self::Upgrade) {
+            managers::lacks_for_two()
+        } else {
+            None
+        }
     }
 
     /// Whether it runs in namespaces of its own ([`super::house`]).
@@ -359,6 +375,7 @@ impl Row {
             Self::Evil => evil::evil(call).await,
             Self::Soup => soup::soup(call).await,
             Self::Stop => stop::stop(call).await,
+            Self::Halt => halt::halt(call).await,
             Self::Upgrade => upgrade::upgrade(call).await,
             Self::Rehome => lose::rehome(call).await,
         }

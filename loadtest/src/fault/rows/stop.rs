@@ -97,7 +97,7 @@ pub(super) async fn stop(call: &Call) -> Result<Outcome> {
 }
 
 /// The browser of a system administrator at the first manager.
-async fn root(world: &World) -> Result<Browser> {
+pub(super) async fn root(world: &World) -> Result<Browser> {
     let (user, password) = ROOT;
     let file = world.folder().join("system.password");
     tokio::fs::write(&file, password).await?;
@@ -189,9 +189,9 @@ impl Scene {
 async fn watch(trial: &mut Trial, deed: Deed, scene: &mut Scene, root: &mut Browser) -> Result<()> {
     let login = scene.receptions.operator().clone();
     let is_out = deed != Deed::Session;
-    until_streams(trial.relays.world(), 0.0).await?;
+    until_streams(trial.relays.world(), 1, 0.0).await?;
     let stream = is_out.then(|| tokio::spawn(timeout(PATIENCE, until_stream_ends(login.clone()))));
-    until_streams(trial.relays.world(), f64::from(u8::from(is_out))).await?;
+    until_streams(trial.relays.world(), 1, f64::from(u8::from(is_out))).await?;
 
     let begun = scene.press(deed, root).await?;
     let refused = async { if is_out { Some(until_refused(&login).await) } else { None } };
@@ -233,17 +233,17 @@ async fn watch(trial: &mut Trial, deed: Deed, scene: &mut Scene, root: &mut Brow
 }
 
 /// Reads the events of a login until its stream ends; when that was.
-async fn until_stream_ends(login: ManagerApi) -> Instant {
+pub(super) async fn until_stream_ends(login: ManagerApi) -> Instant {
     let mut events = login.events(None);
     while let Some(Ok(_event)) = events.next().await {}
     Instant::now()
 }
 
-/// Waits until the second manager has so many streams of events open.
-async fn until_streams(world: &World, count: f64) -> Result<()> {
+/// Waits until the manager in this place has so many streams of events open.
+pub(super) async fn until_streams(world: &World, place: usize, count: f64) -> Result<()> {
     let until = Instant::now() + PATIENCE;
-    while 0.5 < (world.managers().metric(1, "manager_event_streams").await? - count).abs() {
-        ensure!(Instant::now() < until, "the second manager does not come to have {count} streams of events");
+    while 0.5 < (world.managers().metric(place, "manager_event_streams").await? - count).abs() {
+        ensure!(Instant::now() < until, "manager {place} does not come to have {count} streams of events");
         pause(ASK_EVERY).await;
     }
     Ok(())
