@@ -106,6 +106,7 @@ pub fn frame(app: &App, login: &AdminLogin, headers: &HeaderMap, here: Here) -> 
         .map(|(name, pages)| Group { name, entries: pages.iter().filter_map(|page| entry(*page)).collect() });
     Frame {
         who: Some(Who {
+            account: login.operator_id,
             name: login.name.clone(),
             company: words.system.title.to_owned(),
             role: role_name(login.role, words).to_owned(),

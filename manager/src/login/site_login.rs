@@ -25,6 +25,7 @@ use crate::{
     role::{Permission, Permissions, Reach, Role},
     router,
     site::{self, Lang, Problem, cookie, form},
+    terms::{Announced, announced},
 };
 
 /// The note of the last use is renewed when it is older than this, so that most requests write nothing.
@@ -87,6 +88,8 @@ pub struct Holder {
     pub halted_at_ms: Option<UnixMillis>,
     /// Whether the terms in force ask for an agreement that is missing; system administrators are not asked.
     pub must_agree: bool,
+    /// The next revision of the terms that will ask, until it was read.
+    pub announced: Option<Announced>,
 }
 
 /// An account of a company that is logged in at the site, with what its role allows now.
@@ -178,11 +181,15 @@ impl Login {
         let now = app.now_ms();
         let mut tx = app.db.read().await?;
         let found = site_store::find(&mut tx, realm, &token, now).await?;
-        let notices = match &found {
+        let (notices, announced) = match &found {
             Some((Self::Company(login), _)) => {
-                notice::running(&mut tx, login.company_id, login.operator_id, now).await?
+                let notices = notice::running(&mut tx, login.company_id, login.operator_id, now).await?;
+                let are_there = app.terms.are_there();
+                let announced =
+                    if are_there { announced::unread(&mut tx, login.operator_id, now).await? } else { None };
+                (notices, announced)
             }
-            Some((Self::System(_), _)) | None => Vec::new(),
+            Some((Self::System(_), _)) | None => (Vec::new(), None),
         };
         drop(tx);
         let (mut login, used_at_ms) = found.ok_or(Problem::LoggedOut { next })?;
@@ -191,6 +198,7 @@ impl Login {
         holder.csrf = form::token(cookie);
         holder.lang = Lang::of_account(&parts.headers, &holder.policy.lang);
         holder.notices = notices;
+        holder.announced = announced;
         if realm == Realm::System {
             holder.provider_asks = app.config.system.provider.as_ref().is_some_and(|config| config.asks_second_factor);
         }

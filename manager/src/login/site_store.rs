@@ -244,6 +244,7 @@ fn read_holder(row: Row, realm: Realm, token: &BearerHash) -> DbResult<Holder> {
         notices: Vec::new(),
         halted_at_ms: row.halted_at_ms,
         must_agree: realm == Realm::Company && row.must_agree,
+        announced: None,
     })
 }
 

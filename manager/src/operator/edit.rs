@@ -22,6 +22,7 @@ use crate::{
     },
     mail, notice, provider,
     role::{self, Permission, Permissions, Reach, Role},
+    terms::announced,
 };
 
 /// What can be changed of an account.
@@ -474,6 +475,7 @@ pub async fn delete(tx: &mut Tx, login: &SiteLogin, row: &Row, now: UnixMillis) 
     link::forget_account(tx, operator_id).await?;
     mail::store::forget_account(tx, operator_id).await?;
     notice::store::forget_account(tx, operator_id).await?;
+    announced::forget_account(tx, operator_id).await?;
     execute!(tx, "DELETE FROM imports WHERE operator_id = $1", &id)?;
     saved::forget_account(tx, operator_id).await?;
     provider::store::unlink(tx, operator_id).await?;

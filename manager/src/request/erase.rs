@@ -29,7 +29,7 @@ const STRETCH: i64 = 2000;
 
 /// What of a table belongs to a company, as the statement that deletes a stretch of it: `$1` is the company, `$2` how
 /// many rows, or how many of those that they hang on. A row comes before what it refers to.
-pub const TABLES: [(&str, &str); 38] = [
+pub const TABLES: [(&str, &str); 39] = [
     (
         "consents",
         "DELETE FROM consents WHERE session_id IN (SELECT s.session_id FROM sessions s WHERE s.company_id = $1
@@ -133,6 +133,11 @@ pub const TABLES: [(&str, &str); 38] = [
         "notice_reads",
         "DELETE FROM notice_reads WHERE operator_id IN (SELECT o.operator_id FROM operators o WHERE o.company_id = $1
         AND EXISTS (SELECT 1 FROM notice_reads r WHERE r.operator_id = o.operator_id) LIMIT $2)",
+    ),
+    (
+        "terms_reads",
+        "DELETE FROM terms_reads WHERE operator_id IN (SELECT o.operator_id FROM operators o WHERE o.company_id = $1
+        AND EXISTS (SELECT 1 FROM terms_reads r WHERE r.operator_id = o.operator_id) LIMIT $2)",
     ),
     (
         "terms_agreements",

@@ -1,6 +1,8 @@
 //! What stands around every page: who is logged in, where one can go, what was just done, what everybody must know.
 
 use axum::http::{HeaderMap, header};
+use jiff::tz::TimeZone;
+use proto::id::OperatorId;
 
 use super::{
     assets::{ASSETS, Assets},
@@ -15,6 +17,7 @@ use crate::{
     login::{Holder, Login, Realm, SiteLogin, password::Expiry},
     notice::Running,
     role::{Permission, Role},
+    terms::{self, Announced},
 };
 
 /// The pages of the site, in the order of its menu.
@@ -94,6 +97,8 @@ pub struct Banner {
 /// Who is logged in, as the head of the page says it.
 #[derive(Debug, Clone)]
 pub struct Who {
+    /// The account, so that a browser keeps what was typed for nobody else.
+    pub account: OperatorId,
     /// The person.
     pub name: String,
     /// The company.
@@ -225,6 +230,7 @@ impl Frame {
             home: login.realm.home(),
             csrf: login.csrf.clone(),
             who: Some(Who {
+                account: login.operator_id,
                 name: login.name.clone(),
                 company: login.company_name.clone(),
                 role: login.role_name.clone().unwrap_or_else(|| role_name(login.role, words).to_owned()),
@@ -260,7 +266,15 @@ impl Banner {
         Self { class: if notice.important { "warning" } else { "notice" }, text: notice.told(words), link }
     }
 
-    /// The same before there is a login, where its page cannot be opened.
+    /// A revision of the terms that will ask for agreement.
+    fn announced(revision: &Announced, zone: &TimeZone, words: &'static Words) -> Self {
+        let w = &words.terms;
+        let link = Some((format!("{}/{}", terms::page::ADDRESS, revision.edition), w.announced_link.to_owned()));
+        let from = time::beginning(revision.in_force_from_ms, zone);
+        Self { class: "notice", text: w.announced(&revision.edition, from), link }
+    }
+
+    /// A notice before there is a login, where its page cannot be opened.
     pub fn outside(notice: &Running) -> Self {
         Self { class: "warning", text: notice.title.clone(), link: None }
     }
@@ -274,6 +288,7 @@ impl Banner {
 /// What the account must be told.
 pub fn banners(app: &App, login: &Holder, words: &'static Words) -> Vec<Banner> {
     let mut banners: Vec<Banner> = login.notices.iter().map(|notice| Banner::of(notice, words)).collect();
+    banners.extend(login.announced.iter().map(|revision| Banner::announced(revision, &login.zone(), words)));
     let rules = &login.policy.login;
     if rules.totp_required && !login.has_factor && app.now_ms() < rules.totp_from_ms {
         let link = Some((format!("{}/login/factor", login.realm.base()), words.account.factor_set_up.to_owned()));

@@ -28,6 +28,12 @@ pub fn day(at: UnixMillis, zone: &TimeZone) -> String {
     format(at, zone, "%Y/%m/%d")
 }
 
+/// The day that begins then, `2026/04/01`; with the time where no day begins in this zone, `2026/03/31 16:00`.
+pub fn beginning(at: UnixMillis, zone: &TimeZone) -> String {
+    let text = to_the_minute(at, zone);
+    if text.ends_with(" 00:00") { day(at, zone) } else { text }
+}
+
 /// `2026-04-01`, as `<input type=date>` has it.
 pub fn input_day(at: UnixMillis, zone: &TimeZone) -> String {
     format(at, zone, "%Y-%m-%d")
@@ -75,6 +81,12 @@ mod tests {
         assert_eq!(machine(1_798_642_800_000, &tokyo), "2026-12-31T00:00:00+09:00");
         assert_eq!(zone_name(0, &tokyo), "JST");
         assert_eq!(day(0, &zone("Nowhere/At_All")), "1970/01/01");
+    }
+
+    #[test]
+    fn a_day_that_begins_elsewhere_has_its_time_here() {
+        assert_eq!(beginning(1_798_642_800_000, &zone(TOKYO)), "2026/12/31");
+        assert_eq!(beginning(1_798_642_800_000, &zone("Europe/Amsterdam")), "2026/12/30 16:00");
     }
 
     #[test]

@@ -11,13 +11,14 @@ use axum::{
 use proto::api::UnixMillis;
 
 use super::{
+    announced,
     store::{self, Row, Summary},
     text::{Block, blocks},
 };
 use crate::{
     app::App,
     extract::InPath,
-    login::{Realm, page::visited},
+    login::{Agreeing, Realm, page::visited},
     notice::Piece,
     site::{Frame, Lang, PageResult, Problem, Words, time},
 };
@@ -152,11 +153,26 @@ async fn current(State(app): State<App>, headers: HeaderMap) -> PageResult {
     page(&app, &headers, ADDRESS.to_owned(), row.as_ref(), &published)
 }
 
-async fn one(State(app): State<App>, InPath(edition): InPath<String>, headers: HeaderMap) -> PageResult {
+/// Who will be asked to agree to it and opens it has read it.
+async fn one(
+    State(app): State<App>,
+    InPath(edition): InPath<String>,
+    login: Result<Agreeing, Problem>,
+    headers: HeaderMap,
+) -> PageResult {
+    let now = app.now_ms();
     let mut tx = app.db.read().await?;
     let row = store::find_published(&mut tx, &edition).await?.ok_or(Problem::NotFound)?;
     let published = store::published(&mut tx).await?;
     drop(tx);
+    if row.agree
+        && now < row.in_force_from_ms
+        && let Ok(Agreeing(login)) = login
+    {
+        let mut tx = app.db.begin().await?;
+        announced::note_read(&mut tx, &row.revision_id, login.operator_id, now).await?;
+        tx.commit().await?;
+    }
     page(&app, &headers, format!("{ADDRESS}/{}", row.edition), Some(&row), &published)
 }
 

@@ -55,13 +55,14 @@ async fn rows(db: &Db) -> BTreeMap<String, BTreeSet<String>> {
     found
 }
 
-/// What a row of the chain says when a list was taken as a file, and that somebody has opened a notice.
+/// What a row of the chain says when a list was taken as a file, and that somebody has opened a notice or a
+/// revision of the terms.
 fn may_be_new(table: &str, row: &str) -> bool {
     match table {
         "audit" => row.contains("event=list.exported ") || row.contains("event=data.disclosed "),
         "audit_head" => row.starts_with("id=1 "),
         // And how often, when and from where a program asked.
-        "notice_reads" | "throttles" | "api_tokens" => true,
+        "notice_reads" | "terms_reads" | "throttles" | "api_tokens" => true,
         // The page that offers a second factor keeps what it has drawn with its own login, which it is nothing without.
         "site_logins" => row.contains(" stage=full ") && row.contains(" revoked_at_ms=NULL"),
         _ => false,

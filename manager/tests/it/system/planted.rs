@@ -162,6 +162,7 @@ async fn plant_account(tx: &mut Tx, operator: &str) {
     )
     .unwrap();
     execute!(tx, "INSERT INTO terms_agreements VALUES ('r1', $1, 1)", operator).unwrap();
+    execute!(tx, "INSERT INTO terms_reads VALUES ('r1', $1, 1)", operator).unwrap();
     execute!(tx, "INSERT INTO throttles VALUES ($1, $2, 1, 9000000000000000)", MARK, operator).unwrap();
     execute!(
         tx,

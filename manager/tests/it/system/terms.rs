@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use manager::{admin::AdminRole, role::Role};
+use manager::{admin::AdminRole, execute, role::Role};
 
 use super::logged_in;
 use crate::{
@@ -16,8 +16,12 @@ const LIST: &str = "/system/terms";
 /// The day of the manual clock in Japan, and the next one, which is 47 minutes away.
 const TODAY: &str = "2026-09-21";
 const TOMORROW: &str = "2026-09-22";
+/// The day after those.
+const DAY_AFTER: &str = "2026-09-23";
 /// What a page says to whom it is not for.
 const FORBIDDEN: &str = "このページを見る権限がありません";
+/// What a page says of a revision that will ask.
+const ANNOUNCED: &str = "利用規約の第1.1版を2026/09/23から施行します";
 /// The link at the foot of a page.
 const LINK: &str = "<a href=\"/terms\">";
 
@@ -401,6 +405,96 @@ async fn of_two_who_publish_at_once_the_second_sees_the_first() {
         let auditor = logged_in(&manager, "auditor", AdminRole::Audit).await;
         let log = auditor.get("/system/log?event=terms.published").await;
         assert_eq!(log.text.matches("施行日時").count(), 1, "{}", log.text);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_will_ask_stands_on_every_page_of_a_company_until_it_is_read_or_withdrawn() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let company_id = manager.company("acme").await;
+        manager.account(company_id, "admin", Role::CompanyAdmin).await;
+        manager.account(company_id, "sato", Role::Operator).await;
+        let root = logged_in(&manager, "root", AdminRole::Operations).await;
+        let (admin, sato) = (Browser::new(&manager), Browser::new(&manager));
+        admin.log_in("acme", "admin", PASSWORD).await.goes_to("/");
+        sato.log_in("acme", "sato", PASSWORD).await.goes_to("/");
+        // What asks nobody comes without a word, and so does a draft.
+        let silent = draft(&root, "1.0", TOMORROW, "").await;
+        publish(&root, &silent).await;
+        let asking = draft(&root, "1.1", DAY_AFTER, "yes").await;
+        for browser in [&admin, &sato] {
+            browser.get("/").await.lacks("から施行します");
+        }
+
+        publish(&root, &asking).await;
+
+        for page in ["/", "/operators", "/account"] {
+            let seen = admin.get(page).await;
+            seen.says(ANNOUNCED);
+            seen.says("<a href=\"/terms/1.1\">本文を読む</a>");
+        }
+        root.get("/system").await.lacks(ANNOUNCED);
+        let stranger = Browser::new(&manager);
+        stranger.get("/login").await.lacks(ANNOUNCED);
+        stranger.get("/terms/1.1").await.says("<h2>第1条</h2>");
+        // Opening another one is not reading it.
+        admin.get("/terms/1.0").await.says("<h2>第1条</h2>");
+        admin.get("/").await.says(ANNOUNCED);
+
+        admin.get("/terms/1.1").await.says("<h2>第1条</h2>");
+
+        for page in ["/", "/operators", "/account"] {
+            admin.get(page).await.lacks(ANNOUNCED);
+        }
+        sato.get("/").await.says(ANNOUNCED);
+        // The day is that of the company's zone, and the sentence that of the reader's language.
+        let mut tx = manager.app.db.begin().await.unwrap();
+        let policy = r#"{"time_zone":"Europe/Amsterdam"}"#;
+        execute!(&mut tx, "UPDATE companies SET policy = $2 WHERE company_id = $1", company_id.to_string(), policy)
+            .unwrap();
+        tx.commit().await.unwrap();
+        sato.get("/").await.says("利用規約の第1.1版を2026/09/22 17:00から施行します");
+        sato.plant("__Host-uketsuke-lang", "en");
+        sato.get("/").await.says("Edition 1.1 of the terms of use is in force from 2026/09/22 17:00.");
+
+        let seen = version(&root, &asking).await;
+        root.post(&format!("{asking}/withdraw"), &[("version", &seen)]).await.goes_to(&asking);
+
+        sato.get("/").await.lacks("Edition 1.1");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn of_two_that_will_ask_the_sooner_stands_first_and_its_day_ends_it() {
+    on_both(|db| async move {
+        let manager = Manager::new(db);
+        let company_id = manager.company("acme").await;
+        manager.account(company_id, "admin", Role::CompanyAdmin).await;
+        let root = logged_in(&manager, "root", AdminRole::Operations).await;
+        let admin = Browser::new(&manager);
+        admin.log_in("acme", "admin", PASSWORD).await.goes_to("/");
+        let later = draft(&root, "1.1", DAY_AFTER, "yes").await;
+        publish(&root, &later).await;
+        let sooner = draft(&root, "1.0", TOMORROW, "yes").await;
+        publish(&root, &sooner).await;
+
+        let both = admin.get("/").await;
+        both.says("第1.0版を2026/09/22から施行します");
+        both.lacks(ANNOUNCED);
+        admin.get("/terms/1.0").await;
+        admin.get("/").await.says(ANNOUNCED);
+
+        // Whoever has read it is asked on its day all the same.
+        manager.advance(Duration::from_mins(25));
+        admin.get("/").await.says(ANNOUNCED);
+        manager.advance(Duration::from_mins(25));
+        admin.get("/").await.goes_to("/terms/agree");
+        let account = admin.get("/account").await;
+        account.lacks("第1.0版を");
+        account.says(ANNOUNCED);
     })
     .await;
 }
