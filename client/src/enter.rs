@@ -53,7 +53,6 @@ pub struct Entered {
     pub api: ManagerApi,
     token: String,
     meeting: Meeting,
-    entry_key: EntryKey,
 }
 
 /// Both tools have proved the number to each other.
@@ -167,6 +166,9 @@ impl From<MeetError> for EnterError {
 /// Sends the locator to the manager, under the proof key that this number has. `dialer` finds the relays that it names;
 /// `tell_again` is called before each further try.
 ///
+/// The key is kept for the next press where no manager answered with the session, also when this is dropped; once one
+/// did, it is forgotten, and whoever then meets nobody enters the number with a new one.
+///
 /// # Errors
 /// See [`EnterError`].
 pub async fn enter(
@@ -176,11 +178,12 @@ pub async fn enter(
     dialer: Dialer,
     tell_again: impl Fn(),
 ) -> Result<Entered, EnterError> {
-    let proof_key = entry_key.of(number.locator(), Instant::now(), &mut OsRng);
+    let proof_key = entry_key.of(number.locator(), &mut OsRng);
     let request = EnterRequest::new(number.locator(), &proof_key);
     let answer = again(|| api.enter(&request), tell_again).await.inspect_err(
         |error| tracing::info!(event = "enter.failed", reason = %error, "The number was not entered: {error}"),
     )?;
+    entry_key.forget();
     let session_id = answer.pairing.session_id;
     let introduction =
         Introduction::read(&answer.pairing.introduction).map_err(|_bad_form| EnterError::NotUnderstood)?;
@@ -188,7 +191,7 @@ pub async fn enter(
     let (api, token) = (api.with_token(&answer.token), answer.token);
     let renew = Some(meet::renewal(api.clone(), session_id));
     let meeting = Meeting { role: Role::Customer, pairing: answer.pairing, proof_key, secret, renew, dialer };
-    Ok(Entered { introduction, session_id, api, token, meeting, entry_key: entry_key.clone() })
+    Ok(Entered { introduction, session_id, api, token, meeting })
 }
 
 /// Asks a manager, and again while none answers. With the same proof key an entry that a manager stored before it died
@@ -217,11 +220,10 @@ impl Entered {
     /// # Errors
     /// See [`EnterError`]; the manager has been told.
     pub async fn meet(self) -> Result<Met, EnterError> {
-        let Self { introduction, session_id, api, token, meeting, entry_key } = self;
+        let Self { introduction, session_id, api, token, meeting } = self;
         let (pairing, proof_key) = (meeting.pairing.clone(), Arc::clone(&meeting.proof_key));
         match meet::meet(meeting).await {
             Ok(sealed) => {
-                entry_key.forget();
                 let manager = (api.url().to_owned(), token);
                 let bookmark = Bookmark::new(Role::Customer, pairing, proof_key, sealed.secret.clone(), manager);
                 Ok(Met { sealed, introduction, session_id, api, bookmark })
@@ -269,7 +271,6 @@ mod tests {
     use proto::api::error::ErrorBody;
 
     use super::*;
-    use crate::entry_key::KEPT_MAX;
 
     fn refused(status: u16, code: ErrorCode) -> EnterError {
         ApiError::Refused { status, body: ErrorBody { code, message: String::new(), retry_after_secs: None } }.into()
@@ -328,8 +329,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_tries_of_one_press_outlast_a_drain_and_a_start_and_nobody_waits_a_minute() {
-        // `http.drain` in manager/src/config.rs and a start; `session.joining_max` in manager/src/session/mod.rs.
-        let (away, joining_max) = (Duration::from_secs(20 + 10), Duration::from_secs(90));
+        // `http.drain` in manager/src/config.rs and a start.
+        let away = Duration::from_secs(20 + 10);
         assert!(away < PAUSES.iter().sum::<Duration>(), "a manager that refuses at once");
         let unanswered = Err(ApiError::Unreachable(String::new()));
         for tenths in 0..=150 {
@@ -338,7 +339,6 @@ mod tests {
             let waited = began.elapsed();
             assert!(away < waited && 2 < calls, "{calls} calls of {takes:?} are over after {waited:?}");
             assert!(waited < Duration::from_secs(58), "calls of {takes:?} are over after {waited:?}");
-            assert!(waited + joining_max < KEPT_MAX, "the key is there for as long as an entry is answered again");
         }
     }
 }

@@ -4,26 +4,19 @@
 //! outlives the press of "connect" that drew it, and the customer who presses again, or types the same number again,
 //! gets the session that is there already. It is in memory only. Before it the typed number, after it `enter.rs`.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use proto::{number::Locator, ticket::ProofKey};
 use rand_core::CryptoRngCore;
-use tokio::time::Instant;
-
-/// How long a number keeps its key after it was entered: 90 s, in which a manager answers an entry again, after the
-/// last try of that press, which is over 58 s after its beginning (`enter.rs`), and 2 s to spare. Source:
-/// `session.joining_max` of the manager, its default.
-pub const KEPT_MAX: Duration = Duration::from_secs(150);
 
 /// The key of the number that was entered last; a clone is the same one.
 ///
-/// Guarantees: a number that is entered again within [`KEPT_MAX`] has the key that it had, until its operator was met;
-/// any other entry has a new key. One key is kept at most, until the next number, the meeting or the end of the
-/// program, and is wiped when nobody has it any more. A number is known by the digits that the manager gets: the secret
-/// ones are not kept here, and whoever mistyped only those keeps the key.
+/// Guarantees: a number that is entered again has the key that it had, for as long as no manager has answered with its
+/// session; any other entry has a new key. The repeat is for a lost answer only: who was answered may have a connection
+/// at a relay, and a relay that has not seen its end yet takes a second meeting with the same key for an older
+/// connection. One key is kept at most, until the next number, the answer or the end of the program, and is wiped when
+/// nobody has it any more; how long an entry is answered again is the manager's to say. A number is known by the digits
+/// that the manager gets: the secret ones are not kept here, and whoever mistyped only those keeps the key.
 #[derive(Debug, Clone, Default)]
 pub struct EntryKey(Arc<Mutex<Option<Kept>>>);
 
@@ -31,7 +24,6 @@ pub struct EntryKey(Arc<Mutex<Option<Kept>>>);
 struct Kept {
     locator: Locator,
     proof_key: Arc<ProofKey>,
-    entered_at: Instant,
 }
 
 impl EntryKey {
@@ -41,17 +33,15 @@ impl EntryKey {
     }
 
     /// The key for a number that is entered now.
-    pub fn of(&self, locator: Locator, now: Instant, rng: &mut impl CryptoRngCore) -> Arc<ProofKey> {
+    pub fn of(&self, locator: Locator, rng: &mut impl CryptoRngCore) -> Arc<ProofKey> {
         let mut kept = self.kept();
-        let is_same =
-            |kept: &Kept| kept.locator == locator && now.saturating_duration_since(kept.entered_at) < KEPT_MAX;
-        let same = kept.take().filter(is_same).map(|kept| kept.proof_key);
+        let same = kept.take().filter(|kept| kept.locator == locator).map(|kept| kept.proof_key);
         let proof_key = same.unwrap_or_else(|| Arc::new(ProofKey::random(rng)));
-        *kept = Some(Kept { locator, proof_key: Arc::clone(&proof_key), entered_at: now });
+        *kept = Some(Kept { locator, proof_key: Arc::clone(&proof_key) });
         proof_key
     }
 
-    /// The operator was met: the number is used, and nothing is entered with its key any more.
+    /// A manager has answered with the session: no answer is lost that could be asked for again.
     pub fn forget(&self) {
         *self.kept() = None;
     }
@@ -68,36 +58,26 @@ mod tests {
 
     use super::*;
 
-    /// The public half of the key for a number that is entered `secs` after `begun`.
-    fn entered(entry_key: &EntryKey, locator: &str, begun: Instant, secs: u64) -> [u8; 32] {
-        entry_key.of(locator.parse().unwrap(), begun + Duration::from_secs(secs), &mut OsRng).public()
+    /// The public half of the key for a number that is entered now.
+    fn entered(entry_key: &EntryKey, locator: &str) -> [u8; 32] {
+        entry_key.of(locator.parse().unwrap(), &mut OsRng).public()
     }
 
     #[test]
-    fn a_number_that_is_entered_again_keeps_its_key_until_its_time_is_over() {
-        let (entry_key, begun) = (EntryKey::none(), Instant::now());
-        let key = entered(&entry_key, "412905", begun, 0);
-        assert_eq!(entered(&entry_key.clone(), "412905", begun, 149), key, "the next visit has it too");
-        assert_eq!(entered(&entry_key, "412905", begun, 298), key, "its time is counted from the last entry");
-        let next = entered(&entry_key, "412905", begun, 448);
-        assert_ne!(next, key, "a manager does not answer again any more");
-        assert_eq!(entered(&entry_key, "412905", begun, 449), next);
+    fn a_number_that_is_entered_again_keeps_its_key_until_it_was_answered() {
+        let entry_key = EntryKey::none();
+        let key = entered(&entry_key, "412905");
+        assert_eq!(entered(&entry_key.clone(), "412905"), key, "the next visit has it too");
+        entry_key.clone().forget();
+        assert_ne!(entered(&entry_key, "412905"), key);
     }
 
     #[test]
     fn another_number_has_another_key_and_so_has_the_first_one_after_it() {
-        let (entry_key, begun) = (EntryKey::none(), Instant::now());
-        let first = entered(&entry_key, "412905", begun, 0);
-        let other = entered(&entry_key, "412906", begun, 1);
-        let again = entered(&entry_key, "412905", begun, 2);
+        let entry_key = EntryKey::none();
+        let first = entered(&entry_key, "412905");
+        let other = entered(&entry_key, "412906");
+        let again = entered(&entry_key, "412905");
         assert!(first != other && other != again && first != again, "one key is kept and no more");
-    }
-
-    #[test]
-    fn a_number_whose_operator_was_met_has_a_new_key() {
-        let (entry_key, begun) = (EntryKey::none(), Instant::now());
-        let key = entered(&entry_key, "412905", begun, 0);
-        entry_key.clone().forget();
-        assert_ne!(entered(&entry_key, "412905", begun, 1), key);
     }
 }

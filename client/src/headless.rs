@@ -148,7 +148,7 @@ enum Event {
     },
 }
 
-/// Runs one visit without a window.
+/// Runs one visit without a window. The key of its number is kept for this run only.
 ///
 /// # Errors
 /// When standard input, standard output or the signals cannot be used.

@@ -341,9 +341,127 @@ mod tests {
 
     use desk::bookmark::Bookmark;
     use link::{proxy::Proxies, transport::Choice};
-    use proto::{api::reception::Pairing, seal::rejoin::RejoinSecret, ticket::ProofKey};
+    use proto::{
+        api::{
+            error::{ErrorBody, ErrorCode},
+            reception::{EnterAnswer, EnterRequest, Pairing},
+        },
+        seal::rejoin::RejoinSecret,
+        ticket::{ProofKey, SigningKey},
+    };
+    use rand_core::OsRng;
+    use tokio::{
+        io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
+        net::TcpListener,
+    };
+    use tokio_rustls::{
+        TlsAcceptor,
+        rustls::{self, ServerConfig, pki_types::PrivateKeyDer},
+    };
 
     use super::*;
+
+    /// A manager with a certificate of its own, and the way to it.
+    struct Manager {
+        listener: TcpListener,
+        acceptor: TlsAcceptor,
+        api: ManagerApi,
+    }
+
+    impl Manager {
+        async fn listen() -> Self {
+            let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+            let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+            let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+            let config = ServerConfig::builder_with_provider(crypto)
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![made.cert.der().clone()], key)
+                .unwrap();
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("https://{}/", listener.local_addr().unwrap());
+            let api = ManagerApi::through(&url, Some(made.cert.pem().as_bytes()), Proxies::none()).unwrap();
+            Self { listener, acceptor: TlsAcceptor::from(Arc::new(config)), api }
+        }
+
+        /// Takes one call and says this status and body, or hangs up without a word. The body of the call.
+        async fn answer(&self, answer: Option<(u16, &str)>) -> Vec<u8> {
+            let (socket, _) = self.listener.accept().await.unwrap();
+            let mut stream = BufReader::new(self.acceptor.accept(socket).await.unwrap());
+            let mut len = 0;
+            loop {
+                let mut line = String::new();
+                assert_ne!(stream.read_line(&mut line).await.unwrap(), 0, "the call is whole");
+                if line == "\r\n" {
+                    break;
+                }
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    len = value.trim().parse().unwrap();
+                }
+            }
+            let mut body = vec![0; len];
+            stream.read_exact(&mut body).await.unwrap();
+            if let Some((status, said)) = answer {
+                let head =
+                    format!("HTTP/1.1 {status} -\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", said.len());
+                stream.write_all((head + said).as_bytes()).await.unwrap();
+                // A tool that has read everything may be gone already.
+                drop(stream.shutdown().await);
+            }
+            body
+        }
+
+        /// A number is entered while one call after the other is answered so; where the first one is not, the customer
+        /// presses "Cancel". The entry, and why nothing came of it.
+        async fn entry(
+            &self,
+            entry_key: &EntryKey,
+            number: &str,
+            answers: &[Option<(u16, &str)>],
+        ) -> (EnterRequest, Result<Option<CloseReason>, EnterError>) {
+            let (number, dialer) = (ReceptionNumber::parse(number).unwrap(), Dialer::new(Choice::Auto));
+            let (commands, mut taken) = mpsc::channel(1);
+            let (steps, mut told) = mpsc::channel(NEWS_MAX);
+            let serving = async {
+                let mut bodies = Vec::new();
+                for answer in answers {
+                    bodies.push(self.answer(*answer).await);
+                }
+                bodies
+            };
+            let cancelling = async {
+                if let [None, ..] = answers {
+                    assert_eq!(told.recv().await, Some(Step::EnteringAgain));
+                    commands.send(Command::End).await.unwrap();
+                }
+            };
+            let (entered, bodies, ()) = tokio::join!(
+                by_number(&self.api, number, entry_key, dialer, (&mut taken, &steps)),
+                serving,
+                cancelling
+            );
+            (serde_json::from_slice(&bodies[0]).unwrap(), entered.map(Result::err))
+        }
+    }
+
+    /// A session that no relay has room for.
+    fn answered() -> String {
+        let introduction = Introduction {
+            session_id: SessionId::from_bytes([3; 16]),
+            company_name: "みどり電機サポート".to_owned(),
+            operator_name: "佐藤 花子".to_owned(),
+            reason: String::new(),
+            ceiling: GrantKind::ALL.to_vec(),
+        };
+        let pairing = Pairing {
+            session_id: introduction.session_id,
+            introduction: introduction.sign(&SigningKey::from_seed("2026-07", [7; 32]).unwrap()).unwrap(),
+            ticket: String::new(),
+            relays: Vec::new(),
+        };
+        serde_json::to_string(&EnterAnswer { pairing, token: "token".to_owned() }).unwrap()
+    }
 
     /// A manager that is not there: its port was free a moment ago.
     fn nobody() -> ManagerApi {
@@ -355,6 +473,7 @@ mod tests {
     async fn who_is_told_that_the_number_is_entered_again_can_cancel_meanwhile() {
         let number = ReceptionNumber::parse("412-905-3381").unwrap();
         let (api, entry_key, dialer) = (nobody(), EntryKey::none(), Dialer::new(Choice::Auto));
+        let (locator, key) = (number.locator(), entry_key.of(number.locator(), &mut OsRng));
         let (commands, mut taken) = mpsc::channel(1);
         let (steps, mut told) = mpsc::channel(NEWS_MAX);
         let cancelling = async {
@@ -363,7 +482,30 @@ mod tests {
         };
         let (entered, ()) = tokio::join!(by_number(&api, number, &entry_key, dialer, (&mut taken, &steps)), cancelling);
         assert_eq!(entered.map(Result::err), Ok(Some(CloseReason::CustomerEnded)));
-        assert!(told.try_recv().is_err(), "it is not entered any more");
+        assert_eq!(entry_key.of(locator, &mut OsRng).public(), key.public(), "the next press asks for the same entry");
+    }
+
+    #[tokio::test]
+    async fn a_number_is_entered_with_one_key_until_a_manager_has_answered_with_its_session() {
+        let (manager, entry_key) = (Manager::listen().await, EntryKey::none());
+        let no = ErrorBody { code: ErrorCode::NumberUnusable, message: String::new(), retry_after_secs: None };
+        let (no, yes) = (serde_json::to_string(&no).unwrap(), answered());
+
+        let (lost, cancelled) = manager.entry(&entry_key, "412-905-3381", &[None]).await;
+        assert_eq!(cancelled, Ok(Some(CloseReason::CustomerEnded)));
+        // The second call is the end.
+        let (repeated, not_met) =
+            manager.entry(&entry_key, "412-905-3381", &[Some((200, yes.as_str())), Some((200, "{}"))]).await;
+        assert_eq!(not_met, Err(EnterError::RelayUnreachable));
+        assert!(lost.is_signed() && lost == repeated, "the session of the answer that was lost");
+
+        let (anew, refused) = manager.entry(&entry_key, "412-905-3381", &[Some((404, no.as_str()))]).await;
+        assert_eq!(refused, Err(EnterError::NumberUnusable));
+        assert_eq!(anew.locator, repeated.locator);
+        assert_ne!(anew.proof_key, repeated.proof_key, "a relay may still have the connection of that key");
+
+        let (other, _) = manager.entry(&entry_key, "412-906-3381", &[Some((404, no.as_str()))]).await;
+        assert_ne!(other.proof_key, anew.proof_key, "another number");
     }
 
     #[tokio::test]

@@ -28,7 +28,7 @@ use crate::{
     throttle::{self, Rate, Taken},
 };
 
-/// Repeats of one entry: a tool asks eight times at each press, and a customer may press again.
+/// Repeats of one entry: a tool asks eight times at each press at most, so two presses fit.
 const RATE: Rate = Rate { max: 20, window: Duration::from_hours(1) };
 
 /// What the tool with this proof key was answered, or should have been, when it entered this number; `None` when it did
