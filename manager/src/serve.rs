@@ -52,8 +52,8 @@ const PURGE_EVERY_MS: i64 = 60 * 60 * 1000;
 const DATABASE_EVERY: Duration = Duration::from_secs(2);
 /// The database is not there when it does not answer in this time.
 const DATABASE_TIMEOUT: Duration = Duration::from_secs(2);
-/// What `/readyz` says until the database is open and its schema is the one of this manager.
-const OPENING: &str = "the schema is being brought up to date";
+/// What `/readyz` says until everything is open and the schema is the one of this manager.
+const OPENING: &str = "the database is being opened and its schema brought up to date";
 /// Connections of the public listener that wait to be taken in. Source: as many as the standard library asks for.
 const BACKLOG: u32 = 128;
 
@@ -84,6 +84,14 @@ pub enum ServeError {
     /// A metric was declared twice, which is our own mistake.
     #[error(transparent)]
     Metric(#[from] MetricError),
+    /// Somebody else has begun to listen at the public address that was [reserved](reserve).
+    #[error("listen {address}")]
+    Taken {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: io::Error,
+    },
     /// A listener broke.
     #[error("listening: {0}")]
     Listen(#[from] io::Error),
@@ -140,6 +148,7 @@ pub async fn run(
     private_listener: TcpListener,
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
+    let address = public.local_addr()?;
     let certificate = Arc::new(Certificate::load(&config.certificate_file, &config.key_file)?);
     let tls = tls::web_config(Arc::<Certificate>::clone(&certificate))?;
     let smtp = Smtp::new(&config.mail)?;
@@ -165,7 +174,7 @@ pub async fn run(
         app = begin(config, metrics) => app?,
         ended = &mut health => return Ok(ended?),
     };
-    let listener = public.listen(BACKLOG)?;
+    let listener = public.listen(BACKLOG).map_err(|source| ServeError::Taken { address, source })?;
     opened.set(true);
 
     let stop = CancellationToken::new();

@@ -24,16 +24,16 @@ use tracing::Instrument as _;
 pub use self::statement::Engine;
 use self::url::{DatabaseUrl, DatabaseUrlError};
 
-/// How long a caller waits for a connection, and as long again for a server that has it to begin, before it is told
+/// How long a caller waits for a connection, and a server's to begin a transaction, both together, before it is told
 /// [`DbError::Busy`].
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long SQLite waits for another process that is writing (the command line beside the server).
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that read beside SQLite's one writer.
 const SQLITE_READERS: u32 = 4;
-/// Rows that SQLite's thread may be ahead of whoever reads them. With fewer, long files and the walk over the chain wait
-/// for each other at nearly every row.
-const SQLITE_ROWS_AHEAD: usize = 2000;
+/// Rows that the thread of one of SQLite's readers may be ahead of whoever reads them. With fewer, long files and the
+/// walk over the chain wait for each other at nearly every row.
+const SQLITE_ROWS_AHEAD: usize = 1000;
 
 /// Section `[database]` of the configuration.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -148,14 +148,13 @@ impl Db {
                     .journal_mode(SqliteJournalMode::Wal)
                     .synchronous(SqliteSynchronous::Full)
                     .busy_timeout(SQLITE_BUSY_TIMEOUT)
-                    .foreign_keys(true)
-                    .row_buffer_size(SQLITE_ROWS_AHEAD);
+                    .foreign_keys(true);
                 let pool = |connections| {
                     SqlitePoolOptions::new().max_connections(connections).acquire_timeout(ACQUIRE_TIMEOUT)
                 };
                 url::make_private(path).map_err(sqlx::Error::Io)?;
                 let writer = pool(1).connect_with(options.clone()).await?;
-                let readers = pool(SQLITE_READERS).connect_with(options).await?;
+                let readers = pool(SQLITE_READERS).connect_with(options.row_buffer_size(SQLITE_ROWS_AHEAD)).await?;
                 Ok(Self::Sqlite { writer, readers })
             }
             DatabaseUrl::Postgres(options) => {
@@ -260,19 +259,26 @@ impl From<sqlx::Error> for DbError {
 /// the next transaction within that one: what writes would fail in one that only reads. Source: sqlx, issues 4385 and
 /// 4393, in 0.9.0. The caller itself waits for a connection, so that whoever is gone takes none.
 ///
-/// A server that has taken the connection in and answers no more holds the caller for [`ACQUIRE_TIMEOUT`]. The task goes
-/// on then, too: it has the connection until the server answers or is gone, and what was begun is rolled back.
+/// A server that has taken the connection in and answers no more holds the caller for what is left of
+/// [`ACQUIRE_TIMEOUT`]. The task goes on then, too, and what it begins after all is rolled back.
+///
+/// Until then the task has one of the pool's connections. A server that is gone without a word has it until
+/// the system gives the socket up (on Linux some 15 minutes, `net.ipv4.tcp_retries2`), and one that is there and answers
+/// nothing has it as long as that lasts. The library offers no way to close a connection hard out of a `BEGIN`: given
+/// back to the pool, it would wait there for an answer as well.
 async fn begin_whole(pool: &PgPool, statement: &'static str) -> Result<Transaction<'static, Postgres>, sqlx::Error> {
-    let connection = pool.acquire().await?;
-    let begin = Transaction::<'static, Postgres>::begin(connection, Some(statement.into_sql_str()));
-    match tokio::time::timeout(ACQUIRE_TIMEOUT, tokio::spawn(begin.in_current_span())).await {
-        Ok(Ok(begun)) => begun,
-        Ok(Err(ended)) => match ended.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(cancelled) => Err(sqlx::Error::Io(cancelled.into())),
-        },
-        Err(late) => Err(sqlx::Error::Io(late.into())),
-    }
+    let begun = async {
+        let connection = pool.acquire().await?;
+        let begin = Transaction::<'static, Postgres>::begin(connection, Some(statement.into_sql_str()));
+        match tokio::spawn(begin.in_current_span()).await {
+            Ok(begun) => begun,
+            Err(ended) => match ended.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(cancelled) => Err(sqlx::Error::Io(cancelled.into())),
+            },
+        }
+    };
+    tokio::time::timeout(ACQUIRE_TIMEOUT, begun).await.unwrap_or_else(|late| Err(sqlx::Error::Io(late.into())))
 }
 
 /// Whether trying again later may help.

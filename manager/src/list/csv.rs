@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Rows that are read from the database at once.
-const STRETCH: i64 = 2_000;
+const STRETCH: i64 = 1_000;
 /// What tells a spreadsheet that a file is UTF-8.
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
@@ -126,9 +126,10 @@ pub fn decode(bytes: &[u8]) -> Result<String, UnknownEncoding> {
     SHIFT_JIS.decode_without_bom_handling_and_without_replacement(bytes).map(Cow::into_owned).ok_or(UnknownEncoding)
 }
 
-/// A file of every row of a list under its filter and in its order, sent while it is read: memory stays flat.
+/// A file of every row of a list under its filter and in its order, sent while it is read: however long it is, two
+/// stretches of rows are held at most, the one that is written and the one that is read meanwhile, and the text of one.
 ///
-/// `cells` makes the cells of a row. The rows are those of one moment.
+/// `cells` makes the cells of a row. The rows are those of one moment, and that is held no longer than they are read.
 pub fn export<L>(
     app: &App,
     listing: L,
@@ -210,10 +211,13 @@ impl<L: Listing> Reading<L> {
             None => self.app.db.read().await?,
         };
         let (rows, next) = super::stretch(&mut tx, &self.listing, &self.asked, STRETCH).await?;
-        self.tx = Some(tx);
-        match next {
-            Some(cursor) => self.asked.from = From::After(cursor),
-            None => self.over = true,
+        if let Some(cursor) = next {
+            self.asked.from = From::After(cursor);
+            self.tx = Some(tx);
+        } else {
+            self.over = true;
+            // Whoever takes the rest of the file slowly keeps no connection from others.
+            tx.commit().await?;
         }
         Ok(Some(rows))
     }

@@ -1,5 +1,6 @@
 //! Lists over a long history: what a page looks at, and how to look further.
 
+use futures_util::StreamExt as _;
 use manager::{db::Db, execute, list::LOOKED_MAX, role::Role};
 use proto::id::CompanyId;
 
@@ -137,6 +138,32 @@ async fn a_day_of_the_log_has_every_row_of_it_also_where_clocks_differed() {
         for (seq, _, about) in rows {
             let is_in = matches!(about, "first" | "last" | "last-too");
             assert_eq!(day.contains(&format!(">{seq}<")), is_in, "{about}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_whose_rows_are_read_keeps_no_connection_however_slowly_it_is_taken() {
+    on_both(|db| async move {
+        let manager = Manager::new(db.clone());
+        company(&manager).await;
+        let browser = Browser::new(&manager);
+        browser.log_in("acme", "admin", PASSWORD).await.goes_to("/");
+
+        // More than there are connections.
+        let mut files = Vec::new();
+        for _ in 0..9 {
+            let mut file = browser.open("/log/operations/file").await.into_body().into_data_stream();
+            let first = file.next().await.unwrap().unwrap();
+            assert!(first.starts_with(b"\xEF\xBB\xBF"), "{first:?}");
+            files.push(file);
+        }
+
+        db.read().await.unwrap();
+        for mut file in files {
+            file.next().await.unwrap().unwrap();
+            assert!(file.next().await.is_none());
         }
     })
     .await;

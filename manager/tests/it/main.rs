@@ -30,6 +30,7 @@ mod mail;
 mod manage;
 mod manage_changes;
 mod matrix;
+mod migrations;
 mod notices;
 mod organisations;
 mod proof;

@@ -353,6 +353,22 @@ async fn an_address_on_which_somebody_listens_is_refused_before_anything_is_open
     assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
 }
 
+#[tokio::test]
+async fn an_address_on_which_somebody_listens_in_the_meantime_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = configured(folder.path(), &tls::authority().unwrap().issue(&["localhost"]).unwrap());
+    let first = serve::reserve(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = first.local_addr().unwrap();
+    let second = serve::reserve(address).unwrap();
+    let _listening = first.listen(1).unwrap();
+
+    let refused = serve::run(config, second, bound().await, Shutdown::new()).await.unwrap_err();
+
+    assert_eq!(refused.to_string(), format!("listen {address}"));
+    let taken = matches!(&refused, ServeError::Taken { source, .. } if source.kind() == io::ErrorKind::AddrInUse);
+    assert!(taken, "{refused:?}");
+}
+
 /// What stands behind a request that is not clear about its end: it must never be answered.
 const SMUGGLED: &str = "GET /v1/openapi.json HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
