@@ -46,7 +46,7 @@ window.addEventListener("pageshow", () => {
 
 // Text that was typed into a field with `data-keep` outlives the end of the login: the tab keeps it for the account
 // that typed it, and the form offers it when it is opened again. It is forgotten when the form was saved, when it is
-// discarded, with the logout, and when a page is shown to another account.
+// discarded, with a logout in any tab, and when a page is shown to another account.
 const tab = (() => {
   try {
     return window.sessionStorage;
@@ -56,9 +56,12 @@ const tab = (() => {
 })();
 if (tab) {
   const account = document.body.dataset.account;
+  const tabs = new BroadcastChannel("uketsuke");
+  const offers = new Set();
+  let isOver = false;
   const fieldsOf = (form) => [...form.querySelectorAll("textarea[data-keep]")];
   const keyOf = (field) => `kept/${field.dataset.keep}/${field.name}`;
-  const isOffered = (form) => form.querySelector("[data-kept]") !== null;
+  const versionOf = (field) => field.form.querySelector("input[name=version]")?.value ?? "";
   const forget = (begin) => {
     for (const key of Object.keys(tab)) if (key.startsWith(begin)) tab.removeItem(key);
   };
@@ -69,54 +72,88 @@ if (tab) {
       tab.removeItem(key); // What is too long to be kept is not kept by half.
     }
   };
+  // The version that the form had stands in the first line, the text below it.
   const keep = (field) => {
     put("kept-by", account);
-    put(keyOf(field), field.value);
+    put(keyOf(field), `${versionOf(field)}\n${field.value}`);
   };
-  const offer = (form, fields) => {
+  const find = (field) => {
+    const found = tab.getItem(keyOf(field));
+    if (found === null) return null;
+    const end = found.indexOf("\n");
+    return { version: found.slice(0, end), text: found.slice(end + 1) };
+  };
+  const close = (offer) => {
+    offer.box.remove();
+    offers.delete(offer);
+  };
+  const discard = (offer) => {
+    for (const field of offer.fields) tab.removeItem(keyOf(field));
+    close(offer);
+  };
+  const open = (form, fields) => {
     const box = document.getElementById("kept").content.firstElementChild.cloneNode(true);
-    const said = box.querySelector("[role=status]");
-    const words = said.textContent;
-    const answer = (button, act) => box.querySelector(`[data-kept=${button}]`).addEventListener("click", () => {
-      fields.forEach(act);
-      box.remove();
-      fields[0].focus();
-    });
-    answer("restore", (field) => { field.value = tab.getItem(keyOf(field)); });
-    answer("discard", (field) => tab.removeItem(keyOf(field)));
+    const offer = { box, fields };
+    const restore = () => {
+      for (const field of fields) field.value = find(field)?.text ?? field.value;
+      close(offer);
+    };
+    for (const [button, act] of [["restore", restore], ["discard", () => discard(offer)]]) {
+      box.querySelector(`[data-kept=${button}]`).addEventListener("click", () => {
+        act();
+        fields[0].focus();
+      });
+    }
+    const isOld = fields.some((field) => find(field).version !== versionOf(field));
+    box.querySelector("[data-kept-old]").hidden = !isOld;
     const fold = form.closest("details");
     if (fold) fold.open = true;
     // A status that is there before its words is read out.
-    said.textContent = "";
+    const said = box.querySelector("[role=status]");
+    const words = [...said.children];
+    said.replaceChildren();
     form.prepend(box);
-    window.requestAnimationFrame(() => { said.textContent = words; });
+    offers.add(offer);
+    window.requestAnimationFrame(() => said.append(...words));
+  };
+  const end = () => {
+    isOver = true;
+    offers.forEach(close);
+    forget("kept");
   };
 
-  // The page after a form says whether it was saved.
-  const sent = tab.getItem("kept-sent");
-  tab.removeItem("kept-sent");
-  if (sent && document.querySelector("[data-flash]")) forget(`kept/${sent}/`);
+  // A logout ends the login of every tab, so nothing that is typed after it is kept, either.
+  tabs.addEventListener("message", end);
+  document.addEventListener("submit", (event) => {
+    if (event.defaultPrevented || !/^(\/system)?\/logout$/.test(event.target.getAttribute("action"))) return;
+    end();
+    tabs.postMessage("logout");
+  });
   // Pages without an account are those of the way back to it.
   if (account) {
+    // The page after a form says whether it was saved.
+    const sent = tab.getItem("kept-sent");
+    if (sent && document.querySelector("[data-flash]")) forget(`kept/${sent}/`);
     if (tab.getItem("kept-by") !== account) forget("kept");
     for (const form of document.forms) {
-      const isLost = (text, field) => text !== null && text.trim() !== "" && text !== field.value;
-      const fields = fieldsOf(form).filter((field) => isLost(tab.getItem(keyOf(field)), field));
-      if (fields.length !== 0) offer(form, fields);
+      const isLost = (text, field) => text.trim() !== "" && text !== field.value;
+      const fields = fieldsOf(form).filter((field) => isLost(find(field)?.text ?? "", field));
+      if (fields.length !== 0) open(form, fields);
     }
     document.addEventListener("input", (event) => {
       const field = event.target;
-      // Until somebody has decided about what is offered, nothing takes its place but what is sent.
-      if (field.matches("textarea[data-keep]") && !isOffered(field.form)) keep(field);
+      if (isOver || !field.matches("textarea[data-keep]")) return;
+      // Who types anew instead of restoring does not want the older text.
+      for (const offer of offers) if (offer.fields.includes(field)) discard(offer);
+      keep(field);
     });
     document.addEventListener("submit", (event) => {
-      const form = event.target;
-      if (event.defaultPrevented) return;
-      if (form.getAttribute("action")?.endsWith("/logout")) forget("kept");
-      for (const field of fieldsOf(form)) {
+      if (event.defaultPrevented || isOver) return;
+      for (const field of fieldsOf(event.target)) {
         if (field.value !== field.defaultValue) keep(field);
         put("kept-sent", field.dataset.keep);
       }
     });
   }
+  tab.removeItem("kept-sent");
 }

@@ -30,7 +30,7 @@ pub use self::{
     api::router,
     logged_in::LoggedIn,
     realm::Realm,
-    site_login::{Agreeing, Holder, Login, SiteLogin},
+    site_login::{Agreeing, Holder, Login, SiteLogin, refreshes_itself},
     sweep::sweep,
 };
 

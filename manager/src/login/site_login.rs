@@ -410,7 +410,7 @@ impl FromRequestParts<App> for Halfway {
 }
 
 /// Whether a page asks by itself, which does not keep a login that nobody uses: the rows of a live board, and its stream.
-fn refreshes_itself(headers: &HeaderMap) -> bool {
+pub fn refreshes_itself(headers: &HeaderMap) -> bool {
     let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok());
     headers.contains_key("x-refresh") || accept == Some("text/event-stream")
 }

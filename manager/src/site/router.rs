@@ -85,10 +85,12 @@ async fn name_host(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Adds the headers, and takes the word of what was done away once it is shown.
+/// Adds the headers, and takes the word of what was done away once it is shown. A board that asks for its rows shows
+/// none: the word is for the page that somebody opens.
 async fn finish(request: Request, next: Next) -> Response {
-    let shows_flash =
-        request.method() == axum::http::Method::GET && cookie::find(request.headers(), cookie::FLASH).is_some();
+    let shows_flash = request.method() == axum::http::Method::GET
+        && !login::refreshes_itself(request.headers())
+        && cookie::find(request.headers(), cookie::FLASH).is_some();
     let mut response = next.run(request).await;
     let is_page =
         response.headers().get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));

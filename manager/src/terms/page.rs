@@ -4,11 +4,11 @@ use askama::Template;
 use axum::{
     Router,
     extract::State,
-    http::HeaderMap,
+    http::{HeaderMap, Method},
     response::{Html, IntoResponse as _},
     routing::get,
 };
-use proto::api::UnixMillis;
+use proto::{api::UnixMillis, id::OperatorId};
 
 use super::{
     announced,
@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     app::App,
+    db::DbResult,
     extract::InPath,
     login::{Agreeing, Realm, page::visited},
     notice::Piece,
@@ -153,11 +154,13 @@ async fn current(State(app): State<App>, headers: HeaderMap) -> PageResult {
     page(&app, &headers, ADDRESS.to_owned(), row.as_ref(), &published)
 }
 
-/// Who will be asked to agree to it and opens it has read it.
+/// Who will be asked to agree to it and opens it has read it. Where that cannot be noted the page comes all the same,
+/// and the announcement stays.
 async fn one(
     State(app): State<App>,
     InPath(edition): InPath<String>,
     login: Result<Agreeing, Problem>,
+    method: Method,
     headers: HeaderMap,
 ) -> PageResult {
     let now = app.now_ms();
@@ -167,13 +170,26 @@ async fn one(
     drop(tx);
     if row.agree
         && now < row.in_force_from_ms
+        && is_read(&method, &headers)
         && let Ok(Agreeing(login)) = login
+        && let Err(error) = note_read(&app, &row.revision_id, login.operator_id, now).await
     {
-        let mut tx = app.db.begin().await?;
-        announced::note_read(&mut tx, &row.revision_id, login.operator_id, now).await?;
-        tx.commit().await?;
+        tracing::warn!(event = "terms.read_unnoted", error = %error, "It could not be noted that terms were read");
     }
     page(&app, &headers, format!("{ADDRESS}/{}", row.edition), Some(&row), &published)
+}
+
+/// Whether somebody sees the page: not one that only its headers are asked of, nor one that a browser fetches in case.
+/// Source: Fetch Standard, `Sec-Purpose`.
+fn is_read(method: &Method, headers: &HeaderMap) -> bool {
+    let purpose = headers.get("sec-purpose").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    method == Method::GET && !purpose.starts_with("prefetch")
+}
+
+async fn note_read(app: &App, revision_id: &str, operator_id: OperatorId, now: UnixMillis) -> DbResult<()> {
+    let mut tx = app.db.begin().await?;
+    announced::note_read(&mut tx, revision_id, operator_id, now).await?;
+    tx.commit().await
 }
 
 fn page(app: &App, headers: &HeaderMap, here: String, row: Option<&Row>, published: &[Summary]) -> PageResult {

@@ -49,8 +49,14 @@ impl<'a> Browser<'a> {
     }
 
     /// What a script asks for without anybody having touched the page.
-    pub(crate) async fn get_by_itself(&self, path: &str) -> StatusCode {
-        self.call(Request::builder().uri(path).header("x-refresh", "1"), Body::empty()).await.status()
+    pub(crate) async fn get_by_itself(&self, path: &str) -> axum::http::Response<Body> {
+        self.call(Request::builder().uri(path).header("x-refresh", "1"), Body::empty()).await
+    }
+
+    /// A page that is fetched in case somebody opens it.
+    pub(crate) async fn prefetch(&self, path: &str) -> StatusCode {
+        let request = Request::builder().uri(path).header("sec-purpose", "prefetch;prerender");
+        self.call(request, Body::empty()).await.status()
     }
 
     /// A page that may be the same as one that was seen.

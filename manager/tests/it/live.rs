@@ -21,6 +21,9 @@ use crate::{
     testing::{PASSWORD, on_both},
 };
 
+/// The cookie that says once that something was done.
+const FLASH: &str = "__Host-uketsuke-flash";
+
 /// Another account of the desk's company, logged in at the site.
 pub(crate) async fn browser<'a>(desk: &'a Desk, user: &str, role: Role) -> (OperatorId, Browser<'a>) {
     let operator_id = desk.manager.account(company(desk).await, user, role).await;
@@ -256,6 +259,24 @@ async fn an_open_board_ends_when_terms_must_be_agreed_to() {
         assert_eq!(next(&mut stream).await, None);
         let again = admin.open("/live/changes").await;
         assert_eq!(again.headers()[header::LOCATION], "/terms/agree?next=%2Flive%2Fchanges");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_board_that_refreshes_itself_takes_no_word_of_what_was_done_away() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let (_, admin) = browser(&desk, "admin", Role::CompanyAdmin).await;
+        admin.plant(FLASH, "saved");
+
+        let rows = admin.get_by_itself("/live/receptions/rows").await;
+
+        assert_eq!(rows.status(), StatusCode::OK);
+        let set = rows.headers().get_all(header::SET_COOKIE);
+        assert!(!set.iter().any(|cookie| cookie.to_str().unwrap().starts_with(FLASH)));
+        admin.get("/live/receptions").await.says("保存しました");
+        admin.get("/live/receptions").await.lacks("保存しました");
     })
     .await;
 }

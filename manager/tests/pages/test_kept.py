@@ -1,6 +1,7 @@
 """What was typed and not saved before a login ended, in a real browser: who is offered it again, and who is not."""
 
 import checks
+from browser import wait_until
 from house import PASSWORD, SYSTEM_PASSWORD, House
 from person import Person
 from test_pages import closely
@@ -10,7 +11,7 @@ NEW = "/notices/new"
 TERMS = "/system/terms"
 TEXT = "夜間は次のとおりです。\n\n1. 電話\n2. 窓口"
 LOGINS = ("__Host-uketsuke", "__Host-uketsuke-system")
-OFFER = 'form [role="status"]:has-text("保存されずに残っています")'
+OFFER = 'form [role="status"]:has-text("保存されないまま残っています")'
 
 
 def test_what_was_typed_is_offered_to_who_typed_it_and_to_nobody_else(browser, pictures):
@@ -88,6 +89,65 @@ def test_a_draft_of_the_terms_outlives_the_login_that_typed_it(browser):
         assert not person.wrong, "\n".join(person.wrong)
 
 
+def test_who_restores_over_the_change_of_somebody_else_is_told_before(browser):
+    with House() as house:
+        for user, name in [("ops", "運用 一郎"), ("other", "運用 二郎")]:
+            house.add_admin(user, name, "operations")
+        ops, other = Visitor(house), Visitor(house)
+        ops.log_in("ops", SYSTEM_PASSWORD)
+        other.log_in("other", SYSTEM_PASSWORD)
+        ops.get(TERMS)
+        ops.fill(TERMS, edition="1.0", changes_ja="初版です", changes_en="First edition", body_ja=TEXT)
+        draft = ops.path
+        person = Person(browser, house.url)
+        person.context.add_cookies(ops.cookies())
+        person.go(draft).page.locator("#body_ja").fill("書きかけの本文です。")
+        lose_login(person, draft)
+        person.context.add_cookies(ops.cookies())
+        assert not warns(person.go(draft))
+
+        other.get(draft)
+        other.fill(draft, body_ja="別の人が直した本文です。")
+
+        assert warns(person.go(draft))
+        person.says("この間に、ほかの人が内容を変更しています。")
+        person.page.get_by_role("button", name="入力した文章を戻す").click()
+        assert person.page.locator("#body_ja").input_value() == "書きかけの本文です。"
+        # Who types instead of restoring is kept anew, for what the form has now.
+        assert warns(person.go(draft))
+        person.page.locator("#body_ja").fill("新しく書いた本文です。")
+        assert not offers(person)
+        assert not warns(person.go(draft))
+        person.page.get_by_role("button", name="入力した文章を戻す").click()
+        assert person.page.locator("#body_ja").input_value() == "新しく書いた本文です。"
+        assert not person.wrong, "\n".join(person.wrong)
+
+
+def test_a_logout_in_another_tab_forgets_what_was_typed_in_this_one(browser):
+    with House() as house:
+        house.add_company("acme", "株式会社サンプル")
+        house.add_operator("acme", "boss", "山田 花子", role="company_admin")
+        person = Person(browser, house.url)
+        person.log_in("boss", PASSWORD, "acme")
+        type_notice(person)
+        assert kept(person) != []
+        another = person.context.new_page()
+        another.goto("/")
+
+        with another.expect_navigation():
+            another.locator('form[action$="/logout"] button').first.click()
+
+        assert wait_until(lambda: kept(person) == [])
+        # The page that is still open keeps nothing more.
+        person.page.locator("#body").fill("もう残らない文章")
+        assert kept(person) == []
+        person.press(f'form[action="{NEW}"] button.primary')
+        assert person.path.endswith("/login") and kept(person) == []
+        person.log_in("boss", PASSWORD, "acme")
+        assert not offers(person.go(NEW))
+        assert not person.wrong, "\n".join(person.wrong)
+
+
 def type_notice(person):
     person.go(NEW).page.locator("#title").fill("夜間の連絡先")
     person.page.locator("#body").fill(TEXT)
@@ -108,6 +168,12 @@ def lose_login(person, action):
 
 def offers(person):
     return person.page.locator("[data-kept]").count()
+
+
+def warns(person):
+    """Whether the offer that stands says that somebody else changed what it would be put back into."""
+    person.page.locator(OFFER).wait_for()
+    return person.page.locator("[data-kept-old]").is_visible()
 
 
 def kept(person):

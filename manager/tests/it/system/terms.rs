@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use manager::{admin::AdminRole, execute, role::Role};
 
 use super::logged_in;
@@ -181,7 +181,7 @@ async fn a_published_revision_is_announced_to_everybody_and_in_force_from_its_da
         other.get("/login").await.says(LINK);
         let announced = stranger.get("/terms").await;
         announced.says("施行中の版は、まだありません");
-        announced.says("第1.0版を2026/09/22から施行します");
+        announced.says("第1.0版を2026/09/22（日本時間）から施行します");
         stranger.get("/terms/1.0").await.lacks("次の版");
         let same_day = draft(&root, "1.1", TOMORROW, "").await;
         is_refused(&root, &same_day, "公開できません。同じ日に施行する版があります").await;
@@ -221,7 +221,9 @@ async fn who_has_not_agreed_gets_no_further_than_the_question_and_is_asked_once(
         admin.log_in("acme", "admin", PASSWORD).await.goes_to("/");
         admin.get("/").await.says("お疲れさまです");
         let address = draft(&root, "1.0", TODAY, "yes").await;
-        root.get(&address).await.says("2026/09/21 施行</strong> 公開するとすぐに、2件のアカウントに同意を求めます。");
+        root.get(&address)
+            .await
+            .says("2026/09/21 施行（日本時間）</strong> 公開するとすぐに、2件のアカウントに同意を求めます。");
 
         publish(&root, &address).await;
 
@@ -441,6 +443,10 @@ async fn what_will_ask_stands_on_every_page_of_a_company_until_it_is_read_or_wit
         stranger.get("/terms/1.1").await.says("<h2>第1条</h2>");
         // Opening another one is not reading it.
         admin.get("/terms/1.0").await.says("<h2>第1条</h2>");
+        admin.get("/").await.says(ANNOUNCED);
+        // Nor is a page that nobody sees.
+        admin.send(Method::HEAD, "/terms/1.1", String::new(), "same-origin").await;
+        assert_eq!(admin.prefetch("/terms/1.1").await, StatusCode::OK);
         admin.get("/").await.says(ANNOUNCED);
 
         admin.get("/terms/1.1").await.says("<h2>第1条</h2>");
