@@ -67,6 +67,13 @@ impl Load {
     pub const fn of(sessions: usize) -> Self {
         Self { sessions, ..Self::STANDING }
     }
+
+    /// Most messages that one direction says in a time of whole seconds: one of each kind more than its periods, for
+    /// both ends of the time.
+    pub fn said_in(&self, time: Duration) -> u64 {
+        let said = |per_sec: u32| u64::from(per_sec).saturating_mul(time.as_secs()).saturating_add(1);
+        said(self.screens_per_sec).saturating_add(said(self.inputs_per_sec))
+    }
 }
 
 /// Makes one session: both tools meet.
@@ -338,6 +345,11 @@ impl Crowd {
         self.ways().map(|way| way.ledger().sum()).fold(Sum::default(), Sum::with)
     }
 
+    /// Messages that were passed over or never came, without the first `most` of each direction.
+    pub fn lost_beyond(&self, most: u64) -> u64 {
+        self.ways().map(|way| way.ledger().lost_beyond(most)).sum()
+    }
+
     /// Pictures that were left out because too much was under way.
     pub fn pictures_left_out(&self) -> u64 {
         self.ways().map(|way| way.pictures_left_out.load(Ordering::Relaxed)).sum()
@@ -527,6 +539,11 @@ const FAR: Duration = Duration::from_hours(24);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_direction_says_what_its_pace_allows() {
+        assert_eq!(Load::of(1).said_in(Duration::from_secs(5)), 177, "30 pictures and 5 messages of input a second");
+    }
 
     #[test]
     fn an_error_of_the_operator_does_not_hide_behind_one_of_the_customer() {

@@ -178,6 +178,11 @@ impl Ledger {
         }
     }
 
+    /// What counts as lost beyond `most` messages.
+    pub fn lost_beyond(&self, most: u64) -> u64 {
+        self.sum().lost.saturating_sub(most)
+    }
+
     const fn line(&mut self, kind: Kind) -> &mut Line {
         match kind {
             Kind::Screen => &mut self.screen,
@@ -241,6 +246,17 @@ mod tests {
         let sum = ledger.sum();
         assert_eq!((sum.lost, sum.doubled, sum.broken), (3, 2, 1), "1, 3 and 4 are lost; 1 and 2 came late or again");
         assert!(!sum.is_clean());
+    }
+
+    #[test]
+    fn what_may_be_under_way_at_an_end_is_not_lost_and_what_is_more_is() {
+        let (mut ledger, now) = ledger(6);
+        for number in [0, 2] {
+            ledger.hear(Kind::Input, number, now);
+        }
+
+        assert_eq!(ledger.sum().lost, 4, "1 was passed over, 3 to 5 never came");
+        assert_eq!([3, 4, 5].map(|most| ledger.lost_beyond(most)), [1, 0, 0]);
     }
 
     #[test]

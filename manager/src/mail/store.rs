@@ -250,6 +250,25 @@ pub async fn again(tx: &mut Tx, company_id: CompanyId, mail_id: &str, now: UnixM
     Ok(queued == 1)
 }
 
+/// What mails tell of is over: none of those about it that are not sent goes out any more, unless it is being sent just
+/// now.
+///
+/// # Errors
+/// [`DbError`].
+pub async fn expire(tx: &mut Tx, about: &str, now: UnixMillis) -> DbResult<()> {
+    execute!(
+        tx,
+        "UPDATE mails
+        SET expires_at_ms = $2
+        WHERE about = $1
+        AND state IN ('queued', 'failed')
+        AND expires_at_ms > $2",
+        about,
+        now
+    )?;
+    Ok(())
+}
+
 /// How many mails wait, and since when the oldest does.
 ///
 /// # Errors

@@ -15,7 +15,7 @@ use crate::{
     db::{DbError, DbResult, Tx},
     execute, fetch_all, fetch_optional,
     login::Holder,
-    mail::{Kind, Text},
+    mail::{self, Kind, Text},
     site::{Words, time},
     throttle::millis,
 };
@@ -66,12 +66,12 @@ pub enum Refusal {
     Db(DbError),
 }
 
-/// Why the work of a window is not finished.
+/// Why a window is not called off, or its work not finished.
 #[derive(Debug)]
-pub enum FinishRefusal {
+pub enum EndRefusal {
     /// There is no such window.
     NotThere,
-    /// It has not begun.
+    /// It has not begun, so its work cannot be finished.
     NotBegun,
     /// Its announced end is over.
     Over,
@@ -118,7 +118,7 @@ impl From<DbError> for Refusal {
     }
 }
 
-impl From<DbError> for FinishRefusal {
+impl From<DbError> for EndRefusal {
     fn from(error: DbError) -> Self {
         Self::Db(error)
     }
@@ -222,12 +222,11 @@ pub async fn announce(app: &App, tx: &mut Tx, login: &Holder, new: &NewWindow) -
     Ok(maintenance_id)
 }
 
-/// Calls a window off that is not over or finished: its notice ends, and those who were told are told. Whether there
-/// was one.
+/// Calls a window off that is not over or finished: its notice ends, and those who were told are told.
 ///
 /// # Errors
-/// [`DbError`].
-pub async fn call_off(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &str) -> DbResult<bool> {
+/// [`EndRefusal`].
+pub async fn call_off(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &str) -> Result<(), EndRefusal> {
     let now = app.now_ms();
     let found = fetch_optional!(
         tx,
@@ -242,7 +241,9 @@ pub async fn call_off(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &s
         maintenance_id,
         now
     )?;
-    let Some((notice_id, starts_at_ms, ends_at_ms)) = found else { return Ok(false) };
+    let Some((notice_id, starts_at_ms, ends_at_ms)) = found else {
+        return Err(why_not(tx, maintenance_id, now).await?);
+    };
     store::end(tx, Writer::Service, &notice_id, now).await?;
     let zone = login.zone();
     let (from, until) = (time::to_the_minute(starts_at_ms, &zone), time::to_the_minute(ends_at_ms, &zone));
@@ -269,15 +270,16 @@ pub async fn call_off(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &s
     let mails = send::to_administrators(app, tx, (Kind::Maintenance, &about), say, Some(ends_at_ms)).await?;
     let detail = json!({ "maintenance_id": maintenance_id, "mails": mails });
     audit::append(tx, of_system(login, "maintenance.called_off", detail, now)).await?;
-    Ok(true)
+    Ok(())
 }
 
-/// Says that the work of a window that runs is finished: it is over from now on, and its notice ends. No mail says so,
-/// as none says that the announced end has come. The announced end stays on the record.
+/// Says that the work of a window that runs is finished: it is over from now on, its notice ends, and mails that still
+/// wait to announce it are not sent. No mail says so, as none says that the announced end has come. The announced end
+/// stays on the record.
 ///
 /// # Errors
-/// [`FinishRefusal`].
-pub async fn finish(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &str) -> Result<(), FinishRefusal> {
+/// [`EndRefusal`].
+pub async fn finish(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &str) -> Result<(), EndRefusal> {
     let now = app.now_ms();
     let found = fetch_optional!(
         tx,
@@ -293,8 +295,9 @@ pub async fn finish(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &str
         maintenance_id,
         now
     )?;
-    let Some((notice_id, ends_at_ms)) = found else { return Err(why_not_finished(tx, maintenance_id, now).await?) };
+    let Some((notice_id, ends_at_ms)) = found else { return Err(why_not(tx, maintenance_id, now).await?) };
     store::end(tx, Writer::Service, &notice_id, now).await?;
+    mail::store::expire(tx, &format!("maintenance:{maintenance_id}"), now).await?;
     let zone = login.zone();
     let detail = json!({
         "maintenance_id": maintenance_id,
@@ -305,8 +308,8 @@ pub async fn finish(app: &App, tx: &mut Tx, login: &Holder, maintenance_id: &str
     Ok(())
 }
 
-/// Why a window was not finished.
-async fn why_not_finished(tx: &mut Tx, maintenance_id: &str, now: UnixMillis) -> DbResult<FinishRefusal> {
+/// Why a window was not called off, or its work not finished.
+async fn why_not(tx: &mut Tx, maintenance_id: &str, now: UnixMillis) -> DbResult<EndRefusal> {
     let found = fetch_optional!(
         tx,
         (i64, i64, Option<i64>, Option<i64>),
@@ -316,27 +319,11 @@ async fn why_not_finished(tx: &mut Tx, maintenance_id: &str, now: UnixMillis) ->
         maintenance_id
     )?;
     Ok(match found {
-        None => FinishRefusal::NotThere,
-        Some((_, _, Some(_), _) | (_, _, _, Some(_))) => FinishRefusal::Changed,
-        Some((starts_at_ms, ..)) if now < starts_at_ms => FinishRefusal::NotBegun,
-        Some(_) => FinishRefusal::Over,
+        None => EndRefusal::NotThere,
+        Some((_, _, Some(_), _) | (_, _, _, Some(_))) => EndRefusal::Changed,
+        Some((starts_at_ms, ..)) if now < starts_at_ms => EndRefusal::NotBegun,
+        Some(_) => EndRefusal::Over,
     })
-}
-
-/// Whether there is such a window, whatever became of it.
-///
-/// # Errors
-/// [`DbError`].
-pub async fn is_there(tx: &mut Tx, maintenance_id: &str) -> DbResult<bool> {
-    let found = fetch_optional!(
-        tx,
-        (i64,),
-        "SELECT starts_at_ms
-        FROM maintenances
-        WHERE maintenance_id = $1",
-        maintenance_id
-    )?;
-    Ok(found.is_some())
 }
 
 /// What an announcement says.

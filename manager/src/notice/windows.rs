@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::{
     form,
-    maintenance::{self, FinishRefusal, NewWindow, Refusal, SERVICES, Window},
+    maintenance::{self, EndRefusal, NewWindow, Refusal, SERVICES, Window},
     page::period,
     planned,
     system::status,
@@ -73,8 +73,8 @@ struct FilledWindow {
 struct WindowMistakes {
     /// In the form of a new window.
     announced: Option<&'static str>,
-    /// Why one is not finished.
-    finished: Option<&'static str>,
+    /// Why one is not called off or finished.
+    ended: Option<&'static str>,
 }
 
 impl FilledWindow {
@@ -181,13 +181,15 @@ async fn call_off(
     State(app): State<App>,
     login: AdminLogin,
     InPath(maintenance_id): InPath<String>,
+    headers: HeaderMap,
     Form(Pressed {}): Form<Pressed>,
 ) -> PageResult {
     login.need(AdminPermission::NoticeEdit)?;
+    let w = &Words::of(login.lang).maintenance;
     let mut tx = app.db.begin().await?;
-    if !maintenance::call_off(&app, &mut tx, &login, &maintenance_id).await? {
-        let is_there = maintenance::is_there(&mut tx, &maintenance_id).await?;
-        return Err(if is_there { changed() } else { Problem::NotFound });
+    if let Err(refusal) = maintenance::call_off(&app, &mut tx, &login, &maintenance_id).await {
+        drop(tx);
+        return refused(&app, &login, &headers, refusal, w.cancel_over).await;
     }
     tx.commit().await?;
     Ok(Flash::Saved.then("/system/maintenance"))
@@ -203,21 +205,32 @@ async fn finish(
     login.need(AdminPermission::NoticeEdit)?;
     let w = &Words::of(login.lang).maintenance;
     let mut tx = app.db.begin().await?;
-    let mistake = match maintenance::finish(&app, &mut tx, &login, &maintenance_id).await {
-        Ok(()) => {
-            tx.commit().await?;
-            return Ok(Flash::Saved.then("/system/maintenance"));
-        }
-        Err(FinishRefusal::NotThere) => return Err(Problem::NotFound),
-        Err(FinishRefusal::Changed) => return Err(changed()),
-        Err(FinishRefusal::Db(error)) => return Err(error.into()),
-        Err(FinishRefusal::NotBegun) => w.finish_not_begun,
-        Err(FinishRefusal::Over) => w.finish_over,
+    if let Err(refusal) = maintenance::finish(&app, &mut tx, &login, &maintenance_id).await {
+        drop(tx);
+        return refused(&app, &login, &headers, refusal, w.finish_over).await;
+    }
+    tx.commit().await?;
+    Ok(Flash::Saved.then("/system/maintenance"))
+}
+
+/// The page that says why a window goes on as it is; `over` is what it says when the announced end is over.
+async fn refused(
+    app: &App,
+    login: &AdminLogin,
+    headers: &HeaderMap,
+    refusal: EndRefusal,
+    over: &'static str,
+) -> PageResult {
+    let mistake = match refusal {
+        EndRefusal::NotThere => return Err(Problem::NotFound),
+        EndRefusal::Changed => return Err(changed()),
+        EndRefusal::Db(error) => return Err(error.into()),
+        EndRefusal::NotBegun => Words::of(login.lang).maintenance.finish_not_begun,
+        EndRefusal::Over => over,
     };
-    drop(tx);
     let filled = FilledWindow::at(app.now_ms(), &login.zone());
-    let mistakes = WindowMistakes { finished: Some(mistake), ..WindowMistakes::default() };
-    windows_page(&app, &login, &headers, filled, mistakes).await
+    let mistakes = WindowMistakes { ended: Some(mistake), ..WindowMistakes::default() };
+    windows_page(app, login, headers, filled, mistakes).await
 }
 
 fn changed() -> Problem {

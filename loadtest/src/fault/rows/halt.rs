@@ -5,6 +5,8 @@
 //! events has ended, and until a login, a number and an entry are refused at each manager with the word of the halt.
 //! Relays end what they have with their next heartbeat, every 3 s at whichever manager the balancer gives, and a stream
 //! at the other manager looks after its login every 4 s: the 5 s leave one for everything else.
+//! Relays may pass nothing after those 5 s; whoever is still in a session then goes on saying messages. In the short
+//! form that counts from when each tool has heard that its session is over.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -12,7 +14,7 @@ use anyhow::{Context as _, Result, ensure};
 use proto::close::CloseReason;
 use tokio::{
     task::JoinSet,
-    time::{Instant, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
 use super::{
@@ -74,7 +76,7 @@ pub(super) async fn halt(call: &Call) -> Result<Outcome> {
     for round in 0..call.repeat {
         let doors = everybody_in(&trial).await?;
         trial.rebase()?;
-        watch(&mut trial, &mut root, doors, &listeners).await?;
+        watch(call, &mut trial, &mut root, doors, &listeners).await?;
         press(&mut root, LIFT).await?;
         begin_anew(&mut trial, sessions, call.seed.wrapping_add(u64::from(round)).wrapping_add(1)).await?;
     }
@@ -128,7 +130,7 @@ async fn press(root: &mut Browser, form: &str) -> Result<Instant> {
 }
 
 /// Halts the service and waits until everybody is out of everything, for good.
-async fn watch(trial: &mut Trial, root: &mut Browser, doors: Doors, listeners: &[Account]) -> Result<()> {
+async fn watch(call: &Call, trial: &mut Trial, root: &mut Browser, doors: Doors, listeners: &[Account]) -> Result<()> {
     let mut streams = JoinSet::new();
     for place in 0..MANAGERS {
         until_streams(trial.relays.world(), place, 0.0).await?;
@@ -145,15 +147,18 @@ async fn watch(trial: &mut Trial, root: &mut Browser, doors: Doors, listeners: &
 
     let begun = press(root, SWITCH).await?;
     let answered = begun.elapsed();
-    let (ends, _judged_below) =
-        tokio::join!(trial.crowd.ends(PATIENCE), doors.wait(PATIENCE, |answers| answers.halted_at.is_some()));
+    let (ends, _judged_below, passed) = tokio::join!(
+        trial.crowd.ends(PATIENCE),
+        doors.wait(PATIENCE, |answers| answers.halted_at.is_some()),
+        frames_when_out(call, trial, begun)
+    );
+    let passed = passed?;
     trial.outcome.faults = trial.outcome.faults.saturating_add(1);
     let (sessions, reasons) = judge_sessions(trial, begun, ends);
 
+    trial.crowd.nudge();
     let is_empty = trial.relays.wait_for_pairs(0, PATIENCE).await?;
     trial.outcome.must(is_empty, || format!("relays hold sessions {PATIENCE:?} after the halt"));
-    let passed = frames(&trial.relays).await?;
-    trial.crowd.nudge();
     let mut last_stream = Duration::ZERO;
     while let Some(ended) = streams.join_next().await {
         let took = ended?.ok().and_then(|at| at.checked_duration_since(begun));
@@ -166,7 +171,7 @@ async fn watch(trial: &mut Trial, root: &mut Browser, doors: Doors, listeners: &
     let left = until_nothing_left(trial.relays.world().managers()).await?;
     trial.outcome.must(left.is_empty(), || format!("not ended once by the halt: {left}"));
     let more = frames(&trial.relays).await? - passed;
-    trial.outcome.must(more < 0.5, || format!("relays passed {more:.0} frames after every session had ended"));
+    trial.outcome.must(more < 0.5, || format!("relays passed {more:.0} frames after everybody should have been out"));
 
     // They were asking until now.
     let answers = doors.close().await?;
@@ -205,17 +210,23 @@ fn judge_sessions(
         trial.gaps.add(took, took);
     }
     let sum = trial.crowd.sum();
-    // What was under way when a session was ended goes with it.
-    outcome.count(Sum { lost: 0, ..sum });
-    let whole = sum.doubled == 0 && sum.broken == 0;
-    let broken = (!whole).then(|| format!("messages were doubled or altered before the halt: {sum:?}"));
+    // What was under way when a session was ended goes with it: nobody says anything later than that, and nothing is
+    // under way for longer than it may take until everybody is out.
+    let under_way = Load::of(trial.crowd.len()).said_in(OUT_MAX);
+    let lost = trial.crowd.lost_beyond(under_way);
+    outcome.count(Sum { lost, ..sum });
+    let broken = [
+        (0 < sum.doubled || 0 < sum.broken)
+            .then(|| format!("messages were doubled or altered before the halt: {sum:?}")),
+        (0 < lost).then(|| format!("{lost} messages were lost beyond the {under_way} of a direction: {sum:?}")),
+    ];
     let seen = format!(
-        "{} messages of {} sessions that were halted, {} of them under way then",
+        "{} messages of {} sessions that were halted, {} of them never came, {under_way} of a direction are allowed",
         sum.said,
         trial.crowd.len(),
         sum.lost
     );
-    outcome.find(Invariant::Delivery, seen, broken.into_iter().collect());
+    outcome.find(Invariant::Delivery, seen, broken.into_iter().flatten().collect());
     (last, reasons)
 }
 
@@ -229,6 +240,17 @@ fn untold(ends: &[(CloseReason, Instant)]) -> usize {
 fn let_in(what: &str, answers: &Answers) -> Option<String> {
     let is_shut = answers.halted_at.is_some() && answers.taken_late == 0 && answers.odd == 0;
     (!is_shut).then(|| format!("{what} was not always refused with the word of the halt: {answers:?}"))
+}
+
+/// Frames that the relays had passed on when everybody had to be out; in the short form, when each tool had heard of it.
+async fn frames_when_out(call: &Call, trial: &Trial, begun: Instant) -> Result<f64> {
+    if call.is_quick {
+        // Judged with what they say.
+        let _ends = trial.crowd.ends(PATIENCE).await;
+    } else {
+        sleep_until(begun + OUT_MAX).await;
+    }
+    frames(&trial.relays).await
 }
 
 /// Frames that the relays have passed on so far.

@@ -3,11 +3,17 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use manager::{admin::AdminRole, fetch_one, notice::sweep};
+use manager::{
+    admin::AdminRole,
+    fetch_one,
+    mail::{self, Smtp},
+    notice::sweep,
+};
 
 use super::logged_in;
 use crate::{
     browser::Browser,
+    mail::Post,
     notices::{company, count, with_mail},
     testing::{Manager, PASSWORD, on_both},
 };
@@ -140,15 +146,49 @@ async fn a_window_that_is_over_or_called_off_cannot_be_finished() {
 
         let seen = root.post(&format!("{PAGE}/{}/finish", windows[0]), &[]).await;
         assert_eq!(seen.status, StatusCode::UNPROCESSABLE_ENTITY);
-        seen.says("予告した終了がもう過ぎているため");
+        seen.says("予告した終了がもう過ぎているため、終了を早めることはできません。");
+        let seen = root.post(&format!("{PAGE}/{}/cancel", windows[0]), &[]).await;
+        assert_eq!(seen.status, StatusCode::UNPROCESSABLE_ENTITY);
+        seen.says("予告した終了がもう過ぎているため、中止できません。");
+        seen.lacks("ほかの人が先に変更しました");
         root.post(&format!("{PAGE}/{}/cancel", windows[1]), &[]).await.goes_to(PAGE);
         let seen = root.post(&format!("{PAGE}/{}/finish", windows[1]), &[]).await;
         assert_eq!(seen.status, StatusCode::CONFLICT);
 
         let mut tx = manager.app.db.read().await.unwrap();
-        let (finished,) =
-            fetch_one!(&mut tx, (i64,), "SELECT COUNT(*) FROM maintenances WHERE finished_at_ms IS NOT NULL").unwrap();
-        assert_eq!(finished, 0);
+        let (finished, off) =
+            fetch_one!(&mut tx, (i64, i64), "SELECT COUNT(finished_at_ms), COUNT(cancelled_at_ms) FROM maintenances")
+                .unwrap();
+        assert_eq!((finished, off), (0, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn mails_that_wait_to_announce_a_window_are_not_sent_once_its_work_is_finished() {
+    on_both(|db| async move {
+        // Nothing listens there, so that a mail that is tried waits again.
+        let post = Post::new();
+        let manager = Manager::with(db, post.config(9));
+        company(&manager, "acme").await;
+        let root = logged_in(&manager, "root", AdminRole::Operations).await;
+        let (finish, _cancel) = announced(&root).await;
+        manager.advance(INTO_IT);
+        let waiting = async || {
+            let mut tx = manager.app.db.read().await.unwrap();
+            fetch_one!(&mut tx, (String, i64), "SELECT state, expires_at_ms FROM mails").unwrap()
+        };
+        let (state, expires_at_ms) = waiting().await;
+        assert_eq!(state, "queued");
+        assert!(manager.app.now_ms() < expires_at_ms, "until the announced end");
+
+        let root = logged_in(&manager, "later", AdminRole::Operations).await;
+        root.get(PAGE).await.says(&finish);
+        root.post(&finish, &[]).await.goes_to(PAGE);
+
+        let smtp = Smtp::new(&manager.app.config.mail).unwrap().unwrap();
+        assert_eq!(mail::sweep::send_due(&manager.app, &smtp).await.unwrap(), 1);
+        assert_eq!(waiting().await.0, "expired");
     })
     .await;
 }
