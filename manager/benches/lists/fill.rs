@@ -73,11 +73,11 @@ pub async fn audit(db: &Db, company_id: CompanyId, operators: &[OperatorId], cou
     )).await;
 }
 
-/// Lets the engine see how much there is, as it does by itself in a day.
+/// Lets the engine tidy up and see how much there is, as it does by itself in a day.
 pub async fn settle(db: &Db) {
     match db {
         Db::Sqlite { .. } => db.look_at_sizes().await.unwrap(),
-        Db::Postgres(_) => run(db, "ANALYZE".to_owned()).await,
+        Db::Postgres(_) => run(db, "VACUUM (ANALYZE)".to_owned()).await,
     }
 }
 
