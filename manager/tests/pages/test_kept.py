@@ -187,6 +187,7 @@ def look(person, pictures):
         person.page.locator('form [role="status"]', has_text=words).wait_for()
         checks.arm(person.page)
         wrong += [f"{lang}: {what}" for what in closely(person.page, lang, pictures, "kept-offer")]
+        person.page.emulate_media(forced_colors="none")
         # The page comes anew in the other language, and offers again.
         person.press('form[action="/language"] button')
     person.page.locator(OFFER).wait_for()

@@ -68,9 +68,18 @@ def test_page(visit, site, browser, pictures):
 
 def without_scripts(browser, site, role, page, ran):
     """The page has the same substance when nothing runs in it."""
-    watched = Watched(browser.shared(site, role, "en", scripts=False), site.house.url)
+    still = substance(browser, site, role, page, scripts=False)
+    if still != ran:
+        # A call may have gone out since the page was looked at: now one right after the other.
+        ran = substance(browser, site, role, page, scripts=True)
+        still = substance(browser, site, role, page, scripts=False)
+    return [] if still == ran else [f"is another page without scripts: {still} instead of {ran}"]
+
+
+def substance(browser, site, role, page, scripts):
+    watched = Watched(browser.shared(site, role, "en", scripts=scripts), site.house.url)
     watched.open(page.path)
     checks.arm(watched.page)
-    still = checks.ask(watched.page, "substance")
+    found = checks.ask(watched.page, "substance")
     watched.close()
-    return [] if still == ran else [f"is another page without scripts: {still} instead of {ran}"]
+    return found
