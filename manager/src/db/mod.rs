@@ -31,8 +31,8 @@ pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that read beside SQLite's one writer.
 const SQLITE_READERS: u32 = 4;
-/// Rows that the thread of one of SQLite's readers may be ahead of whoever reads them. With fewer, long files and the
-/// walk over the chain wait for each other at nearly every row.
+/// Rows that the thread of one of SQLite's readers may be ahead of whoever reads them: a stretch of a file, so that the
+/// next one is read while this one is written. The walk over the chain still waits for nearly every row.
 const SQLITE_ROWS_AHEAD: usize = 1000;
 
 /// Section `[database]` of the configuration.
