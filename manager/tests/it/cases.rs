@@ -4,7 +4,7 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
-use manager::{fetch_one, role::Role};
+use manager::{execute, fetch_one, role::Role};
 use proto::api::session::{CaseBody, CaseResult, CategoryList};
 use serde_json::json;
 
@@ -83,6 +83,33 @@ async fn what_is_written_about_a_session_is_found_exported_and_kept_with_its_his
         )
         .unwrap();
         assert_eq!(noted, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sessions_that_lasted_so_long_are_found_in_any_order_and_in_the_file() {
+    on_both(|db| async {
+        let desk = Desk::open(db).await;
+        let (_, admin) = browser(&desk, "admin", Role::CompanyAdmin).await;
+        for minutes in [Some(9i64), Some(10), Some(30), None] {
+            let session = desk.connected().await.pairing.session_id.to_string();
+            let duration_ms = minutes.map(|minutes| minutes * 60_000);
+            let mut tx = desk.manager.app.db.begin().await.unwrap();
+            execute!(&mut tx, "UPDATE sessions SET duration_ms = $1 WHERE session_id = $2", duration_ms, &session)
+                .unwrap();
+            tx.commit().await.unwrap();
+        }
+
+        for (minutes, found) in [(0, 3), (10, 2), (11, 1), (30, 1), (31, 0)] {
+            for order in ["", "&sort=duration", "&sort=-operator"] {
+                let page = admin.get(&format!("/log/sessions?minutes={minutes}{order}")).await;
+                let seen = page.text.matches("data-name=\"開始\"").count();
+                assert_eq!(seen, found, "minutes={minutes}{order}");
+            }
+            let file = admin.get(&format!("/log/sessions/file?minutes={minutes}")).await.text;
+            assert_eq!(file.matches("\r\n").count(), 1 + found, "{file}");
+        }
     })
     .await;
 }
