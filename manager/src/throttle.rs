@@ -8,7 +8,7 @@ use proto::api::UnixMillis;
 
 use crate::{
     db::{DbResult, Tx},
-    execute, fetch_one,
+    execute, fetch_all, fetch_one,
 };
 
 /// How much may be taken.
@@ -32,10 +32,39 @@ pub enum Taken {
     },
 }
 
-#[derive(sqlx::FromRow)]
-struct Bucket {
+/// A bucket after a taking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::FromRow)]
+pub struct Bucket {
     taken: i64,
     window_end_ms: i64,
+}
+
+/// What [`take_three`] took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Three {
+    /// The three buckets; none where there was no scope.
+    pub buckets: [Option<Bucket>; 3],
+    /// What was taken from the bucket of everybody in the scope that was asked for beside them, in its window.
+    pub beside: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct Scoped {
+    scope: String,
+    #[sqlx(flatten)]
+    bucket: Bucket,
+    beside: i64,
+}
+
+impl Bucket {
+    /// What the taking gave that made the bucket so.
+    pub fn against(self, rate: Rate, now: UnixMillis) -> Taken {
+        if self.taken <= rate.max {
+            return Taken::Within;
+        }
+        let left_ms = u64::try_from(self.window_end_ms.saturating_sub(now)).unwrap_or(0);
+        Taken::Beyond { retry_after_secs: left_ms.div_ceil(1000).max(1) }
+    }
 }
 
 /// Takes one from a bucket. `scope` names the purpose (`login.source`), `bucket` whose it is.
@@ -57,18 +86,75 @@ pub async fn take(tx: &mut Tx, scope: &'static str, bucket: &str, rate: Rate, no
         now.saturating_add(millis(rate.window)),
         now
     )?;
-    if bucket.taken <= rate.max {
-        return Ok(Taken::Within);
-    }
-    let left_ms = u64::try_from(bucket.window_end_ms.saturating_sub(now)).unwrap_or(0);
-    Ok(Taken::Beyond { retry_after_secs: left_ms.div_ceil(1000).max(1) })
+    Ok(bucket.against(rate, now))
 }
 
-/// Whether a bucket has room, without taking.
+/// Takes one from a bucket of each of three scopes at once, unless the bucket of the scope `block` was taken from in its
+/// window: then nothing is taken, and there is no answer. A scope that is empty has no bucket. Always in this order, so that
+/// two callers never wait for each other. Tells what was taken from the bucket of everybody in the scope `beside`, too.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
-pub async fn has_room(tx: &mut Tx, scope: &'static str, bucket: &str, rate: Rate, now: UnixMillis) -> DbResult<bool> {
+pub async fn take_three(
+    tx: &mut Tx,
+    bucket: &str,
+    [block, beside]: [&'static str; 2],
+    windows: [(&'static str, Duration); 3],
+    now: UnixMillis,
+) -> DbResult<Option<Three>> {
+    let [first, second, third] = windows.map(|(scope, window)| (scope, now.saturating_add(millis(window))));
+    let taken = fetch_all!(
+        tx,
+        Scoped,
+        "INSERT INTO throttles (scope, bucket, taken, window_end_ms)
+        SELECT asked.scope, CAST($1 AS TEXT), 1, asked.window_end_ms
+        FROM (
+            SELECT CAST($2 AS TEXT) AS scope, CAST($3 AS BIGINT) AS window_end_ms
+            UNION ALL SELECT CAST($4 AS TEXT), CAST($5 AS BIGINT)
+            UNION ALL SELECT CAST($6 AS TEXT), CAST($7 AS BIGINT)
+        ) AS asked
+        WHERE asked.scope <> ''
+        AND NOT EXISTS (
+            SELECT 1
+            FROM throttles blocked
+            WHERE blocked.scope = $8
+            AND blocked.bucket = $1
+            AND blocked.window_end_ms > $9
+            AND blocked.taken > 0
+        )
+        ON CONFLICT (scope, bucket) DO UPDATE
+        SET taken = CASE WHEN throttles.window_end_ms <= $9 THEN 1 ELSE throttles.taken + 1 END,
+            window_end_ms = CASE WHEN throttles.window_end_ms <= $9 THEN excluded.window_end_ms
+                ELSE throttles.window_end_ms END
+        RETURNING scope, taken, window_end_ms, (
+            SELECT COALESCE(MAX(everybody.taken), 0)
+            FROM throttles everybody
+            WHERE everybody.scope = $10
+            AND everybody.bucket = ''
+            AND everybody.window_end_ms > $9
+        ) AS beside",
+        bucket,
+        first.0,
+        first.1,
+        second.0,
+        second.1,
+        third.0,
+        third.1,
+        block,
+        now,
+        beside
+    )?;
+    // In no order.
+    let of = |scope: &str| taken.iter().find(|scoped| scoped.scope == scope).map(|scoped| scoped.bucket);
+    let buckets = windows.map(|(scope, _)| of(scope));
+    Ok(taken.first().map(|scoped| Three { buckets, beside: scoped.beside }))
+}
+
+/// How much was taken from a bucket in its window.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn taken(tx: &mut Tx, scope: &'static str, bucket: &str, now: UnixMillis) -> DbResult<i64> {
     let (taken,) = fetch_one!(
         tx,
         (i64,),
@@ -81,7 +167,15 @@ pub async fn has_room(tx: &mut Tx, scope: &'static str, bucket: &str, rate: Rate
         bucket,
         now
     )?;
-    Ok(taken < rate.max)
+    Ok(taken)
+}
+
+/// Whether a bucket has room, without taking.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn has_room(tx: &mut Tx, scope: &'static str, bucket: &str, rate: Rate, now: UnixMillis) -> DbResult<bool> {
+    Ok(taken(tx, scope, bucket, now).await? < rate.max)
 }
 
 /// Puts one back that was taken in the same window.
@@ -89,16 +183,28 @@ pub async fn has_room(tx: &mut Tx, scope: &'static str, bucket: &str, rate: Rate
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn put_back(tx: &mut Tx, scope: &'static str, bucket: &str, now: UnixMillis) -> DbResult<()> {
+    put_back_three(tx, bucket, [scope, "", ""], now).await
+}
+
+/// Puts one back into a bucket of each of three scopes, as [`put_back`] does; a scope that is empty has no bucket. They must
+/// have been taken in the same transaction, so that two callers never wait for each other.
+///
+/// # Errors
+/// [`crate::db::DbError`].
+pub async fn put_back_three(tx: &mut Tx, bucket: &str, scopes: [&'static str; 3], now: UnixMillis) -> DbResult<()> {
+    let [first, second, third] = scopes;
     execute!(
         tx,
         "UPDATE throttles
         SET taken = taken - 1
-        WHERE scope = $1
-        AND bucket = $2
-        AND window_end_ms > $3
+        WHERE bucket = $1
+        AND scope IN ($2, $3, $4)
+        AND window_end_ms > $5
         AND taken > 0",
-        scope,
         bucket,
+        first,
+        second,
+        third,
         now
     )?;
     Ok(())

@@ -3,9 +3,11 @@
 //!     cargo bench --profile server -p uketsuke-manager --bench receptions -- [--numbers N] [--at-once N]
 //!
 //! Both managers are in this process, called without a network, on one database: SQLite, and PostgreSQL when
-//! `UKETSUKE_TEST_POSTGRES` names a server. A number is issued at one manager, entered at both at the same time, and its
-//! session ended by the operator. Whoever loses is refused at once here, and may lose as often as it likes; a server makes
-//! them wait, and listens to none who loses every time.
+//! `UKETSUKE_TEST_POSTGRES` names a server, with as many connections each as by default. Each operator issues as many
+//! numbers as one may have open, one after the other, each at one manager and entered at both at the same time; that is
+//! what is measured first. Then their sessions are proved and ended, which the second figure includes. Whoever loses is
+//! refused at once here, and may lose as often as it likes; a server makes them wait, and listens to none who loses every
+//! time.
 #![expect(
     clippy::unwrap_used,
     clippy::doc_markdown,
@@ -23,7 +25,7 @@ use std::{
     num::NonZeroU32,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU32, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -32,23 +34,39 @@ use axum::{
     body::Body,
     http::{Method, StatusCode},
 };
-use manager::{config::Config, db::Db, relays};
+use manager::{
+    app::os_rng,
+    bearer::BearerToken,
+    config::Config,
+    db::{self, Db, url::DatabaseUrl},
+    execute,
+    login::password::NewPassword,
+    operator::{self, store::NewOperator},
+    relays,
+    role::Role,
+};
 use ops::config::Span;
-use proto::api::{login::LoginAnswer, reception::EnterAnswer, reception::ReceptionBody};
+use proto::{
+    api::reception::{EnterAnswer, ReceptionBody},
+    limits,
+};
 use serde_json::json;
 use testing::{Manager, PASSWORD, START_MS, config};
 
 #[tokio::main]
 async fn main() {
-    let (numbers, at_once) = (flag("--numbers", 4_000), flag("--at-once", 32));
+    let (numbers, at_once) = (flag("--numbers", 4_000), flag("--at-once", 64));
     testing::on_both(async |db| measure(db, numbers, at_once).await).await;
 }
 
-fn flag(name: &str, default: i64) -> i64 {
+fn flag(name: &str, default: usize) -> usize {
     let given: Vec<String> = std::env::args().collect();
     let value = given.iter().position(|text| text == name).and_then(|at| given.get(at + 1));
     value.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
+
+/// Numbers that an operator may have open.
+const PLACES: usize = limits::RECEPTIONS_OPEN_MAX as usize;
 
 /// Refuses at once, and nobody for having been refused or having issued before.
 fn patient() -> Config {
@@ -69,70 +87,128 @@ fn patient() -> Config {
     })
 }
 
-async fn measure(db: Db, numbers: i64, at_once: i64) {
-    let managers = Arc::new([Manager::with(db.clone(), patient()), Manager::with(db.clone(), patient())]);
-    let company_id = managers[0].company("acme").await;
-    let (_, token) = relays::enroll(&db, "relay1", START_MS).await.unwrap();
-    let alive = json!({
-        "address": "relay1.example.jp:443", "spki": "ab".repeat(32), "version": "0.1.0", "draining": false,
-        "free_sessions": 100_000, "sessions": [],
-    });
-    let heard = managers[0].post("/v1/relay/heartbeat", Some(token.reveal()), &alive.to_string()).await;
-    assert_eq!(heard.status, StatusCode::OK, "{:?}", heard.body);
-    let mut operators = Vec::new();
-    for number in 0..at_once {
-        managers[0].operator(company_id, &format!("operator{number}")).await;
-        let body = json!({ "company": "acme", "user": format!("operator{number}"), "password": PASSWORD }).to_string();
-        let answer = managers[0].send(Method::POST, "/v1/login", None, &source(number), Body::from(body)).await;
-        operators.push(answer.json::<LoginAnswer>().token);
-    }
+async fn measure(db: Db, numbers: usize, at_once: usize) {
+    let own = [connected(&db).await, connected(&db).await];
+    let managers = Arc::new(own.clone().map(|db| Manager::with(db, patient())));
+    let operators = operators(&managers[0], &db, numbers.div_ceil(PLACES)).await;
+    let (count, twice) = (operators.len() * PLACES, Arc::new(AtomicU32::new(0)));
 
-    let (left, twice) = (Arc::new(AtomicI64::new(numbers)), Arc::new(AtomicU32::new(0)));
     let begun = Instant::now();
-    let desks: Vec<_> = (0..)
-        .zip(operators)
-        .map(|(desk, token)| {
-            let (managers, left, twice) = (Arc::clone(&managers), Arc::clone(&left), Arc::clone(&twice));
-            tokio::spawn(async move {
-                let mut times = Vec::new();
-                loop {
-                    if left.fetch_sub(1, Ordering::Relaxed) <= 0 {
-                        break;
-                    }
-                    times.push(one(&managers, desk, &token, &twice).await);
-                }
-                times
-            })
-        })
-        .collect();
-    let mut times = Vec::new();
-    for desk in desks {
-        times.extend(desk.await.unwrap());
-    }
-    let took = begun.elapsed().as_secs_f64();
+    let entered = at_desks(at_once, operators, |desk, token: Arc<str>| {
+        let (managers, twice) = (Arc::clone(&managers), Arc::clone(&twice));
+        async move {
+            let mut entered = Vec::new();
+            for _ in 0..PLACES {
+                entered.push(enter(&managers, desk, &token, &twice).await);
+            }
+            (token, entered)
+        }
+    })
+    .await;
+    let entering = begun.elapsed().as_secs_f64();
+    let mut times: Vec<_> = entered.iter().flat_map(|(_, entered)| entered.iter().map(|(_, took)| *took)).collect();
+
+    let begun = Instant::now();
+    at_desks(at_once, entered, |desk, (token, entered): (Arc<str>, Vec<_>)| {
+        let managers = Arc::clone(&managers);
+        async move {
+            for (session, _) in &entered {
+                end(&managers, desk, &token, session).await;
+            }
+        }
+    })
+    .await;
+    let ending = begun.elapsed().as_secs_f64();
+
     times.sort();
     let at = |share: usize| times[times.len() * share / 100].as_secs_f64() * 1000.0;
+    let rate = |each: usize, seconds: f64| (each * count) as f64 / seconds;
     println!(
-        "{db:?}: {} numbers in {took:.1} s: {:.0} issued and entered a second, with the other entry, the proof and the end {:.0} \
-         requests a second; from issue to entry p50 {:.1} ms, p99 {:.1} ms; won twice: {}",
-        times.len(),
-        2.0 * times.len() as f64 / took,
-        5.0 * times.len() as f64 / took,
+        "{db:?}: {count} numbers: {:.0} issued and entered a second, the entry that loses beside it; with proof and end {:.0}, in \
+         {:.0} requests a second; from issue to entry p50 {:.1} ms, p99 {:.1} ms; won twice: {}",
+        rate(2, entering),
+        rate(2, entering + ending),
+        rate(5, entering + ending),
         at(50),
         at(99),
         twice.load(Ordering::Relaxed)
     );
+    if let Db::Postgres(_) = db {
+        for own in own {
+            own.close().await;
+        }
+    }
 }
 
-/// One number from its issue to the end of its session; how long until both entries were answered.
-async fn one(managers: &[Manager; 2], desk: i64, token: &str, twice: &AtomicU32) -> Duration {
+/// The database with as many connections as a manager has by itself.
+async fn connected(db: &Db) -> Db {
+    let Db::Postgres(pool) = db else { return db.clone() };
+    let url = DatabaseUrl::Postgres(Box::new(pool.connect_options().as_ref().clone()));
+    Db::open(&url, db::Config::default().connections_max.get()).await.unwrap()
+}
+
+/// The tokens of so many operators of one company, and a relay for their sessions.
+async fn operators(manager: &Manager, db: &Db, count: usize) -> Vec<Arc<str>> {
+    let company_id = manager.company("acme").await;
+    let (_, token) = relays::enroll(db, "relay1", START_MS).await.unwrap();
+    let alive = json!({
+        "address": "relay1.example.jp:443", "spki": "ab".repeat(32), "version": "0.1.0", "draining": false,
+        "free_sessions": 100_000, "sessions": [],
+    });
+    let heard = manager.post("/v1/relay/heartbeat", Some(token.reveal()), &alive.to_string()).await;
+    assert_eq!(heard.status, StatusCode::OK, "{:?}", heard.body);
+    let password_hash = NewPassword::parse(PASSWORD, 20).unwrap().hash(&mut os_rng()).unwrap();
+    let mut tokens = Vec::new();
+    for number in 0..count {
+        let (user_id, name) = (format!("operator{number}").parse().unwrap(), "山田 太郎".parse().unwrap());
+        let new = NewOperator { company_id, user_id, name, password_hash: password_hash.clone(), role: Role::Operator };
+        let token = BearerToken::random(&mut os_rng());
+        let mut tx = db.begin().await.unwrap();
+        let operator_id = operator::store::create(&mut tx, &new, START_MS).await.unwrap();
+        execute!(
+            &mut tx,
+            "INSERT INTO logins (token_hash, operator_id, created_at_ms, used_at_ms, expires_at_ms)
+            VALUES ($1, $2, $3, $3, $4)",
+            token.hash().as_str(),
+            operator_id.to_string(),
+            START_MS,
+            START_MS + 3_600_000
+        )
+        .unwrap();
+        tx.commit().await.unwrap();
+        tokens.push(Arc::from(token.reveal()));
+    }
+    tokens
+}
+
+/// Does something with each of `all`, so many at once.
+async fn at_desks<T, R, F>(at_once: usize, all: Vec<T>, each: impl Fn(i64, T) -> F) -> Vec<R>
+where
+    F: Future<Output = R> + Send + 'static,
+    R: Send + 'static,
+{
+    let (mut running, mut done) = (tokio::task::JoinSet::new(), Vec::new());
+    for (desk, one) in (0..).zip(all) {
+        if at_once <= running.len() {
+            done.push(running.join_next().await.unwrap().unwrap());
+        }
+        running.spawn(each(desk, one));
+    }
+    while let Some(one) = running.join_next().await {
+        done.push(one.unwrap());
+    }
+    done
+}
+
+/// Issues a number and lets two enter it at once: the session of the one who won, and how long it took until both were answered.
+async fn enter(managers: &[Manager; 2], desk: i64, token: &str, twice: &AtomicU32) -> (String, Duration) {
     let begun = Instant::now();
     let [here, there] = managers;
     let body = json!({ "proof_key": hex::encode([0x0a; 32]), "reason": "プリンター" }).to_string();
     let issued = here.send(Method::POST, "/v1/receptions", Some(token), &source(desk), Body::from(body)).await;
     let reception: ReceptionBody = issued.json();
     let body = json!({ "locator": reception.locator, "proof_key": hex::encode([0x0c; 32]) }).to_string();
-    let (first, second) = (source(1_000 + desk), source(2_000 + desk));
+    let (first, second) = (source(100_000 + desk), source(200_000 + desk));
     let (one, other) = tokio::join!(
         here.send(Method::POST, "/v1/enter", None, &first, Body::from(body.clone())),
         there.send(Method::POST, "/v1/enter", None, &second, Body::from(body)),
@@ -143,14 +219,18 @@ async fn one(managers: &[Manager; 2], desk: i64, token: &str, twice: &AtomicU32)
         twice.fetch_add(1, Ordering::Relaxed);
     }
     let winner: EnterAnswer = if one.status.is_success() { one.json() } else { other.json() };
-    // An entry that is not proved would open the number again.
+    (winner.pairing.session_id.to_string(), took)
+}
+
+/// Proves and ends a session: an entry that is not proved would open the number again.
+async fn end(managers: &[Manager; 2], desk: i64, token: &str, session: &str) {
     let ends = [("proved", json!({})), ("end", json!({ "reason": "operator_ended" }))];
     for (verb, body) in ends {
-        let path = format!("/v1/sessions/{}/{verb}", winner.pairing.session_id);
-        let said = here.send(Method::POST, &path, Some(token), &source(desk), Body::from(body.to_string())).await;
+        let path = format!("/v1/sessions/{session}/{verb}");
+        let said =
+            managers[0].send(Method::POST, &path, Some(token), &source(desk), Body::from(body.to_string())).await;
         assert!(said.status.is_success(), "{verb}: {:?}", said.body);
     }
-    took
 }
 
 fn source(number: i64) -> String {

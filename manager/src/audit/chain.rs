@@ -41,9 +41,25 @@ impl Row {
     /// length in 8 bytes big-endian and its bytes; an absent text is the single byte 0 and a present one begins with 1.
     pub fn computed_hash(&self) -> String {
         let mut hasher = Sha256::new_with_prefix(DOMAIN);
-        let mut number = |value: i64| hasher.update(value.to_be_bytes());
-        number(self.seq);
-        number(self.at_ms);
+        hasher.update(self.seq.to_be_bytes());
+        self.content(|bytes| hasher.update(bytes));
+        text(Some(&self.prev_hash), &mut |bytes| hasher.update(bytes));
+        hex::encode(hasher.finalize())
+    }
+
+    /// What is hashed before [`Row::seq`], between it and [`Row::prev_hash`], and before the latter's bytes, for an engine
+    /// that hashes by itself and knows those two. Every hash is as long as the one that is in the row now.
+    pub(super) fn hashed_parts(&self) -> [Vec<u8>; 3] {
+        let (mut content, mut before_prev) = (Vec::new(), Vec::new());
+        self.content(|bytes| content.extend_from_slice(bytes));
+        text(Some(&self.prev_hash), &mut |bytes| before_prev.extend_from_slice(bytes));
+        before_prev.truncate(before_prev.len().saturating_sub(self.prev_hash.len()));
+        [DOMAIN.to_vec(), content, before_prev]
+    }
+
+    /// The columns between the number and the hash of the row before.
+    fn content(&self, mut update: impl FnMut(&[u8])) {
+        update(&self.at_ms.to_be_bytes());
         let texts = [
             self.company_id.as_deref(),
             Some(self.actor.as_str()),
@@ -51,19 +67,21 @@ impl Row {
             self.reception_id.as_deref(),
             self.session_id.as_deref(),
             Some(self.detail.as_str()),
-            Some(self.prev_hash.as_str()),
         ];
-        for text in texts {
-            match text {
-                None => hasher.update([0]),
-                Some(text) => {
-                    hasher.update([1]);
-                    hasher.update(u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
-                    hasher.update(text.as_bytes());
-                }
-            }
+        for column in texts {
+            text(column, &mut update);
         }
-        hex::encode(hasher.finalize())
+    }
+}
+
+fn text(text: Option<&str>, update: &mut impl FnMut(&[u8])) {
+    match text {
+        None => update(&[0]),
+        Some(text) => {
+            update(&[1]);
+            update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_be_bytes());
+            update(text.as_bytes());
+        }
     }
 }
 

@@ -27,7 +27,7 @@ use proto::{
 
 pub use self::{
     chain::Row,
-    store::{Head, append},
+    store::{Head, append, append_both},
 };
 
 /// What happened.

@@ -1,6 +1,7 @@
 //! The database: one SQL text on SQLite and PostgreSQL.
 //!
-//! Guarantees: every statement runs inside a transaction ([`Tx`]); a transaction that is dropped is rolled back.
+//! Guarantees: every statement runs inside a transaction ([`Tx`]), the only one of a read in one of its own, and the walk
+//! over the audit record of a file in one past the pool (`audit/file.rs`); a transaction that is dropped is rolled back.
 //! SQLite has one writer at a time: [`Db::begin`] waits its turn in a fair queue, and never in the middle of a
 //! transaction. Statements are literals with `$1 …`, or made of literals ([`select`]); types are TEXT, BIGINT, BOOLEAN and BYTEA only.
 //! INVARIANT: nobody calls [`Db::begin`] while holding a [`Tx`] of the same task: on SQLite it would wait for itself.
@@ -11,11 +12,18 @@ pub mod url;
 
 mod statement;
 
-use std::{fs, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    num::NonZeroU32,
+    ops::{Deref, DerefMut},
+    path::PathBuf,
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{
-    PgPool, Postgres, SqlSafeStr as _, Sqlite, SqlitePool, Transaction,
+    Connection as _, Database, PgPool, Postgres, SqlSafeStr as _, Sqlite, SqlitePool, Transaction,
+    pool::PoolConnection,
     postgres::PgPoolOptions,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -27,12 +35,18 @@ use self::url::{DatabaseUrl, DatabaseUrlError};
 /// How long a caller waits for a connection, and a server's to begin a transaction, both together, before it is told
 /// [`DbError::Busy`].
 pub const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that was not used for longer than this is asked whether it is still one before it is used again: what
+/// breaks under load is found by the statement that it breaks.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
+/// PostgreSQL may not compile a statement: no list is worth the third of a second that each connection would spend on its
+/// first one, whatever the planner expects of a rare value among millions of rows.
+const NOTHING_COMPILED: &str = "SET jit = off";
 /// How long SQLite waits for another process that is writing (the command line beside the server).
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that read beside SQLite's one writer.
 const SQLITE_READERS: u32 = 4;
 /// Rows that the thread of one of SQLite's readers may be ahead of whoever reads them: a stretch of a file, so that the
-/// next one is read while this one is written. The walk over the chain still waits for nearly every row.
+/// next one is read while this one is written.
 const SQLITE_ROWS_AHEAD: usize = 1000;
 
 /// Section `[database]` of the configuration.
@@ -69,7 +83,7 @@ pub enum Db {
     Sqlite {
         /// Its only connection that writes.
         writer: SqlitePool,
-        /// Connections for [`Db::read`].
+        /// Connections for [`Db::read`] and [`Db::read_once`].
         readers: SqlitePool,
     },
     /// A server, shared by several managers.
@@ -79,9 +93,17 @@ pub enum Db {
 /// A transaction. It is rolled back unless [`Tx::commit`] is called.
 pub enum Tx {
     /// Of a file.
-    Sqlite(Transaction<'static, Sqlite>),
+    Sqlite(Scope<Sqlite>),
     /// Of a server.
-    Postgres(Transaction<'static, Postgres>),
+    Postgres(Scope<Postgres>),
+}
+
+/// The connection of a transaction, and how far the transaction reaches.
+pub enum Scope<D: Database> {
+    /// From its begin to its commit, or until it is dropped.
+    Many(Transaction<'static, D>),
+    /// One statement; see [`Db::read_once`].
+    One(PoolConnection<D>),
 }
 
 /// Why a statement failed.
@@ -161,6 +183,21 @@ impl Db {
                 let pool = PgPoolOptions::new()
                     .max_connections(connections_max)
                     .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .after_connect(|connection, _| {
+                        Box::pin(async move {
+                            sqlx::raw_sql(NOTHING_COMPILED).execute(connection).await?;
+                            Ok(())
+                        })
+                    })
+                    .test_before_acquire(false)
+                    .before_acquire(|connection, of| {
+                        Box::pin(async move {
+                            if TRUSTED_FOR < of.idle_for {
+                                connection.ping().await?;
+                            }
+                            Ok(true)
+                        })
+                    })
                     .connect_with(options.as_ref().clone())
                     .await?;
                 Ok(Self::Postgres(pool))
@@ -174,8 +211,8 @@ impl Db {
     /// [`DbError::Busy`] when no connection comes free in time, or the server does not answer on it.
     pub async fn begin(&self) -> DbResult<Tx> {
         match self {
-            Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(writer.begin_with("BEGIN IMMEDIATE").await?)),
-            Self::Postgres(pool) => Ok(Tx::Postgres(begin_whole(pool, "BEGIN").await?)),
+            Self::Sqlite { writer, .. } => Ok(Tx::Sqlite(Scope::Many(writer.begin_with("BEGIN IMMEDIATE").await?))),
+            Self::Postgres(pool) => Ok(Tx::Postgres(Scope::Many(begin_whole(pool, "BEGIN").await?))),
         }
     }
 
@@ -185,10 +222,25 @@ impl Db {
     /// [`DbError::Busy`] when no connection comes free in time, or the server does not answer on it.
     pub async fn read(&self) -> DbResult<Tx> {
         match self {
-            Self::Sqlite { readers, .. } => Ok(Tx::Sqlite(readers.begin().await?)),
+            Self::Sqlite { readers, .. } => Ok(Tx::Sqlite(Scope::Many(readers.begin().await?))),
             Self::Postgres(pool) => {
-                Ok(Tx::Postgres(begin_whole(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?))
+                let begun = begin_whole(pool, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+                Ok(Tx::Postgres(Scope::Many(begun)))
             }
+        }
+    }
+
+    /// A connection for one statement that reads: a transaction by itself, without a word to the server before and after.
+    /// A second statement sees what happened since the first one. Nothing keeps it from writing, and nothing takes that back.
+    ///
+    /// A server that has taken the connection in and answers no more is not noticed here, so ask within [`in_time`].
+    ///
+    /// # Errors
+    /// [`DbError::Busy`] when no connection comes free in time.
+    pub async fn read_once(&self) -> DbResult<Tx> {
+        match self {
+            Self::Sqlite { readers, .. } => Ok(Tx::Sqlite(Scope::One(readers.acquire().await?))),
+            Self::Postgres(pool) => Ok(Tx::Postgres(Scope::One(pool.acquire().await?))),
         }
     }
 
@@ -202,6 +254,14 @@ impl Db {
             sqlx::raw_sql("PRAGMA analysis_limit = 1000; PRAGMA optimize = 0x10002").execute(writer).await?;
         }
         Ok(())
+    }
+
+    /// The file, of SQLite.
+    pub fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite { writer, .. } => Some(writer.connect_options().get_filename().to_owned()),
+            Self::Postgres(_) => None,
+        }
     }
 
     /// Which engine it is.
@@ -231,10 +291,39 @@ impl Tx {
     /// [`DbError`]; then nothing of it happened, unless the connection broke while the answer was on its way.
     pub async fn commit(self) -> DbResult<()> {
         match self {
-            Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
+            Self::Sqlite(scope) => scope.commit().await?,
+            Self::Postgres(scope) => scope.commit().await?,
         }
         Ok(())
+    }
+}
+
+impl<D: Database> Scope<D> {
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Many(transaction) => transaction.commit().await,
+            Self::One(_) => Ok(()),
+        }
+    }
+}
+
+impl<D: Database> Deref for Scope<D> {
+    type Target = D::Connection;
+
+    fn deref(&self) -> &D::Connection {
+        match self {
+            Self::Many(transaction) => transaction,
+            Self::One(connection) => connection,
+        }
+    }
+}
+
+impl<D: Database> DerefMut for Scope<D> {
+    fn deref_mut(&mut self) -> &mut D::Connection {
+        match self {
+            Self::Many(transaction) => transaction,
+            Self::One(connection) => connection,
+        }
     }
 }
 
@@ -251,6 +340,17 @@ impl From<sqlx::Error> for DbError {
         }
         let duplicate = error.as_database_error().is_some_and(sqlx::error::DatabaseError::is_unique_violation);
         if duplicate { Self::Duplicate(error) } else { Self::Failed(error) }
+    }
+}
+
+/// Of a connection that is not one of the pool's.
+impl From<rusqlite::Error> for DbError {
+    fn from(error: rusqlite::Error) -> Self {
+        use rusqlite::ErrorCode::{DatabaseBusy, DatabaseLocked};
+
+        let is_busy = matches!(error.sqlite_error_code(), Some(DatabaseBusy | DatabaseLocked));
+        let error = sqlx::Error::Io(std::io::Error::other(error));
+        if is_busy { Self::Busy(error) } else { Self::Failed(error) }
     }
 }
 
@@ -279,6 +379,15 @@ async fn begin_whole(pool: &PgPool, statement: &'static str) -> Result<Transacti
         }
     };
     tokio::time::timeout(ACQUIRE_TIMEOUT, begun).await.unwrap_or_else(|late| Err(sqlx::Error::Io(late.into())))
+}
+
+/// What is asked of a server, or [`DbError::Busy`] when it takes longer than [`ACQUIRE_TIMEOUT`].
+///
+/// # Errors
+/// [`DbError`].
+pub async fn in_time<T>(asked: impl Future<Output = DbResult<T>>) -> DbResult<T> {
+    let late = |late: tokio::time::error::Elapsed| Err(DbError::Busy(sqlx::Error::Io(late.into())));
+    tokio::time::timeout(ACQUIRE_TIMEOUT, asked).await.unwrap_or_else(late)
 }
 
 /// Whether trying again later may help.

@@ -6,7 +6,7 @@ use proto::{
 };
 
 use crate::{
-    db::{Db, DbError, DbResult, Tx},
+    db::{self, Db, DbError, DbResult, Tx},
     execute, fetch_all, fetch_one, fetch_optional,
 };
 
@@ -39,6 +39,32 @@ pub async fn append(tx: &mut Tx, operator_id: OperatorId, event: &Event, now_ms:
         column: "body",
         id: operator.clone(),
     })?;
+    if let Tx::Postgres(scope) = tx {
+        // In one statement; PostgreSQL delivers what it notifies when, and only when, the transaction commits.
+        let (seq,): (i64,) = sqlx::query_as(
+            "WITH head AS (
+                INSERT INTO event_heads (operator_id, last_seq)
+                VALUES ($1, 1)
+                ON CONFLICT (operator_id) DO UPDATE
+                SET last_seq = event_heads.last_seq + 1
+                RETURNING last_seq
+            ), told AS (
+                INSERT INTO events (operator_id, seq, at_ms, body)
+                SELECT $1, last_seq, $2, $3
+                FROM head
+                RETURNING seq
+            )
+            SELECT seq
+            FROM told, pg_notify($4, $1)",
+        )
+        .bind(operator)
+        .bind(now_ms)
+        .bind(body)
+        .bind(CHANNEL)
+        .fetch_one(&mut **scope)
+        .await?;
+        return Ok(seq);
+    }
     let (seq,) = fetch_one!(
         tx,
         (i64,),
@@ -58,10 +84,6 @@ pub async fn append(tx: &mut Tx, operator_id: OperatorId, event: &Event, now_ms:
         now_ms,
         body
     )?;
-    if let Tx::Postgres(tx) = tx {
-        // PostgreSQL delivers it when, and only when, the transaction commits.
-        sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&operator).execute(&mut **tx).await?;
-    }
     Ok(seq)
 }
 
@@ -92,20 +114,23 @@ pub async fn introduction(tx: &mut Tx, operator_id: OperatorId, session: Session
 /// # Errors
 /// [`DbError`].
 pub async fn after(db: &Db, operator_id: OperatorId, seq: i64, limit: i64) -> DbResult<Vec<Row>> {
-    let mut tx = db.read().await?;
-    fetch_all!(
-        &mut tx,
-        Row,
-        "SELECT seq, body
-        FROM events
-        WHERE operator_id = $1
-        AND seq > $2
-        ORDER BY seq
-        LIMIT $3",
-        operator_id.to_string(),
-        seq,
-        limit
-    )
+    db::in_time(async {
+        let mut tx = db.read_once().await?;
+        fetch_all!(
+            &mut tx,
+            Row,
+            "SELECT seq, body
+            FROM events
+            WHERE operator_id = $1
+            AND seq > $2
+            ORDER BY seq
+            LIMIT $3",
+            operator_id.to_string(),
+            seq,
+            limit
+        )
+    })
+    .await
 }
 
 /// The number after which a stream begins that names none: what happened since the login whose token has this hash.
@@ -139,15 +164,18 @@ pub async fn before_login(db: &Db, operator_id: OperatorId, token_hash: &str) ->
 /// # Errors
 /// [`DbError`].
 pub async fn heads(db: &Db, operators: &str) -> DbResult<Vec<(String, i64)>> {
-    let mut tx = db.read().await?;
-    fetch_all!(
-        &mut tx,
-        (String, i64),
-        "SELECT operator_id, last_seq
-        FROM event_heads
-        WHERE operator_id IN (SELECT value FROM json_each($1))",
-        operators
-    )
+    db::in_time(async {
+        let mut tx = db.read_once().await?;
+        fetch_all!(
+            &mut tx,
+            (String, i64),
+            "SELECT operator_id, last_seq
+            FROM event_heads
+            WHERE operator_id IN (SELECT value FROM json_each($1))",
+            operators
+        )
+    })
+    .await
 }
 
 /// Deletes events that happened before `before_ms`; how many.

@@ -154,7 +154,15 @@ impl File {
         let nowhere = hex::encode([app::draw_id(), app::draw_id()].concat());
         let sealed = app.locators.seal(Locator::random(&mut rng), self.reception.id).unwrap_or_default();
         let stored = Stored { reception: self.reception.clone(), locator_sealed: sealed };
-        if !reception::store::insert(tx, &stored, &nowhere, &hex::encode(app::draw_id())).await? {
+        if !reception::store::insert(
+            tx,
+            &stored,
+            &nowhere,
+            &hex::encode(app::draw_id()),
+            limits::RECEPTIONS_OPEN_MAX.into(),
+        )
+        .await?
+        {
             return Err(self.wrong());
         }
         let told = json!({ "expires_at_ms": self.reception.expires_at_ms });

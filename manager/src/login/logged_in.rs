@@ -13,6 +13,7 @@ use crate::{
     app::App,
     bearer::BearerHash,
     company::Policy,
+    db,
     error::{ApiError, ApiResult},
     extract::{Bearer, Source},
     halt,
@@ -51,12 +52,20 @@ impl LoggedIn {
     /// `NotLoggedIn`, `ServiceHalted`, or what the database says.
     pub async fn find(app: &App, token: &BearerHash, source: IpAddr) -> Result<Self, ApiError> {
         let now = app.now_ms();
-        let mut tx = app.db.read().await?;
-        let found = tool_store::find(&mut tx, token, app.config.login.idle.get(), source, now).await?;
-        let Some((login, used_at_ms)) = found else {
-            return Err(halt::refusal(&mut tx, ErrorCode::NotLoggedIn).await?);
+        let idle = app.config.login.idle.get();
+        let found = db::in_time(async {
+            let mut tx = app.db.read_once().await?;
+            tool_store::find(&mut tx, token, idle, source, now).await
+        });
+        let (login, used_at_ms) = if let Some(found) = found.await? {
+            found
+        } else {
+            // Once more, and why, as both are at one moment: a halt that is lifted in between logs nobody out.
+            let mut tx = app.db.read().await?;
+            let found = tool_store::find(&mut tx, token, idle, source, now).await?;
+            let Some(found) = found else { return Err(halt::refusal(&mut tx, ErrorCode::NotLoggedIn).await?) };
+            found
         };
-        drop(tx);
         router::note_account(login.operator_id);
         if used_at_ms.saturating_add(TOUCH_EVERY_MS) <= now {
             let mut tx = app.db.begin().await?;

@@ -69,6 +69,7 @@ async fn issue(
     Body(request): Body<IssueRequest>,
 ) -> ApiResult<Json<ReceptionBody>> {
     login.need(Permission::ReceptionIssue)?;
+    let is_named = key.is_some();
     let key = key.unwrap_or_else(|| hex::encode(app::draw_id()));
     let proof_key = PublicProofKey::parse(&request.proof_key)?;
     let rules = &login.policy.reception;
@@ -77,7 +78,7 @@ async fn issue(
         Some(_) if request.reason.is_empty() => String::new(),
         Some(_) | None => checked_reason(request.reason, rules)?,
     };
-    let asked = Asked { key: &key, locator: request.locator, open_max: rules.open_max };
+    let asked = Asked { key: &key, is_named, locator: request.locator, open_max: rules.open_max };
     let life_ms = checked_life(&app, rules, request.life_secs)?;
     for _ in 0..PLACES_MAX {
         let now_ms = app.now_ms();
@@ -180,6 +181,8 @@ pub fn shown(app: &App, stored: Stored) -> ApiResult<ReceptionBody> {
 /// How a number is asked for.
 struct Asked<'a> {
     key: &'a str,
+    /// Whether it is the caller's, who may have asked with it before.
+    is_named: bool,
     /// Of the start whose number is taken.
     locator: Option<Locator>,
     /// Numbers that the company lets one operator have open.
@@ -190,10 +193,12 @@ struct Asked<'a> {
 async fn try_issue(app: &App, reception: Reception, asked: &Asked<'_>) -> ApiResult<Option<Stored>> {
     let operator_id = reception.operator_id;
     let mut tx = app.db.begin().await?;
-    if let Some(found) = store::find_by_key(&mut tx, operator_id, asked.key).await? {
+    if let Some(found) = found_by_key(&mut tx, operator_id, asked).await? {
         return Ok(Some(found));
     }
-    if asked.open_max.min(limits::RECEPTIONS_OPEN_MAX.into()) <= store::count_open(&mut tx, operator_id).await? {
+    let open_max = asked.open_max.min(limits::RECEPTIONS_OPEN_MAX.into());
+    // Whoever has no place left learns nothing of a number, and it counts as none.
+    if asked.locator.is_some() && open_max <= store::count_open(&mut tx, operator_id).await? {
         return Err(ApiError::new(ErrorCode::TooManyOpen));
     }
     if let Some(retry_after_secs) = issued_too_often(app, &mut tx, operator_id, reception.issued_at_ms).await? {
@@ -211,6 +216,9 @@ async fn try_issue(app: &App, reception: Reception, asked: &Asked<'_>) -> ApiRes
         }
         Some(locator) => {
             let Some(stored) = take(app, &mut tx, reception, locator).await? else {
+                if let Some(found) = found_by_key(&mut tx, operator_id, asked).await? {
+                    return Ok(Some(found));
+                }
                 // It counts, so that nobody guesses.
                 tx.commit().await?;
                 return Err(ApiError::new(ErrorCode::NumberUnusable));
@@ -218,8 +226,10 @@ async fn try_issue(app: &App, reception: Reception, asked: &Asked<'_>) -> ApiRes
             (locator, stored)
         }
     };
-    if !store::insert(&mut tx, &stored, &app.locators.mac(locator), asked.key).await? {
-        return Ok(None);
+    if !store::insert(&mut tx, &stored, &app.locators.mac(locator), asked.key, open_max).await? {
+        let found = found_by_key(&mut tx, operator_id, asked).await?;
+        let is_full = found.is_none() && open_max <= store::count_open(&mut tx, operator_id).await?;
+        return if is_full { Err(ApiError::new(ErrorCode::TooManyOpen)) } else { Ok(found) };
     }
     let reception = &stored.reception;
     let detail = json!({ "expires_at_ms": reception.expires_at_ms });
@@ -229,6 +239,12 @@ async fn try_issue(app: &App, reception: Reception, asked: &Asked<'_>) -> ApiRes
     let id = reception.id;
     tracing::info!(reception.id = %id, event = "reception.issued", "Reception {id} issued");
     Ok(Some(stored))
+}
+
+/// What the same request was answered before: asked again whenever something is taken, because it may have come twice at
+/// once, and the other one has taken it.
+async fn found_by_key(tx: &mut Tx, operator_id: OperatorId, asked: &Asked<'_>) -> DbResult<Option<Stored>> {
+    if asked.is_named { store::find_by_key(tx, operator_id, asked.key).await } else { Ok(None) }
 }
 
 /// Makes a reception of the start that waits with this number; nothing when none waits for its operator.
@@ -255,20 +271,19 @@ async fn issued_too_often(
     now_ms: UnixMillis,
 ) -> DbResult<Option<u64>> {
     let config = &app.config.reception;
-    let rates = [
-        ("reception.issued_hour", config.issued_per_hour_max, Duration::from_hours(1)),
-        ("reception.issued_day", config.issued_per_day_max, Duration::from_hours(24)),
-    ];
-    let mut wait = None;
-    for (scope, max, window) in rates {
-        let rate = Rate { max: max.get().into(), window };
-        if let Taken::Beyond { retry_after_secs } =
-            throttle::take(tx, scope, &operator_id.to_string(), rate, now_ms).await?
-        {
-            wait = wait.max(Some(retry_after_secs));
-        }
-    }
-    Ok(wait)
+    let (hour, day) = (Duration::from_hours(1), Duration::from_hours(24));
+    let windows = [("reception.issued_hour", hour), ("reception.issued_day", day), ("", Duration::ZERO)];
+    let taken = throttle::take_three(tx, &operator_id.to_string(), ["", ""], windows, now_ms).await?;
+    let rates = [(config.issued_per_hour_max, hour), (config.issued_per_day_max, day)];
+    let waits =
+        taken.iter().flat_map(|taken| taken.buckets.iter().flatten().zip(rates)).filter_map(|(bucket, rate)| {
+            let (max, window) = rate;
+            match bucket.against(Rate { max: max.get().into(), window }, now_ms) {
+                Taken::Within => None,
+                Taken::Beyond { retry_after_secs } => Some(retry_after_secs),
+            }
+        });
+    Ok(waits.max())
 }
 
 /// Draws locators until one is neither in use nor resting.

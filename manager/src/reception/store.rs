@@ -60,28 +60,30 @@ pub async fn take_locator(tx: &mut Tx, mac: &str, free_at_ms: UnixMillis, now_ms
     Ok(taken.is_some())
 }
 
-/// Inserts a new reception into a free place of its operator.
+/// Inserts a new reception into a free place of its operator, who has fewer than `open_max`.
 ///
 /// `false` when the operator has no place left, when the place was taken at the same moment, or when the idempotency
 /// key was used before: look with [`find_by_key`], then at [`count_open`].
 ///
 /// # Errors
 /// [`DbError`].
-pub async fn insert(tx: &mut Tx, new: &Stored, mac: &str, key: &str) -> DbResult<bool> {
+pub async fn insert(tx: &mut Tx, new: &Stored, mac: &str, key: &str, open_max: i64) -> DbResult<bool> {
     let reception = &new.reception;
     let inserted = execute!(
         tx,
-        "INSERT INTO receptions
+        "WITH used AS (
+            SELECT open_slot
+            FROM receptions
+            WHERE operator_id = $3
+            AND open_slot IS NOT NULL
+        )
+        INSERT INTO receptions
         (reception_id, company_id, operator_id, idempotency_key, locator_mac, locator_sealed, proof_key, reason,
             state, open_slot, issued_at_ms, life_ms, expires_at_ms, unproved_count, version)
         SELECT $1, $2, $3, $4, $5, $6, $7, $8, 'issued', MIN(slots.slot), $9, $10, $11, 0, 0
         FROM (SELECT 1 AS slot UNION ALL SELECT 2 UNION ALL SELECT 3) AS slots
-        WHERE NOT EXISTS (
-            SELECT 1
-            FROM receptions r
-            WHERE r.operator_id = $3
-            AND r.open_slot = slots.slot
-        )
+        WHERE slots.slot NOT IN (SELECT open_slot FROM used)
+        AND (SELECT COUNT(*) FROM used) < $12
         HAVING MIN(slots.slot) IS NOT NULL
         ON CONFLICT DO NOTHING",
         reception.id.to_string(),
@@ -94,7 +96,8 @@ pub async fn insert(tx: &mut Tx, new: &Stored, mac: &str, key: &str) -> DbResult
         &reception.reason,
         reception.issued_at_ms,
         reception.life_ms,
-        reception.expires_at_ms
+        reception.expires_at_ms,
+        open_max
     )?;
     Ok(inserted == 1)
 }

@@ -33,23 +33,22 @@ pub async fn for_new_session(app: &App, tx: &mut Tx, now_ms: UnixMillis) -> DbRe
     store::choose(tx, ANYWHERE, alive_since_ms(app, now_ms), limit(app)).await
 }
 
-/// The same for a session of a company: those that were chosen, or, when the company is bound to a region, those of
-/// that region only, which may be none.
+/// The same for a session of a company that is bound to `region`: those that were chosen when it is empty, or those of that
+/// region only, which may be none.
 ///
 /// # Errors
 /// [`crate::db::DbError`].
-pub async fn for_company(
+pub async fn in_region(
     app: &App,
     tx: &mut Tx,
-    company_id: CompanyId,
+    region: &str,
     chosen: Vec<RelayAddress>,
     now_ms: UnixMillis,
 ) -> DbResult<Vec<RelayAddress>> {
-    let region = store::region_of(tx, company_id).await?;
     if region.is_empty() {
         return Ok(chosen);
     }
-    store::choose(tx, &region, alive_since_ms(app, now_ms), limit(app)).await
+    store::choose(tx, region, alive_since_ms(app, now_ms), limit(app)).await
 }
 
 /// Relays for a session of a company that has had `had`, in its order; see [`ordered`]. None of another region than the

@@ -11,6 +11,7 @@ use super::{state::Session, store};
 use crate::{
     app::App,
     audit::Actor,
+    db,
     error::{ApiError, ApiResult},
     extract::{Bearer, Source},
     login::LoggedIn,
@@ -68,10 +69,8 @@ impl FromRequestParts<App> for Caller {
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let Bearer(token) = Bearer::from_request_parts(parts, app).await?;
         let Source(source) = Source::from_request_parts(parts, app).await?;
-        let mut tx = app.db.read().await?;
-        let session = store::of_customer(&mut tx, &token).await?;
-        drop(tx);
-        match session {
+        let session = db::in_time(async { store::of_customer(&mut app.db.read_once().await?, &token).await });
+        match session.await? {
             Some(session_id) => Ok(Self::Customer(session_id)),
             None => Ok(Self::Operator(LoggedIn::find(app, &token, source).await?.operator_id)),
         }

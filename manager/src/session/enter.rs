@@ -34,7 +34,7 @@ use crate::{
     app::{self, App},
     audit::{self, Actor, AuditEvent},
     bearer::BearerToken,
-    db::Tx,
+    db::{DbResult, Tx},
     device,
     error::{ApiError, ApiResult},
     events,
@@ -49,13 +49,16 @@ use crate::{
 /// A refusal takes up to this much longer at random, so that nothing can be learnt from many measurements.
 const JITTER_MS: u32 = 50;
 
-/// The operator of a reception, as the role is now.
+/// The operator of a reception, as the role and the company's region are now.
 #[derive(sqlx::FromRow)]
 struct OperatorRow {
     company_name: String,
+    region: String,
     operator_name: String,
     role: String,
     role_permissions: Option<String>,
+    /// Whether a device management started the reception.
+    managed: bool,
 }
 
 /// Enters a number. Every reason why it cannot be used reads the same.
@@ -129,20 +132,22 @@ async fn try_enter(
             return Err(ApiError::new(ErrorCode::ServiceHalted));
         }
         let again = repeat::entered_before(app, &mut tx, &mac, request, proof_key, now_ms).await?;
-        if again.is_some() {
-            guess::forgive(&mut tx, config, source, now_ms).await?;
+        match again {
+            Some(_) => guess::forgive(&mut tx, source, now_ms).await?,
+            None => guess::count_wrong(&mut tx, now_ms).await?,
         }
         tx.commit().await?;
         return again.map(|answer| ("repeated", answer)).ok_or_else(|| unusable(app, "unusable"));
     };
-    guess::forgive(&mut tx, config, source, now_ms).await?;
-    let relays = relays::choose::for_company(app, &mut tx, reception.company_id, relays, now_ms).await?;
+    guess::forgive(&mut tx, source, now_ms).await?;
+    let operator = operator(&mut tx, &reception).await?;
+    let relays = relays::choose::in_region(app, &mut tx, &operator.region, relays, now_ms).await?;
     if relays.is_empty() {
         // The transaction is dropped, so the number can be entered again.
         return Err(ApiError::new(ErrorCode::NoRelay));
     }
     let token = BearerToken::of_customer(&app.signing_key, session_id);
-    let entry = Entry { session_id, now_ms, relays };
+    let entry = Entry { session_id, now_ms, relays, operator };
     let (pairing, told) = begin(app, &mut tx, &reception, &entry, proof_key, &token).await?;
     tx.commit().await?;
     app.events.wake(told);
@@ -156,6 +161,7 @@ struct Entry {
     session_id: SessionId,
     now_ms: UnixMillis,
     relays: Vec<RelayAddress>,
+    operator: OperatorRow,
 }
 
 /// Stores the session, and tells the operator and the audit; gives the customer's pairing and whom to wake.
@@ -179,8 +185,8 @@ async fn begin(
         view_granted_at_ms: None,
         stage: Stage::Joining,
     };
-    let introduction = introduction(tx, reception, session.id).await?;
-    let operator_name = introduction.operator_name.clone();
+    let operator = &entry.operator;
+    let introduction = introduction(operator, reception, session.id);
     let introduction = introduction.sign(&app.signing_key).map_err(ApiError::internal)?;
     let operator_key = PublicProofKey::parse(&reception.proof_key)?;
     let keys = ProofKeyHashes { customer: customer_key.hash(), operator: operator_key.hash() };
@@ -193,14 +199,14 @@ async fn begin(
     let relay_ids: Vec<_> = entry.relays.iter().map(|relay| relay.relay_id).collect();
     let new = NewSession {
         session: &session,
-        operator_name: &operator_name,
+        operator_name: &operator.operator_name,
         reason: &reception.reason,
         token: &token.hash(),
         keys: &keys,
         relay_ids: &relay_ids,
     };
     store::insert(tx, new).await?;
-    if device::store::attach(tx, reception.id, session.id).await? {
+    if operator.managed && device::store::attach(tx, reception.id, session.id).await? {
         store::refold(tx, session.id).await?;
     }
     let told = Event::Entered { reception_id: reception.id, pairing: operator_side };
@@ -210,8 +216,7 @@ async fn begin(
         detail: json!({ "unproved_count": reception.unproved_count }),
         ..audited(&session, "reception.entered", Actor::Stranger, now_ms, json!({}))
     };
-    audit::append(tx, entered).await?;
-    audit::append(tx, audited(&session, "session.began", Actor::Manager, now_ms, detail)).await?;
+    audit::append_both(tx, entered, audited(&session, "session.began", Actor::Manager, now_ms, detail)).await?;
     Ok((customer_side, session.operator_id))
 }
 
@@ -220,25 +225,30 @@ async fn choose_relays(app: &App, tx: &mut Tx, now_ms: UnixMillis) -> ApiResult<
     if relays.is_empty() { Err(ApiError::new(ErrorCode::NoRelay)) } else { Ok(relays) }
 }
 
-/// Who asks and what for, as the customer shall see it; the role of the operator sets the most that may be allowed.
-async fn introduction(tx: &mut Tx, reception: &Reception, session_id: SessionId) -> ApiResult<Introduction> {
-    let operator = fetch_one!(
+async fn operator(tx: &mut Tx, reception: &Reception) -> DbResult<OperatorRow> {
+    fetch_one!(
         tx,
         OperatorRow,
-        "SELECT c.name AS company_name, o.name AS operator_name, o.role, r.permissions AS role_permissions
+        "SELECT c.name AS company_name, c.region, o.name AS operator_name, o.role, r.permissions AS role_permissions,
+            EXISTS (SELECT 1 FROM device_starts d WHERE d.reception_id = $2) AS managed
         FROM operators o
         JOIN companies c ON c.company_id = o.company_id
         LEFT JOIN roles r ON r.role_id = o.role_id
         WHERE o.operator_id = $1",
-        reception.operator_id.to_string()
-    )?;
-    Ok(Introduction {
+        reception.operator_id.to_string(),
+        reception.id.to_string()
+    )
+}
+
+/// Who asks and what for, as the customer shall see it; the role of the operator sets the most that may be allowed.
+fn introduction(operator: &OperatorRow, reception: &Reception, session_id: SessionId) -> Introduction {
+    Introduction {
         session_id,
-        company_name: operator.company_name,
-        operator_name: operator.operator_name,
+        company_name: operator.company_name.clone(),
+        operator_name: operator.operator_name.clone(),
         reason: reception.reason.clone(),
         ceiling: ceiling(role::effective(&operator.role, operator.role_permissions.as_deref())),
-    })
+    }
 }
 
 /// The most that a customer may allow to an operator with these permissions, in this version.

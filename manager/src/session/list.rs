@@ -150,6 +150,7 @@ impl Listing for SupportLog {
         CASE WHEN s.managed IS NOT NULL THEN \
         (SELECT d.applications FROM device_starts d WHERE d.reception_id = s.reception_id) END AS applications, \
         s.region, s.other_regions";
+    const COUNTED: &'static str = "ORDER BY s.entered_at_ms DESC";
 
     async fn reach(&self, tx: &mut Tx, _asked: &Asked) -> DbResult<Reach> {
         if self.search.is_none() {

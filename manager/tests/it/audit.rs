@@ -105,6 +105,38 @@ async fn fifty_simultaneous_appends_make_one_chain() {
 }
 
 #[tokio::test]
+async fn pairs_and_single_events_at_once_make_one_chain_and_pairs_stay_together() {
+    on_both(|db| async move {
+        at_once(30, |index| {
+            let db = db.clone();
+            async move {
+                let mut tx = db.begin().await.unwrap();
+                if index % 2 == 0 {
+                    // Of each pair one has every column and the other one none that may be absent.
+                    let odd = usize::from(index % 4 == 0);
+                    let (first, second) = (event(1001 + index - odd), event(2000 + index + odd));
+                    audit::append_both(&mut tx, first, second).await.unwrap();
+                } else {
+                    audit::append(&mut tx, event(index)).await.unwrap();
+                }
+                tx.commit().await.unwrap();
+            }
+        })
+        .await;
+
+        assert_eq!(verify(&db).await.unwrap(), Verdict::Holds { rows: 45 });
+        let mut tx = db.read().await.unwrap();
+        let rows = store::rows_after(&mut tx, 0, 100).await.unwrap();
+        let detail = |index| event(index).detail.to_string();
+        let at = |detail: String| rows.iter().position(|row| row.detail == detail).unwrap();
+        for [first, second] in [[1004, 2005], [1007, 2006]] {
+            assert_eq!(at(detail(first)) + 1, at(detail(second)));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_event_of_a_transaction_that_fails_never_happened() {
     on_both(|db| async move {
         fill(&db, 3).await;

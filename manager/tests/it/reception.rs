@@ -75,6 +75,13 @@ async fn the_same_key_gives_the_same_reception_however_often_it_is_asked() {
         assert!(answers.iter().all(|(_, body)| body == first), "{answers:?}");
         let (_, other) = answer(&desk, issue(&desk, "another-click")).await;
         assert_ne!(other["reception_id"], first["reception_id"]);
+        let last = at_once(12, |_| {
+            let desk = Arc::clone(&desk);
+            async move { answer(&desk, issue(&desk, "last-place")).await }
+        })
+        .await;
+        assert_eq!(last[0].0, StatusCode::OK, "{last:?}");
+        assert!(last.iter().all(|answer| *answer == last[0]), "{last:?}");
         let (status, _) = answer(&desk, issue(&desk, &"x".repeat(65))).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
     })

@@ -1,9 +1,9 @@
 //! Rows and statements on both engines.
 
 use manager::{
-    company,
+    audit, company,
     db::{self, Db, DbError, url::DatabaseUrl},
-    execute, fetch_all, fetch_one, fetch_optional,
+    events, execute, fetch_all, fetch_one, fetch_optional,
     throttle::{self, Rate, Taken},
 };
 use std::{
@@ -53,6 +53,38 @@ async fn a_transaction_that_nobody_waits_for_any_more_leaves_its_connection_clea
 }
 
 #[tokio::test]
+async fn a_statement_by_itself_sees_the_moment_at_which_it_is_asked_and_holds_up_nobody() {
+    on_both(|db| async move {
+        let mut once = db.read_once().await.unwrap();
+        let mut whole = db.read().await.unwrap();
+        let seq = async |tx: &mut db::Tx| audit::store::head(tx).await.unwrap().seq;
+        let before = seq(&mut once).await;
+        assert_eq!(seq(&mut whole).await, before);
+
+        let mut tx = db.begin().await.unwrap();
+        execute!(&mut tx, "UPDATE audit_head SET seq = seq + 1").unwrap();
+        assert_eq!(seq(&mut once).await, before, "not committed yet");
+        tx.commit().await.unwrap();
+
+        assert_eq!(seq(&mut once).await, before + 1);
+        assert_eq!(seq(&mut whole).await, before, "one moment from its begin to its end");
+        once.commit().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn postgresql_compiles_no_statement() {
+    on_both(|db| async move {
+        if db.engine() == db::Engine::Postgres {
+            let mut tx = db.read().await.unwrap();
+            assert_eq!(fetch_one!(&mut tx, (String,), "SELECT current_setting('jit')").unwrap().0, "off");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn who_begins_at_a_server_that_hangs_is_told_that_it_is_busy_and_what_begins_late_is_rolled_back() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("postgres://nobody@{}/nothing?sslmode=disable", listener.local_addr().unwrap());
@@ -77,6 +109,24 @@ async fn who_begins_at_a_server_that_hangs_is_told_that_it_is_busy_and_what_begi
     assert_eq!(next.unwrap(), "ROLLBACK");
 }
 
+#[tokio::test]
+async fn a_statement_by_itself_is_not_waited_for_longer_at_a_server_that_hangs() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("postgres://nobody@{}/nothing?sslmode=disable", listener.local_addr().unwrap());
+    let (asked_of, mut asked) = mpsc::channel(8);
+    tokio::spawn(hang(listener, asked_of, Arc::new(Semaphore::new(0))));
+    let db = Db::open(&url.parse().unwrap(), 2).await.unwrap();
+    let heads = tokio::spawn(async move { events::store::heads(&db, "[]").await });
+    let prepared = asked.recv().await.unwrap();
+    assert!(prepared.contains("event_heads"), "{prepared}");
+
+    // Everybody waits now, so that the clock goes on to the next deadline.
+    tokio::time::pause();
+    let busy = heads.await.unwrap().unwrap_err();
+    tokio::time::resume();
+    assert!(matches!(busy, DbError::Busy(_)), "{busy:?}");
+}
+
 /// Takes connections in as a PostgreSQL does; says which statements come, and answers each once there is a permit.
 async fn hang(listener: TcpListener, asked_of: mpsc::Sender<String>, may_answer: Arc<Semaphore>) {
     while let Ok((stream, _)) = listener.accept().await {
@@ -84,17 +134,20 @@ async fn hang(listener: TcpListener, asked_of: mpsc::Sender<String>, may_answer:
     }
 }
 
-/// One connection. Source: PostgreSQL, 54.7 (message formats): `R` lets in, `Z` is ready, `Q` asks, `S` wants a `Z`.
+/// One connection. Source: PostgreSQL, 54.7 (message formats): `R` lets in, `Z` is ready, `Q` asks, `P` has a statement
+/// prepared, `S` wants a `Z`.
 async fn hang_on(mut stream: TcpStream, asked_of: mpsc::Sender<String>, may_answer: Arc<Semaphore>) {
     body(&mut stream).await;
     stream.write_all(&[message(b'R', &[0; 4]), message(b'Z', b"I")].concat()).await.unwrap();
     while let Ok(kind) = stream.read_u8().await {
         let asked = body(&mut stream).await;
-        if kind == b'Q' {
-            let statement = String::from_utf8_lossy(&asked).trim_end_matches('\0').to_owned();
+        if matches!(kind, b'Q' | b'P') {
+            let statement = String::from_utf8_lossy(&asked).trim_matches('\0').to_owned();
             let state = if statement == "BEGIN" { b"T" } else { b"I" };
-            asked_of.send(statement).await.unwrap();
-            may_answer.acquire().await.unwrap().forget();
+            if !statement.starts_with("SET ") {
+                asked_of.send(statement).await.unwrap();
+                may_answer.acquire().await.unwrap().forget();
+            }
             stream.write_all(&[message(b'C', &asked), message(b'Z', state)].concat()).await.unwrap();
         } else if kind == b'S' {
             stream.write_all(&message(b'Z', b"I")).await.unwrap();
@@ -295,4 +348,45 @@ async fn organisations_and_who_belongs_to_them_outlive_the_change_of_their_table
         (id.to_owned(), parent.map(str::to_owned), "note".to_owned(), 7, people)
     };
     assert_eq!(rows, [row("a", None, 0), row("b", Some("a"), 1), row("c", None, 0)]);
+}
+
+#[tokio::test]
+async fn three_buckets_are_taken_from_at_once_or_none_while_their_block_lasts() {
+    on_both(|db| async move {
+        let rate = |max, minutes| Rate { max, window: Duration::from_mins(minutes) };
+        let rates = [rate(1, 1), rate(0, 1), rate(2, 60)];
+        let windows = [("test.short", rates[0].window), ("", Duration::ZERO), ("test.long", rates[2].window)];
+        let take = async |now| {
+            let mut tx = db.begin().await.unwrap();
+            let scopes = ["test.block", "test.everybody"];
+            let three = throttle::take_three(&mut tx, "somebody", scopes, windows, now).await.unwrap();
+            throttle::take(&mut tx, "test.everybody", "", rate(9, 1), now).await.unwrap();
+            tx.commit().await.unwrap();
+            three.map(|three| {
+                let against = |(bucket, rate): (Option<throttle::Bucket>, Rate)| bucket.map(|b| b.against(rate, now));
+                let taken: Vec<_> = three.buckets.into_iter().zip(rates).map(against).collect();
+                (taken, three.beside)
+            })
+        };
+        let (within, beyond) = (Some(Taken::Within), |retry_after_secs| Some(Taken::Beyond { retry_after_secs }));
+        assert_eq!(take(START_MS).await, Some((vec![within, None, within], 0)), "a scope without a name has no bucket");
+        assert_eq!(take(START_MS).await, Some((vec![beyond(60), None, within], 1)));
+        // The short windows are over, the long one is not.
+        assert_eq!(take(START_MS + 60_000).await, Some((vec![within, None, beyond(3540)], 0)));
+
+        let mut tx = db.begin().await.unwrap();
+        throttle::put_back_three(&mut tx, "somebody", ["test.long", "test.short", ""], START_MS + 60_000)
+            .await
+            .unwrap();
+        throttle::put_back(&mut tx, "test.long", "somebody", START_MS + 60_000).await.unwrap();
+        assert_eq!(
+            throttle::take(&mut tx, "test.block", "somebody", rate(1, 5), START_MS).await.unwrap(),
+            Taken::Within
+        );
+        tx.commit().await.unwrap();
+        assert_eq!(take(START_MS + 60_000).await, None, "blocked");
+        // Nothing was taken meanwhile, and two were put back of the long one.
+        assert_eq!(take(START_MS + 300_000).await, Some((vec![within, None, within], 0)));
+    })
+    .await;
 }
