@@ -17,6 +17,7 @@ pub mod verify;
 pub mod witness;
 
 mod chain;
+mod file;
 
 use std::fmt;
 

@@ -1,16 +1,25 @@
 //! Walks the chain from its first row, or from the one behind which it was purged, and names the first one that is wrong.
 
-use std::fmt;
+use std::{fmt, path::PathBuf};
+
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task::JoinError,
+};
 
 use super::{
     chain::Row,
-    erased, purge,
+    erased, file, purge,
     store::{self, Head},
 };
-use crate::db::{Db, DbResult};
+use crate::db::{self, Db, DbError, DbResult};
 
 /// Rows read at once, while those read before are hashed.
 const PAGE: i64 = 1000;
+
+/// Walks over a file at once; whoever comes later waits, and is told that the database is busy when it takes too long. Each
+/// has a processor for as long as it lasts.
+static WALKS: Semaphore = Semaphore::const_new(2);
 
 /// What a walk found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,7 +73,8 @@ pub struct Witnessed {
 }
 
 /// The state of a walk: what the next row must be.
-struct Walk<'a> {
+struct Walk {
+    head: Head,
     anchor: Head,
     seq: i64,
     hash: String,
@@ -73,9 +83,11 @@ struct Walk<'a> {
     /// Whether a purge vouches for the beginning.
     anchored: bool,
     /// Heads that were kept elsewhere.
-    kept: &'a [Head],
+    kept: Vec<Head>,
     /// How many of them were met.
     matched: usize,
+    /// What ended it.
+    flaw: Option<Flaw>,
 }
 
 /// Walks the whole chain as it is now; rows appended meanwhile belong to the next walk.
@@ -91,54 +103,84 @@ pub async fn verify(db: &Db) -> DbResult<Verdict> {
 /// # Errors
 /// [`crate::db::DbError`] when it cannot be read.
 pub async fn verify_against(db: &Db, kept: &[Head]) -> DbResult<Witnessed> {
-    let mut tx = db.read().await?;
-    let head = store::head(&mut tx).await?;
-    let anchor = store::anchor(&mut tx).await?;
-    let mut walk = Walk {
-        seq: anchor.seq,
-        hash: anchor.hash.clone(),
-        erased: erased::Open::default(),
-        anchored: anchor.is_genesis(),
-        kept,
-        matched: 0,
-        anchor,
-    };
-    if let Err(flaw) = walk.hold(walk.anchor.seq) {
-        return Ok(walk.found(Verdict::Broken(flaw)));
+    match db.file() {
+        Some(path) => in_file(path, kept.to_vec()).await,
+        None => on_server(db, kept.to_vec()).await,
     }
+}
+
+/// Walks on a thread of its own, which ends when nobody waits for it any more.
+async fn in_file(path: PathBuf, kept: Vec<Head>) -> DbResult<Witnessed> {
+    let place = db::in_time(async { WALKS.acquire().await.map_err(|_never_closed| sqlx::Error::PoolClosed.into()) });
+    let place = place.await?;
+    let (answer, answered) = oneshot::channel();
+    let walking = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        let begin = |head, anchor| Walk::new(head, anchor, kept);
+        let walk = file::read(&path, begin, |walk, row| !answer.is_closed() && walk.goes_on(&row));
+        // Whoever waited may be gone.
+        let _gone = answer.send(walk.map(Walk::found));
+    });
+    if let Ok(found) = answered.await {
+        return found;
+    }
+    // It ended without an answer.
+    match walking.await.map_err(JoinError::try_into_panic) {
+        Ok(()) => Err(DbError::Busy(sqlx::Error::WorkerCrashed)),
+        Err(Ok(panic)) => std::panic::resume_unwind(panic),
+        Err(Err(cancelled)) => Err(DbError::Busy(sqlx::Error::Io(cancelled.into()))),
+    }
+}
+
+async fn on_server(db: &Db, kept: Vec<Head>) -> DbResult<Witnessed> {
+    let mut tx = db.read().await?;
+    let mut walk = Walk::new(store::head(&mut tx).await?, store::anchor(&mut tx).await?, kept);
     let mut rows = store::rows_after(&mut tx, walk.seq, PAGE).await?;
     while let Some(last) = rows.last().map(|row| row.seq) {
         // The first of both is polled first: it asks the database, and then there is time to hash.
-        let (next, hashed) = tokio::join!(biased; store::rows_after(&mut tx, last, PAGE), async { hashed(rows) });
-        for (row, intact) in hashed {
-            if let Err(flaw) = walk.step(&row, intact, &head) {
-                return Ok(walk.found(Verdict::Broken(flaw)));
-            }
+        let hashed = async { rows.iter().all(|row| walk.goes_on(row)) };
+        let (next, goes_on) = tokio::join!(biased; store::rows_after(&mut tx, last, PAGE), hashed);
+        if !goes_on {
+            break;
         }
         rows = next?;
     }
-    Ok(walk.found(walk.end(&head)))
+    Ok(walk.found())
 }
 
-/// Rows, and whether each has the hash of its columns.
-fn hashed(rows: Vec<Row>) -> Vec<(Row, bool)> {
-    rows.into_iter()
-        .map(|row| {
-            let intact = row.hash == row.computed_hash();
-            (row, intact)
-        })
-        .collect()
-}
+impl Walk {
+    fn new(head: Head, anchor: Head, kept: Vec<Head>) -> Self {
+        let mut walk = Self {
+            seq: anchor.seq,
+            hash: anchor.hash.clone(),
+            erased: erased::Open::default(),
+            anchored: anchor.is_genesis(),
+            kept,
+            matched: 0,
+            flaw: None,
+            anchor,
+            head,
+        };
+        walk.flaw = walk.hold(walk.anchor.seq).err();
+        walk
+    }
 
-impl Walk<'_> {
-    fn step(&mut self, row: &Row, intact: bool, head: &Head) -> Result<(), Flaw> {
+    /// Takes the next row; whether the chain holds so far.
+    fn goes_on(&mut self, row: &Row) -> bool {
+        if self.flaw.is_none() {
+            self.flaw = self.step(row).err();
+        }
+        self.flaw.is_none()
+    }
+
+    fn step(&mut self, row: &Row) -> Result<(), Flaw> {
         let expected = self.seq.saturating_add(1);
         if row.seq != expected {
             return Err(Flaw { seq: expected, what: FlawKind::Missing });
         }
-        let flaw = if head.seq < row.seq {
+        let flaw = if self.head.seq < row.seq {
             Some(FlawKind::BeyondHead)
-        } else if !row.erased && !intact {
+        } else if !row.erased && row.hash != row.computed_hash() {
             Some(FlawKind::Altered)
         } else if row.prev_hash != self.hash {
             Some(FlawKind::Unchained)
@@ -167,20 +209,23 @@ impl Walk<'_> {
         Ok(())
     }
 
-    const fn found(&self, verdict: Verdict) -> Witnessed {
-        Witnessed { verdict, matched: self.matched }
+    fn found(self) -> Witnessed {
+        Witnessed { verdict: self.verdict(), matched: self.matched }
     }
 
-    fn end(&self, head: &Head) -> Verdict {
-        let newest = self.kept.iter().map(|kept| kept.seq).fold(head.seq, i64::max);
-        if self.seq < newest {
-            Verdict::Broken(Flaw { seq: self.seq.saturating_add(1), what: FlawKind::Missing })
-        } else if self.hash != head.hash {
-            Verdict::Broken(Flaw { seq: self.seq, what: FlawKind::HeadDiffers })
+    fn verdict(&self) -> Verdict {
+        let newest = self.kept.iter().map(|kept| kept.seq).fold(self.head.seq, i64::max);
+        let broken = |seq, what| Verdict::Broken(Flaw { seq, what });
+        if let Some(flaw) = &self.flaw {
+            Verdict::Broken(flaw.clone())
+        } else if self.seq < newest {
+            broken(self.seq.saturating_add(1), FlawKind::Missing)
+        } else if self.hash != self.head.hash {
+            broken(self.seq, FlawKind::HeadDiffers)
         } else if let Some(seq) = self.erased.first() {
-            Verdict::Broken(Flaw { seq, what: FlawKind::ErasedAlone })
+            broken(seq, FlawKind::ErasedAlone)
         } else if !self.anchored {
-            Verdict::Broken(Flaw { seq: self.anchor.seq.saturating_add(1), what: FlawKind::PurgedAlone })
+            broken(self.anchor.seq.saturating_add(1), FlawKind::PurgedAlone)
         } else {
             Verdict::Holds { rows: self.seq.saturating_sub(self.anchor.seq) }
         }
