@@ -1,13 +1,13 @@
 //! How many numbers two managers issue and let enter in a second, each entered by two customers at once.
 //!
-//!     cargo bench --profile server -p uketsuke-manager --bench receptions -- [--numbers N] [--at-once N]
+//!     cargo bench --profile server -p uketsuke-manager --bench receptions -- [--numbers N] [--at-once N] [--connections N]
 //!
 //! Both managers are in this process, called without a network, on one database: SQLite, and PostgreSQL when
-//! `UKETSUKE_TEST_POSTGRES` names a server, with as many connections each as by default. Each operator issues as many
+//! `UKETSUKE_TEST_POSTGRES` names a server, with six connections each. Each operator issues as many
 //! numbers as one may have open, one after the other, each at one manager and entered at both at the same time; that is
 //! what is measured first. Then their sessions are proved and ended, which the second figure includes. Whoever loses is
 //! refused at once here, and may lose as often as it likes; a server makes them wait, and listens to none who loses every
-//! time.
+//! time. A rate counts the issue and the entry that wins; the company has no webhooks.
 #![expect(
     clippy::unwrap_used,
     clippy::doc_markdown,
@@ -38,7 +38,7 @@ use manager::{
     app::os_rng,
     bearer::BearerToken,
     config::Config,
-    db::{self, Db, url::DatabaseUrl},
+    db::{Db, url::DatabaseUrl},
     execute,
     login::password::NewPassword,
     operator::{self, store::NewOperator},
@@ -55,8 +55,9 @@ use testing::{Manager, PASSWORD, START_MS, config};
 
 #[tokio::main]
 async fn main() {
-    let (numbers, at_once) = (flag("--numbers", 4_000), flag("--at-once", 64));
-    testing::on_both(async |db| measure(db, numbers, at_once).await).await;
+    let (numbers, at_once) = (flag("--numbers", 4_000), flag("--at-once", 32));
+    let connections = flag("--connections", CONNECTIONS);
+    testing::on_both(async |db| measure(db, numbers, at_once, u32::try_from(connections).unwrap()).await).await;
 }
 
 fn flag(name: &str, default: usize) -> usize {
@@ -67,6 +68,9 @@ fn flag(name: &str, default: usize) -> usize {
 
 /// Numbers that an operator may have open.
 const PLACES: usize = limits::RECEPTIONS_OPEN_MAX as usize;
+
+/// Connections of each manager to PostgreSQL. More of them only stand in line at the head of the log, on two cores.
+const CONNECTIONS: usize = 6;
 
 /// Refuses at once, and nobody for having been refused or having issued before.
 fn patient() -> Config {
@@ -87,8 +91,8 @@ fn patient() -> Config {
     })
 }
 
-async fn measure(db: Db, numbers: usize, at_once: usize) {
-    let own = [connected(&db).await, connected(&db).await];
+async fn measure(db: Db, numbers: usize, at_once: usize, connections: u32) {
+    let own = [connected(&db, connections).await, connected(&db, connections).await];
     let managers = Arc::new(own.clone().map(|db| Manager::with(db, patient())));
     let operators = operators(&managers[0], &db, numbers.div_ceil(PLACES)).await;
     let (count, twice) = (operators.len() * PLACES, Arc::new(AtomicU32::new(0)));
@@ -140,11 +144,11 @@ async fn measure(db: Db, numbers: usize, at_once: usize) {
     }
 }
 
-/// The database with as many connections as a manager has by itself.
-async fn connected(db: &Db) -> Db {
+/// The database with so many connections of a manager's own.
+async fn connected(db: &Db, connections: u32) -> Db {
     let Db::Postgres(pool) = db else { return db.clone() };
     let url = DatabaseUrl::Postgres(Box::new(pool.connect_options().as_ref().clone()));
-    Db::open(&url, db::Config::default().connections_max.get()).await.unwrap()
+    Db::open(&url, connections).await.unwrap()
 }
 
 /// The tokens of so many operators of one company, and a relay for their sessions.
@@ -200,10 +204,16 @@ where
     done
 }
 
+/// Both managers, beginning with the one of this operator.
+fn in_turn(managers: &[Manager; 2], desk: i64) -> [&Manager; 2] {
+    let [one, other] = managers;
+    if desk % 2 == 0 { [one, other] } else { [other, one] }
+}
+
 /// Issues a number and lets two enter it at once: the session of the one who won, and how long it took until both were answered.
 async fn enter(managers: &[Manager; 2], desk: i64, token: &str, twice: &AtomicU32) -> (String, Duration) {
     let begun = Instant::now();
-    let [here, there] = managers;
+    let [here, there] = in_turn(managers, desk);
     let body = json!({ "proof_key": hex::encode([0x0a; 32]), "reason": "プリンター" }).to_string();
     let issued = here.send(Method::POST, "/v1/receptions", Some(token), &source(desk), Body::from(body)).await;
     let reception: ReceptionBody = issued.json();
@@ -215,7 +225,8 @@ async fn enter(managers: &[Manager; 2], desk: i64, token: &str, twice: &AtomicU3
     );
     let took = begun.elapsed();
     let won = [&one, &other].into_iter().filter(|answer| answer.status.is_success()).count();
-    if won != 1 {
+    assert_ne!(won, 0, "{:?} {:?}", one.body, other.body);
+    if 1 < won {
         twice.fetch_add(1, Ordering::Relaxed);
     }
     let winner: EnterAnswer = if one.status.is_success() { one.json() } else { other.json() };
@@ -227,8 +238,9 @@ async fn end(managers: &[Manager; 2], desk: i64, token: &str, session: &str) {
     let ends = [("proved", json!({})), ("end", json!({ "reason": "operator_ended" }))];
     for (verb, body) in ends {
         let path = format!("/v1/sessions/{session}/{verb}");
-        let said =
-            managers[0].send(Method::POST, &path, Some(token), &source(desk), Body::from(body.to_string())).await;
+        let said = in_turn(managers, desk)[0]
+            .send(Method::POST, &path, Some(token), &source(desk), Body::from(body.to_string()))
+            .await;
         assert!(said.status.is_success(), "{verb}: {:?}", said.body);
     }
 }

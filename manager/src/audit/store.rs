@@ -143,7 +143,7 @@ async fn append_here(tx: &mut Tx, row: Row) -> DbResult<i64> {
 }
 
 /// Appends a row in one statement, in which the server hashes it: every append of every manager waits for the head, and
-/// whoever has it needs no more than this statement and the commit. Its number, and whether its company has webhooks.
+/// whoever has it needs no more than this statement, the calls of webhooks that hear of it, and the commit. Its number, and whether its company has webhooks.
 async fn append_there(scope: &mut PgConnection, row: Row) -> DbResult<(i64, bool)> {
     let [domain, content, before_prev] = row.hashed_parts();
     let appended = sqlx::query_as(

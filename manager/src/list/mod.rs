@@ -39,12 +39,15 @@ pub trait Listing: Sync {
     const ID: &'static str;
     /// The columns of [`Listing::Row`], without SELECT.
     const SELECT: &'static str;
-    /// The order in which PostgreSQL counts, where its filters have indexes of that order. Without one it may expect a value
-    /// to stand everywhere in the table and read all of it for ten thousand rows that stand together.
-    const COUNTED: &'static str = "";
 
     /// Adds FROM, the joins and WHERE with every filter; what follows begins with AND.
     fn narrow(&self, select: &mut Select);
+
+    /// ORDER BY with which PostgreSQL counts, when a filter has an index of that order: otherwise it may expect the rows to
+    /// stand everywhere in the table, and read all of it for ten thousand that stand together.
+    fn counted(&self) -> &'static str {
+        ""
+    }
 
     /// The rows that a page looks at; every row unless a list says otherwise.
     ///
@@ -261,8 +264,8 @@ async fn count<L: Listing>(tx: &mut Tx, listing: &L, reach: &Reach) -> DbResult<
     let mut select = Select::new("SELECT COUNT(*) FROM (SELECT 1");
     listing.narrow(&mut select);
     reach.narrow_total(&mut select);
-    if let Tx::Postgres(_) = tx {
-        select.add(L::COUNTED);
+    if matches!(tx, Tx::Postgres(_)) && reach.indexed.is_none() {
+        select.add(listing.counted());
     }
     select.add("LIMIT").bind(COUNT_MAX.saturating_add(1)).add(") AS counted");
     let rows: Vec<(i64,)> = select.fetch_all(tx).await?;

@@ -199,9 +199,13 @@ async fn try_issue(app: &App, reception: Reception, asked: &Asked<'_>) -> ApiRes
     let open_max = asked.open_max.min(limits::RECEPTIONS_OPEN_MAX.into());
     // Whoever has no place left learns nothing of a number, and it counts as none.
     if asked.locator.is_some() && open_max <= store::count_open(&mut tx, operator_id).await? {
-        return Err(ApiError::new(ErrorCode::TooManyOpen));
+        let found = found_by_key(&mut tx, operator_id, asked).await?;
+        return found.map(Some).ok_or(ApiError::new(ErrorCode::TooManyOpen));
     }
     if let Some(retry_after_secs) = issued_too_often(app, &mut tx, operator_id, reception.issued_at_ms).await? {
+        if let Some(found) = found_by_key(&mut tx, operator_id, asked).await? {
+            return Ok(Some(found));
+        }
         tx.commit().await?;
         return Err(ApiError::throttled(retry_after_secs));
     }

@@ -150,7 +150,12 @@ impl Listing for SupportLog {
         CASE WHEN s.managed IS NOT NULL THEN \
         (SELECT d.applications FROM device_starts d WHERE d.reception_id = s.reception_id) END AS applications, \
         s.region, s.other_regions";
-    const COUNTED: &'static str = "ORDER BY s.entered_at_ms DESC";
+
+    fn counted(&self) -> &'static str {
+        let has_index =
+            self.reason.is_some() || self.result.is_some() || self.category.is_some() || self.region.is_some();
+        if has_index { "ORDER BY s.entered_at_ms DESC" } else { "" }
+    }
 
     async fn reach(&self, tx: &mut Tx, _asked: &Asked) -> DbResult<Reach> {
         if self.search.is_none() {

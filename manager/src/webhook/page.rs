@@ -282,9 +282,10 @@ async fn act(
             return secret_page(&app, &login, &headers, webhook_id, &secret);
         }
         "delete" => {
-            store::delete(&mut tx, &webhook).await?;
             let fields = change::differences([("url", webhook.url.as_str(), "")]);
+            // First the head of the log, as events have it while their calls are stored: neither waits for the other then.
             log(&mut tx, &login, "webhook.deleted", &webhook_id, fields, now).await?;
+            store::delete(&mut tx, &webhook).await?;
             tx.commit().await?;
             return Ok(Flash::Deleted.then(PAGE));
         }

@@ -1,6 +1,6 @@
 //! Numbers from issue to expiry.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -15,7 +15,7 @@ use serde_json::json;
 
 use crate::{
     session::Desk,
-    testing::{START_MS, at_once, on_both},
+    testing::{Manager, START_MS, at_once, config, on_both},
 };
 
 fn issue(desk: &Desk, key: &str) -> Request<Body> {
@@ -84,6 +84,24 @@ async fn the_same_key_gives_the_same_reception_however_often_it_is_asked() {
         assert!(last.iter().all(|answer| *answer == last[0]), "{last:?}");
         let (status, _) = answer(&desk, issue(&desk, &"x".repeat(65))).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twins_are_one_also_where_one_is_all_that_may_be_issued_in_an_hour() {
+    on_both(|db| async {
+        let settings = config(|config| config.reception.issued_per_hour_max = NonZeroU32::MIN);
+        let desk = Arc::new(Desk::with(Manager::with(db, settings)).await);
+        let answers = at_once(12, |_| {
+            let desk = Arc::clone(&desk);
+            async move { answer(&desk, issue(&desk, "one-click")).await }
+        })
+        .await;
+
+        assert_eq!(answers[0].0, StatusCode::OK, "{answers:?}");
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "{answers:?}");
+        assert_eq!(answer(&desk, issue(&desk, "another-click")).await.0, StatusCode::TOO_MANY_REQUESTS);
     })
     .await;
 }
