@@ -90,8 +90,9 @@ pub async fn take(tx: &mut Tx, scope: &'static str, bucket: &str, rate: Rate, no
 }
 
 /// Takes one from a bucket of each of three scopes at once, unless the bucket of the scope `block` was taken from in its
-/// window: then nothing is taken, and there is no answer, as when no scope was asked for. A scope that is empty has no bucket. Always in this order, so that
-/// two callers never wait for each other. Tells what was taken from the bucket of everybody in the scope `beside`, too.
+/// window: then nothing is taken, and there is no answer, as when no scope was asked for. A scope that is empty has no
+/// bucket. Always in this order, so that two callers never wait for each other. Tells what was taken from the bucket of
+/// everybody in the scope `beside`, too.
 ///
 /// # Errors
 /// [`crate::db::DbError`].

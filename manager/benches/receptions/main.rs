@@ -3,11 +3,11 @@
 //!     cargo bench --profile server -p uketsuke-manager --bench receptions -- [--numbers N] [--at-once N] [--connections N]
 //!
 //! Both managers are in this process, called without a network, on one database: SQLite, and PostgreSQL when
-//! `UKETSUKE_TEST_POSTGRES` names a server, with six connections each. Each operator issues as many
-//! numbers as one may have open, one after the other, each at one manager and entered at both at the same time; that is
-//! what is measured first. Then their sessions are proved and ended, which the second figure includes. Whoever loses is
-//! refused at once here, and may lose as often as it likes; a server makes them wait, and listens to none who loses every
-//! time. A rate counts the issue and the entry that wins; the company has no webhooks.
+//! `UKETSUKE_TEST_POSTGRES` names a server, with six connections each. Each operator issues as many numbers as one may have
+//! open, one after the other, each at one manager and entered at both at the same time; that is what is measured first. Then
+//! their sessions are proved and ended, which the second figure includes. Whoever loses is refused at once here, and may
+//! lose as often as it likes; a server makes them wait, and listens to none who loses every time. A rate counts the issue
+//! and the entry that wins; the company has no webhooks.
 #![expect(
     clippy::unwrap_used,
     clippy::doc_markdown,
@@ -210,7 +210,8 @@ fn in_turn(managers: &[Manager; 2], desk: i64) -> [&Manager; 2] {
     if desk % 2 == 0 { [one, other] } else { [other, one] }
 }
 
-/// Issues a number and lets two enter it at once: the session of the one who won, and how long it took until both were answered.
+/// Issues a number and lets two enter it at once: the session of the one who won, and how long it took until both were
+/// answered.
 async fn enter(managers: &[Manager; 2], desk: i64, token: &str, twice: &AtomicU32) -> (String, Duration) {
     let begun = Instant::now();
     let [here, there] = in_turn(managers, desk);

@@ -13,7 +13,7 @@ use crate::db::DbResult;
 /// The head, what the chain begins behind, and then every row in order, all of one moment; ends early when `row` says so.
 ///
 /// # Errors
-/// [`crate::db::DbError::Failed`].
+/// [`crate::db::DbError`].
 pub(super) fn read<W>(
     path: &Path,
     begin: impl FnOnce(Head, Head) -> W,

@@ -143,7 +143,8 @@ async fn append_here(tx: &mut Tx, row: Row) -> DbResult<i64> {
 }
 
 /// Appends a row in one statement, in which the server hashes it: every append of every manager waits for the head, and
-/// whoever has it needs no more than this statement, the calls of webhooks that hear of it, and the commit. Its number, and whether its company has webhooks.
+/// whoever has it needs no more than this statement, the calls of webhooks that hear of it, and the commit. Its number, and
+/// whether its company has webhooks.
 async fn append_there(scope: &mut PgConnection, row: Row) -> DbResult<(i64, bool)> {
     let [domain, content, before_prev] = row.hashed_parts();
     let appended = sqlx::query_as(
@@ -175,8 +176,8 @@ async fn append_there(scope: &mut PgConnection, row: Row) -> DbResult<(i64, bool
     Ok(appended)
 }
 
-/// Appends two rows in one statement, which is one answer less for whoever waits for the head. Whether a company of theirs has
-/// webhooks.
+/// Appends two rows in one statement, which is one answer less for whoever waits for the head. Whether a company of theirs
+/// has webhooks.
 async fn append_both_there(scope: &mut PgConnection, first: Row, second: Row) -> DbResult<bool> {
     let [domain, content, before_prev] = first.hashed_parts();
     let [_, second_content, _] = second.hashed_parts();

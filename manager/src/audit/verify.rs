@@ -19,7 +19,9 @@ const PAGE: i64 = 1000;
 
 /// Walks over a file at once; whoever comes later waits, and is told that the database is busy when it takes too long. Each
 /// has a processor for as long as it lasts.
-static WALKS: Semaphore = Semaphore::const_new(2);
+static WALKS: Semaphore = Semaphore::const_new(WALKS_MAX);
+/// See [`WALKS`].
+const WALKS_MAX: usize = 2;
 
 /// What a walk found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,5 +255,22 @@ impl fmt::Display for FlawKind {
             Self::PurgedAlone => "the rows before it are gone and no purge vouches for that",
             Self::Rewritten => "a head that was kept elsewhere names another hash for it",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_walk_too_many_is_told_that_the_database_is_busy() {
+        let walk = async || in_file(PathBuf::from("nowhere/at/all.sqlite"), Vec::new()).await;
+        let places: Vec<_> = (0..WALKS_MAX).map(|_| WALKS.try_acquire().unwrap()).collect();
+        let late = walk().await;
+        assert!(matches!(late, Err(DbError::Busy(_))), "{late:?}");
+
+        drop(places);
+        let missing = walk().await;
+        assert!(matches!(missing, Err(DbError::Failed(_))), "it has a place, and there is no such file: {missing:?}");
     }
 }

@@ -69,8 +69,6 @@ async fn issue(
     Body(request): Body<IssueRequest>,
 ) -> ApiResult<Json<ReceptionBody>> {
     login.need(Permission::ReceptionIssue)?;
-    let is_named = key.is_some();
-    let key = key.unwrap_or_else(|| hex::encode(app::draw_id()));
     let proof_key = PublicProofKey::parse(&request.proof_key)?;
     let rules = &login.policy.reception;
     let reason = match request.locator {
@@ -78,7 +76,7 @@ async fn issue(
         Some(_) if request.reason.is_empty() => String::new(),
         Some(_) | None => checked_reason(request.reason, rules)?,
     };
-    let asked = Asked { key: &key, is_named, locator: request.locator, open_max: rules.open_max };
+    let asked = Asked { key: key.as_deref(), locator: request.locator, open_max: rules.open_max };
     let life_ms = checked_life(&app, rules, request.life_secs)?;
     for _ in 0..PLACES_MAX {
         let now_ms = app.now_ms();
@@ -180,9 +178,8 @@ pub fn shown(app: &App, stored: Stored) -> ApiResult<ReceptionBody> {
 
 /// How a number is asked for.
 struct Asked<'a> {
-    key: &'a str,
-    /// Whether it is the caller's, who may have asked with it before.
-    is_named: bool,
+    /// The caller's name for it, if it has one; it may have asked with that before.
+    key: Option<&'a str>,
     /// Of the start whose number is taken.
     locator: Option<Locator>,
     /// Numbers that the company lets one operator have open.
@@ -230,7 +227,9 @@ async fn try_issue(app: &App, reception: Reception, asked: &Asked<'_>) -> ApiRes
             (locator, stored)
         }
     };
-    if !store::insert(&mut tx, &stored, &app.locators.mac(locator), asked.key, open_max).await? {
+    let key = asked.key.map_or_else(|| hex::encode(app::draw_id()), str::to_owned);
+    // It looks for a free place by itself, so that nobody who has one is asked first how many are taken.
+    if !store::insert(&mut tx, &stored, &app.locators.mac(locator), &key, open_max).await? {
         let found = found_by_key(&mut tx, operator_id, asked).await?;
         let is_full = found.is_none() && open_max <= store::count_open(&mut tx, operator_id).await?;
         return if is_full { Err(ApiError::new(ErrorCode::TooManyOpen)) } else { Ok(found) };
@@ -248,7 +247,8 @@ async fn try_issue(app: &App, reception: Reception, asked: &Asked<'_>) -> ApiRes
 /// What the same request was answered before: asked again whenever something is taken, because it may have come twice at
 /// once, and the other one has taken it.
 async fn found_by_key(tx: &mut Tx, operator_id: OperatorId, asked: &Asked<'_>) -> DbResult<Option<Stored>> {
-    if asked.is_named { store::find_by_key(tx, operator_id, asked.key).await } else { Ok(None) }
+    let Some(key) = asked.key else { return Ok(None) };
+    store::find_by_key(tx, operator_id, key).await
 }
 
 /// Makes a reception of the start that waits with this number; nothing when none waits for its operator.

@@ -57,12 +57,12 @@ type Windows = (&'static str, String, [(&'static str, Duration); 3]);
 /// # Errors
 /// [`crate::db::DbError`].
 pub async fn count(tx: &mut Tx, config: &Config, source: IpAddr, now_ms: UnixMillis) -> DbResult<(Verdict, Level)> {
-    let mut now = Level::Calm;
+    let mut reached = Level::Calm;
     for (index, (block, bucket, windows)) in windows(source).into_iter().enumerate() {
         let taken = throttle::take_three(tx, &bucket, [block, EVERYBODY], windows, now_ms).await?;
         let Some(taken) = taken else { return Ok((Verdict::Throttled, level(tx, config, now_ms).await?)) };
-        now = level_of(config, taken.beside);
-        let rates = rates(config, now, index);
+        reached = level_of(config, taken.beside);
+        let rates = rates(config, reached, index);
         let limited = taken.buckets.into_iter().zip(rates);
         let is_beyond = |(bucket, rate): (Option<Bucket>, Rate)| {
             bucket.is_some_and(|bucket| bucket.against(rate, now_ms) != Taken::Within)
@@ -77,9 +77,9 @@ pub async fn count(tx: &mut Tx, config: &Config, source: IpAddr, now_ms: UnixMil
         if rates.get(beyond).is_some_and(|rate| rate.window == HOUR) {
             throttle::take(tx, block, &bucket, BLOCK, now_ms).await?;
         }
-        return Ok((Verdict::Throttled, now));
+        return Ok((Verdict::Throttled, reached));
     }
-    Ok((Verdict::Look, now))
+    Ok((Verdict::Look, reached))
 }
 
 /// Counts an entry for everybody together, once it is known to be wrong.

@@ -317,8 +317,8 @@ pub async fn delete(tx: &mut Tx, webhook: &Webhook) -> DbResult<()> {
     Ok(())
 }
 
-/// Stores a call for each webhook that is told of an event, in the event's transaction; on PostgreSQL while that has the head
-/// of the audit record, which whoever deletes a webhook takes first, too.
+/// Stores a call for each webhook that is told of an event, in the event's transaction; on PostgreSQL while that has the
+/// head of the audit record, which whoever deletes a webhook takes first, too.
 ///
 /// # Errors
 /// [`DbError`]; then the transaction must not be committed.
